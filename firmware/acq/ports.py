@@ -1,0 +1,108 @@
+"""The seams of the module's program: what a board supplies (architecture B7).
+
+Nothing here does anything: the classes state promises. A board may derive from them or not; acq calls
+the methods only. All of them return at once unless the text says for how long they may block.
+"""
+
+
+class BusError(Exception):
+    """The RS-485 port itself failed (not a failed poll, which is a gap). `code`: causes.FAULT_BUS_*."""
+
+    def __init__(self, code: int):
+        super().__init__(code)
+        self.code = code
+
+
+class JournalError(Exception):
+    """The journal or its flash cannot do what was asked. `code`: causes.FAULT_FLASH_*, FAULT_JOURNAL_*."""
+
+    def __init__(self, code: int):
+        super().__init__(code)
+        self.code = code
+
+
+class SettingsError(Exception):
+    """settings.json or parameter set refused. `code`: causes.FAULT_SETTINGS_*; `key`: where."""
+
+    def __init__(self, code: int, key: str):
+        super().__init__(code, key)
+        self.code = code
+        self.key = key
+
+
+class Bus485:
+    """One RS-485 line. Raises BusError when the port fails."""
+
+    def send(self, buf: bytearray, count: int) -> None:
+        """Put buf[:count] on the line with the driver enabled; released when the last stop bit is out.
+        May block for the transmission time."""
+
+    def receive(self, buf: bytearray, start: int) -> int:
+        """Copy bytes that have arrived into buf from index start, as many as fit; return how many (0: none)."""
+
+    def drain(self) -> int:
+        """Discard everything that has arrived; return how many bytes."""
+
+
+class Flash:
+    """A region of NOR flash. Raises JournalError(FAULT_FLASH_IO). Programs and erases are durable on return."""
+
+    sector_bytes = 0  # erase unit
+    program_bytes = 0  # program unit; offsets and lengths of program() are multiples of it
+    sector_count = 0
+
+    def read(self, offset: int, buf) -> None:
+        """Fill buf from byte offset."""
+
+    def program(self, offset: int, buf) -> None:
+        """Clear bits: new = old AND buf. May block for the program time."""
+
+    def erase(self, sector: int) -> None:
+        """Set every byte of a sector to 0xFF. May block for the erase time (up to seconds)."""
+
+
+class Signer:
+    """ES256 in slices, so that polls go on between them."""
+
+    kid = b""  # 16 bytes
+    public_key = b""  # 65 bytes
+
+    def begin(self, digest: bytes) -> None:
+        """Start a signature over a 32-byte SHA-256 digest."""
+
+    def step(self) -> bool:
+        """Do one slice; True when `signature` (64 bytes r || s, low s, verified) is ready."""
+
+
+class Clock:
+    """Modular tick counter in microseconds; only differences have a meaning."""
+
+    def ticks(self) -> int:
+        """Now, 0 <= n < 2**30."""
+
+    def elapsed(self, later: int, earlier: int) -> int:
+        """Signed microseconds from earlier to later; right for spans below 2**29 (536 s)."""
+
+
+class HostStream:
+    """Serial line to the gateway. Every byte value is data."""
+
+    def read(self, buf: bytearray) -> int:
+        """Copy bytes that have arrived into buf; return how many (0: none)."""
+
+    def write(self, buf, start: int, end: int) -> int:
+        """Send what fits of buf[start:end]; return how many bytes were taken."""
+
+
+class Entropy:
+    """Random numbers for nonces of the link."""
+
+    def random(self, count: int) -> bytes:
+        """count bytes that nobody can foretell."""
+
+
+class Watchdog:
+    """Restarts the module unless fed."""
+
+    def feed(self) -> None:
+        """Everything is alive."""

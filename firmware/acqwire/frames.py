@@ -1,0 +1,42 @@
+"""Link frames between gateway and module. SPEC.md section 2.
+
+The gateway asks, the module answers. A frame is header, body and CRC-32, encoded by COBS and closed by one
+zero byte. All numbers are big-endian. Answers repeat address and number of the question.
+"""
+
+FRAME_MAX_BYTES = 4608  # header + body + CRC, before COBS
+HEADER_BYTES = 4  # wire version, address, type, number: one byte each
+CRC_BYTES = 4  # CRC-32 of header and body, big-endian
+CRC_POLYNOMIAL = 0x04C11DB7  # CRC-32 of IEEE 802.3: reflected, initial and final 0xFFFFFFFF (binascii.crc32)
+DELIMITER = 0  # COBS delimiter
+WINDOW_MAX = 8  # record frames in answer to one FETCH
+ADDRESS_MIN = 1
+ADDRESS_MAX = 247
+PARTIAL_MAX_MS = 2000  # an unfinished frame older than this is dropped
+NONCE_BYTES = 8
+
+# Gateway -> module                body
+HELLO = 0x01  #                    oldest u8, newest u8 wire version understood
+FETCH = 0x02  #                    from seq u64, window u8
+ACKNOWLEDGE = 0x03  #              seq u64, content hash 32
+TIME_ASK = 0x04  #                 empty
+TIME_SET = 0x05  #                 nonce 8, UTC ms u64, uncertainty ms u32
+
+# Module -> gateway                body
+WELCOME = 0x81  #                  wire version u8, boot u32, oldest seq u64, newest seq u64, newest hash 32, kid 16, device text
+RECORD = 0x82  #                   seq u64, content hash 32, envelope
+END = 0x92  #                      oldest seq u64, newest seq u64 (0, 0: empty); closes the answer to FETCH
+MISSING = 0xA2  #                  first seq u64, last seq u64 that the journal can no longer read
+RELEASED = 0x83  #                 result u8 (RELEASE_*), oldest seq u64 still kept, newest seq u64
+TIME_NONCE = 0x84  #               nonce 8
+TIME_TAKEN = 0x85  #               decision u8 (fields.SYNC_*; 0: nonce unknown), round trip ms u32
+BUSY = 0x8E  #                     wait ms u16, then ask again
+REFUSED = 0x8F  #                  reason u8 (REFUSE_*), oldest u8, newest u8 wire version
+
+RELEASE_DONE = 0
+RELEASE_UNKNOWN_SEQ = 1
+RELEASE_WRONG_HASH = 2
+
+REFUSE_VERSION = 1
+REFUSE_TYPE = 2
+REFUSE_BODY = 3
