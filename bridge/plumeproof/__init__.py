@@ -1,0 +1,3 @@
+"""PlumeProof bridge: verifies, stores, acknowledges, averages and delivers emission records."""
+
+__version__ = "0.1.0"

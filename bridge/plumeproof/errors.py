@@ -1,0 +1,100 @@
+"""Errors of the bridge, sorted by what the caller does next (architecture B8).
+
+BridgeError
+├── ConfigError            start refused; exit status 2; names file, key and reason
+├── UnreachableError       something outside does not answer; exit status 3
+├── LinkError              drop the session, resynchronise, count
+│   ├── LinkTimeout
+│   └── LinkVersionError
+├── EvidenceError          quarantine the bytes, alarm, go on; never forward, never average
+│   ├── EnvelopeError
+│   ├── RecordError
+│   ├── ChainError
+│   └── ParametersError
+├── StoreError             stop acknowledging; the module's journal is the buffer now
+└── DeliveryError
+    ├── RetryableDelivery  back off; may carry "not before"
+    └── FinalDelivery      quarantine the row (or split it), alarm, continue with the next
+
+Facts are attributes; the text is for people: short, no secrets, bytes from outside escaped.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Root of everything the bridge raises on purpose."""
+
+
+class ConfigError(BridgeError):
+    """Configuration refused. `where` names file and key (with line where known), `reason` says why and the mend."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
+
+
+class UnreachableError(BridgeError):
+    """Something outside the bridge cannot be reached (port, broker, platform)."""
+
+
+class LinkError(BridgeError):
+    """The link to a module failed: drop the session and start again with HELLO."""
+
+
+class LinkTimeout(LinkError):
+    """No complete answer within the time for it."""
+
+
+class LinkVersionError(LinkError):
+    """The module speaks no wire version that this bridge reads. Names both."""
+
+
+class EvidenceError(BridgeError):
+    """Bytes that must not count as evidence. `code` is a stable word for counters, `detail` is for people."""
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail
+
+
+class EnvelopeError(EvidenceError):
+    """Not an envelope of the strict profile, or its signature does not hold (SPEC.md section 3)."""
+
+
+class RecordError(EvidenceError):
+    """A signed payload that is no readable record of a known kind (SPEC.md section 4)."""
+
+
+class ChainError(EvidenceError):
+    """A record that contradicts the chain of its module (equivocation, time or boot going back)."""
+
+
+class ParametersError(EvidenceError):
+    """A parameter set that cannot give meaning to register bytes (SPEC.md section 5)."""
+
+
+class StoreError(BridgeError):
+    """The ledger cannot commit. Nothing may be acknowledged until it can."""
+
+
+class DeliveryError(BridgeError):
+    """A delivery that did not end with a stored receipt."""
+
+
+class RetryableDelivery(DeliveryError):
+    """Try the same bytes again. `not_before_s`: seconds the other side asked to wait, if it did."""
+
+    def __init__(self, reason: str, not_before_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.not_before_s = not_before_s
+
+
+class FinalDelivery(DeliveryError):
+    """The other side will never take these bytes. `can_split`: a part of them may still be good."""
+
+    def __init__(self, reason: str, can_split: bool = False) -> None:
+        super().__init__(reason)
+        self.can_split = can_split

@@ -1,0 +1,104 @@
+"""The seams of the bridge (architecture B7). Every implementation passes the same contract test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from plumeproof.model import (
+    Envelope,
+    Head,
+    OutboxRow,
+    Receipt,
+    Record,
+    StoredRecord,
+)
+
+
+class ByteStream(Protocol):
+    """Serial line to a module."""
+
+    def read(self, limit: int, timeout_s: float) -> bytes:
+        """Up to `limit` bytes; waits at most `timeout_s` for the first one. b"" when nothing came.
+        Raises LinkError when the line is gone."""
+
+    def write(self, data: bytes) -> None:
+        """Send all of it; blocks at most for its transmission time. Raises LinkError."""
+
+    def close(self) -> None:
+        """Give the line back. Never raises."""
+
+
+class Clock(Protocol):
+    """Time of the gateway."""
+
+    def utc_ms(self) -> int:
+        """Unix/UTC milliseconds; may step."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never go back."""
+
+
+class KeyRegistry(Protocol):
+    """Who may sign what (keys.json)."""
+
+    def find(self, kid: bytes, device: str, seq: int) -> bytes:
+        """The SEC1 uncompressed public key of a record key valid for this device and seq.
+        Raises EnvelopeError (key_unknown, key_other_device, key_not_valid, key_revoked)."""
+
+
+class Ledger(Protocol):
+    """Append-only store of verified records. Every method that writes returns after a synced commit."""
+
+    def head(self, device: str) -> Head | None:
+        """Newest accepted record of a module, None before the first."""
+
+    def append(self, accepted: Sequence[tuple[Record, Envelope]], head: Head, holes: Sequence[tuple[int, int]]) -> None:
+        """Store records that the chain has accepted (consecutive but for `holes`), the new head and the holes in
+        one transaction. Raises StoreError; then nothing was stored."""
+
+    def quarantine(
+        self, device: str, seq: int | None, content_hash: bytes | None, code: str, detail: str, raw: bytes, head: Head | None
+    ) -> None:
+        """Keep bytes that are no evidence with the reason; `head` moves on where the chain must pass them."""
+
+    def record(self, device: str, seq: int) -> StoredRecord | None:
+        """One record."""
+
+    def after(self, position: int, limit: int) -> Sequence[StoredRecord]:
+        """Records behind a cursor, in commit order."""
+
+    def of_device(self, device: str, first_seq: int, last_seq: int) -> Iterator[StoredRecord]:
+        """Records of a module in seq order, both ends included."""
+
+    def parameter_set(self, parameters_hash: bytes) -> bytes | None:
+        """The complete parameter set with this SHA-256, if all its parts are here."""
+
+
+class Outbox(Protocol):
+    """The only queue of deliveries. Order per sink and module; nothing is forgotten over a restart."""
+
+    def due(self, sink: str, now_utc_ms: int, limit: int) -> Sequence[OutboxRow]:
+        """Rows that may be sent now: per module the oldest waiting ones in order, none behind a row that waits."""
+
+    def close(self, receipts: Sequence[Receipt]) -> None:
+        """Store the receipts and close their rows in one synced transaction."""
+
+    def defer(self, row_id: int, due_utc_ms: int, reason: str) -> None:
+        """Count the attempt and try again later."""
+
+    def split(self, row: OutboxRow, parts: Sequence[tuple[str, bytes]]) -> None:
+        """Replace a row by smaller ones (key, body) at the same place in the order."""
+
+    def quarantine(self, row_id: int, reason: str) -> None:
+        """Take a row out of the order for good; kept with the reason."""
+
+
+class Sink(Protocol):
+    """A target of deliveries."""
+
+    name: str
+
+    def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Receipt]:
+        """Deliver rows of one module in order; return receipts of those that are proven delivered (a prefix of
+        `rows`). Raises RetryableDelivery or FinalDelivery for the first that is not when it proves none."""
