@@ -5,7 +5,7 @@ Times: `_utc_ms` Unix/UTC milliseconds, `_mono_ms` milliseconds since the module
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +217,19 @@ class OutboxRow:
     attributes: tuple[tuple[str, str], ...]
     attempts: int
     due_utc_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewRow:
+    """A delivery to be queued: see OutboxRow. `body` None: the envelope of record (module, seq) is the body."""
+
+    sink: str
+    module: str
+    kind: str
+    key: str
+    body: bytes | None = None
+    seq: int | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

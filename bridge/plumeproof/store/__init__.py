@@ -1,0 +1,1 @@
+"""The ledger file: SQLite through apsw, the only place that knows it."""

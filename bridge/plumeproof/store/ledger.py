@@ -1,0 +1,146 @@
+"""The ledger: verified records in commit order, holes, quarantine and parameter sets. Append only.
+
+Implements ports.Ledger (reference: reliability section 3, H3). What the chain decides is stored here in one
+transaction; the acknowledgement to the module follows the commit and is not this file's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import apsw
+
+from plumeproof.model import Envelope, Head, ParametersPart, Record, StoredRecord
+from plumeproof.ports import Clock
+from plumeproof.store.connection import Writer
+
+_COLUMNS = "position, device, seq, kind, boot, content_hash, utc_ms, received_utc_ms, envelope"
+_PAGE = 256  # rows read at a time, so that a reader holds the writer's lock for moments only
+
+
+class SqliteLedger:
+    """ports.Ledger on the writing connection."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    def head(self, device: str) -> Head | None:
+        """Newest accepted record of a module, None before the first."""
+        with self._writer.reading() as connection:
+            row = connection.execute(
+                "SELECT device, seq, content_hash, boot, mono_ms, next_slot, is_frozen FROM head WHERE device = ?",
+                (device,),
+            ).fetchone()
+        return None if row is None else Head(*row[:6], bool(row[6]))
+
+    def append(
+        self, accepted: Sequence[tuple[Record, Envelope]], head: Head, holes: Sequence[tuple[int, int]]
+    ) -> None:
+        """Store accepted records, the holes between them and the new head in one synced transaction."""
+        now = self._clock.utc_ms()
+        with self._writer.transaction() as connection:
+            # Power failing anywhere before COMMIT returns: none of it is stored, nothing was acknowledged,
+            # the module sends the same records again.
+            for record, envelope in accepted:
+                connection.execute(
+                    "INSERT INTO record (device, seq, kind, boot, content_hash, utc_ms, received_utc_ms, envelope)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        record.device,
+                        record.seq,
+                        record.kind,
+                        record.boot,
+                        record.content_hash,
+                        record.utc_ms,
+                        now,
+                        envelope.raw,
+                    ),
+                )
+                if isinstance(record.body, ParametersPart):
+                    self._keep_part(connection, record.body)
+            for first, last in holes:
+                connection.execute("INSERT INTO hole VALUES (?, ?, ?, ?)", (head.device, first, last, now))
+            self._set_head(connection, head)
+
+    @staticmethod
+    def _keep_part(connection: apsw.Connection, part: ParametersPart) -> None:
+        # The same set comes again at every boot; the first copy stays.
+        connection.execute(
+            "INSERT OR IGNORE INTO parameter_part VALUES (?, ?, ?, ?)",
+            (part.part_hash, part.part, part.parts, part.part_bytes),
+        )
+
+    @staticmethod
+    def _set_head(connection: apsw.Connection, head: Head) -> None:
+        connection.execute(
+            "INSERT OR REPLACE INTO head VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (head.device, head.seq, head.content_hash, head.boot, head.mono_ms, head.next_slot, int(head.is_frozen)),
+        )
+
+    def quarantine(
+        self,
+        device: str,
+        seq: int | None,
+        content_hash: bytes | None,
+        code: str,
+        detail: str,
+        raw: bytes,
+        head: Head | None,
+    ) -> None:
+        """Keep bytes that are no evidence; `head` moves on where the chain must pass them."""
+        with self._writer.transaction() as connection:
+            known = connection.execute(
+                "SELECT 1 FROM quarantine WHERE device = ? AND seq IS ? AND raw = ?", (device, seq, raw)
+            ).fetchone()
+            # The same bytes come again until the module hears the acknowledgement: one row is enough.
+            if known is None:
+                connection.execute(
+                    "INSERT INTO quarantine (device, seq, content_hash, code, detail, raw, received_utc_ms)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (device, seq, content_hash, code, detail, raw, self._clock.utc_ms()),
+                )
+            if head is not None:
+                self._set_head(connection, head)
+
+    def record(self, device: str, seq: int) -> StoredRecord | None:
+        """One record."""
+        with self._writer.reading() as connection:
+            row = connection.execute(
+                f"SELECT {_COLUMNS} FROM record WHERE device = ? AND seq = ?", (device, seq)
+            ).fetchone()
+        return None if row is None else StoredRecord(*row)
+
+    def after(self, position: int, limit: int) -> Sequence[StoredRecord]:
+        """Records behind a cursor, in commit order."""
+        with self._writer.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM record WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
+            ).fetchall()
+        return [StoredRecord(*row) for row in rows]
+
+    def of_device(self, device: str, first_seq: int, last_seq: int) -> Iterator[StoredRecord]:
+        """Records of a module in seq order, both ends included."""
+        seq = first_seq - 1
+        while True:
+            with self._writer.reading() as connection:
+                rows = connection.execute(
+                    f"SELECT {_COLUMNS} FROM record WHERE device = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+                    (device, seq, last_seq, _PAGE),
+                ).fetchall()
+            for row in rows:
+                yield StoredRecord(*row)
+            if len(rows) < _PAGE:
+                return
+            seq = rows[-1][2]
+
+    def parameter_set(self, parameters_hash: bytes) -> bytes | None:
+        """The complete parameter set with this SHA-256, if all its parts are here."""
+        with self._writer.reading() as connection:
+            rows = connection.execute(
+                "SELECT part, parts, bytes FROM parameter_part WHERE parameters_hash = ? ORDER BY part",
+                (parameters_hash,),
+            ).fetchall()
+        if not rows or [row[0] for row in rows] != list(range(rows[0][1])):
+            return None
+        return b"".join(row[2] for row in rows)

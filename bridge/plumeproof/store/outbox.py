@@ -1,0 +1,127 @@
+"""The outbox: every waiting delivery and every stored proof. Implements ports.Outbox.
+
+Rows are made by the stages of the upper floor in the transaction that moves their cursor, and close only with
+a receipt, stored in the same transaction (reference: reliability section 3, H4 and H5). Order is kept per sink and
+module by `place`; a row that waits for a later try holds back those behind it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+import apsw
+
+from plumeproof.model import NewRow, OutboxRow, Receipt
+from plumeproof.ports import Clock
+from plumeproof.store.connection import Writer
+
+_SELECT = (
+    "SELECT o.id, o.sink, o.module, o.kind, o.key, coalesce(o.body, r.envelope), o.attributes, o.attempts,"
+    " o.due_utc_ms FROM outbox o LEFT JOIN record r ON o.body IS NULL AND r.device = o.module AND r.seq = o.seq"
+)
+
+
+def enqueue(connection: apsw.Connection, rows: Iterable[NewRow], now_utc_ms: int) -> None:
+    """Queue rows inside the caller's transaction; a (sink, key) that is known already is left as it is."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO outbox (sink, module, place, kind, key, body, seq, attributes, created_utc_ms)"
+        " VALUES (?, ?, (SELECT coalesce(max(id), 0) + 1 FROM outbox), ?, ?, ?, ?, ?, ?)",
+        (
+            (
+                row.sink,
+                row.module,
+                row.kind,
+                row.key,
+                row.body,
+                row.seq,
+                json.dumps(row.attributes, sort_keys=True),
+                now_utc_ms,
+            )
+            for row in rows
+        ),
+    )
+
+
+class SqliteOutbox:
+    """ports.Outbox on the writing connection."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    def due(self, sink: str, now_utc_ms: int, limit: int) -> Sequence[OutboxRow]:
+        """Per module the oldest waiting rows in order, at most `limit`, up to the first that is not due."""
+        due: list[OutboxRow] = []
+        with self._writer.reading() as connection:
+            modules = connection.execute(
+                "SELECT DISTINCT module FROM outbox WHERE sink = ? AND state = 'waiting' ORDER BY module", (sink,)
+            ).fetchall()
+            for (module,) in modules:
+                rows = connection.execute(
+                    _SELECT + " WHERE o.sink = ? AND o.module = ? AND o.state = 'waiting' ORDER BY o.place LIMIT ?",
+                    (sink, module, limit),
+                )
+                for row in rows:
+                    if row[8] > now_utc_ms:
+                        break
+                    due.append(
+                        OutboxRow(*row[:6], tuple(sorted(json.loads(row[6]).items())), attempts=row[7], due_utc_ms=row[8])
+                    )
+        return due
+
+    def close(self, receipts: Sequence[Receipt]) -> None:
+        """Store the receipts and close their rows in one synced transaction."""
+        with self._writer.transaction() as connection:
+            for receipt in receipts:
+                # The first proof stays: a delivery proven twice (lost answer, second try) is one delivery.
+                connection.execute(
+                    "INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?)",
+                    (receipt.outbox_id, receipt.sink, receipt.proof, receipt.received_utc_ms),
+                )
+                connection.execute(
+                    "UPDATE outbox SET state = 'closed', attempts = attempts + 1 WHERE id = ?", (receipt.outbox_id,)
+                )
+
+    def defer(self, row_id: int, due_utc_ms: int, reason: str) -> None:
+        """Count the attempt and try again later."""
+        with self._writer.transaction() as connection:
+            connection.execute(
+                "UPDATE outbox SET attempts = attempts + 1, due_utc_ms = ?, last_reason = ? WHERE id = ?",
+                (due_utc_ms, reason, row_id),
+            )
+
+    def split(self, row: OutboxRow, parts: Sequence[tuple[str, bytes]]) -> None:
+        """Replace a row by smaller ones at the same place in the order."""
+        now = self._clock.utc_ms()
+        with self._writer.transaction() as connection:
+            place, following = connection.execute(
+                "SELECT o.place, (SELECT min(n.place) FROM outbox n WHERE n.sink = o.sink AND n.module = o.module"
+                " AND n.place > o.place) FROM outbox o WHERE o.id = ?",
+                (row.id,),
+            ).get
+            step = ((following if following is not None else place + 1) - place) / (len(parts) + 1)
+            connection.execute("UPDATE outbox SET state = 'split' WHERE id = ?", (row.id,))
+            for index, (key, body) in enumerate(parts):
+                connection.execute(
+                    "INSERT OR IGNORE INTO outbox (sink, module, place, kind, key, body, attributes, created_utc_ms)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        row.sink,
+                        row.module,
+                        place + index * step,
+                        row.kind,
+                        key,
+                        body,
+                        json.dumps(dict(row.attributes), sort_keys=True),
+                        now,
+                    ),
+                )
+
+    def quarantine(self, row_id: int, reason: str) -> None:
+        """Take a row out of the order for good; kept with the reason."""
+        with self._writer.transaction() as connection:
+            connection.execute(
+                "UPDATE outbox SET state = 'quarantined', attempts = attempts + 1, last_reason = ? WHERE id = ?",
+                (reason, row_id),
+            )
