@@ -1,0 +1,142 @@
+"""Payload bytes of every record kind (SPEC.md section 4, record.cddl), written into a fixed buffer.
+
+Keys ascend, so the fields that every record has come first and those of the kind follow. Nothing is decided here:
+numbers and times come from chain, timebase and sampler. Signing is cose.py's business.
+Each `build_` method returns the count of payload bytes in the buffer given to the constructor.
+"""
+
+from acq.cbor import Writer
+from acqwire import WIRE_VERSION, fields, limits
+
+_COMMON_COUNT = 9  # version, kind, device, boot, seq, prev, mono, UTC status, parameters hash
+_UTC_COUNT = 3  # UTC, uncertainty, sync seq: absent while the status is none
+_SLOTS_COUNT = 4
+
+
+class Stamp:
+    """Time of sealing as timebase gives it; utc_ms, utc_unc_ms and sync_seq mean nothing while utc_status is none."""
+
+    def __init__(self) -> None:
+        self.mono_ms = 0
+        self.utc_status = fields.UTC_NONE
+        self.utc_ms = 0
+        self.utc_unc_ms = 0
+        self.sync_seq = 0
+
+
+class RecordBuilder:
+    """Builds one payload at a time."""
+
+    def __init__(self, buf, device: str, parameters_hash: bytes) -> None:
+        self._writer = Writer(buf)
+        self._device = device
+        self._parameters_hash = parameters_hash
+
+    def _begin(self, kind: int, own_count: int, chain, stamp):
+        writer = self._writer
+        has_utc = stamp.utc_status != fields.UTC_NONE
+        writer.reset()
+        writer.map(_COMMON_COUNT + own_count + (_UTC_COUNT if has_utc else 0))
+        self._uint(fields.VERSION, WIRE_VERSION)
+        self._uint(fields.KIND, kind)
+        writer.uint(fields.DEVICE)
+        writer.text(self._device)
+        self._uint(fields.BOOT, chain.boot)
+        self._uint(fields.SEQ, chain.seq)
+        self._bytes(fields.PREV, chain.prev)
+        self._uint(fields.MONO_MS, stamp.mono_ms)
+        if has_utc:
+            self._uint(fields.UTC_MS, stamp.utc_ms)
+        self._uint(fields.UTC_STATUS, stamp.utc_status)
+        if has_utc:
+            self._uint(fields.UTC_UNC_MS, min(stamp.utc_unc_ms, 0xFFFFFFFF))
+            self._uint(fields.SYNC_SEQ, stamp.sync_seq)
+        self._bytes(fields.PARAMETERS_HASH, self._parameters_hash)
+        return writer
+
+    def _uint(self, key: int, value: int) -> None:
+        self._writer.uint(key)
+        self._writer.uint(value)
+
+    def _bytes(self, key: int, value) -> None:
+        self._writer.uint(key)
+        self._writer.bytes(value)
+
+    def _slots(self, span) -> None:
+        self._uint(fields.FIRST_SLOT, span.first_slot)
+        self._uint(fields.SLOT_COUNT, span.slot_count)
+        self._uint(fields.SLOT_MS, span.slot_ms)
+        self._uint(fields.FIRST_SLOT_MONO_MS, span.first_slot_mono_ms)
+
+    def build_boot(self, chain, stamp, facts) -> int:
+        """facts: reset_cause, firmware_version, firmware_hash, interpreter, journal_version, public_key, torn_count."""
+        writer = self._begin(fields.KIND_BOOT, 7, chain, stamp)
+        self._uint(fields.RESET_CAUSE, facts.reset_cause)
+        writer.uint(fields.FIRMWARE_VERSION)
+        writer.text(facts.firmware_version)
+        self._bytes(fields.FIRMWARE_HASH, facts.firmware_hash)
+        writer.uint(fields.INTERPRETER)
+        writer.text(facts.interpreter)
+        self._uint(fields.JOURNAL_VERSION, facts.journal_version)
+        self._bytes(fields.PUBLIC_KEY, facts.public_key)
+        self._uint(fields.TORN_COUNT, facts.torn_count)
+        return writer.count
+
+    def build_samples(self, chain, stamp, batch) -> int:
+        """batch: first_slot, slot_count, slot_ms, first_slot_mono_ms, retries, block_count; outcomes(k), data(k)
+        give the bytes of block k of the parameter set, exactly as the answers carried them."""
+        writer = self._begin(fields.KIND_SAMPLES, _SLOTS_COUNT + 2, chain, stamp)
+        self._slots(batch)
+        writer.uint(fields.BLOCKS)
+        writer.array(batch.block_count)
+        for k in range(batch.block_count):
+            writer.array(2)
+            writer.bytes(batch.outcomes(k))
+            writer.bytes(batch.data(k))
+        self._uint(fields.RETRIES, batch.retries)
+        return writer.count
+
+    def build_overflow(self, chain, stamp, span) -> int:
+        """span: first_slot, slot_count, slot_ms, first_slot_mono_ms of the slots that could not be kept."""
+        writer = self._begin(fields.KIND_OVERFLOW, _SLOTS_COUNT, chain, stamp)
+        self._slots(span)
+        return writer.count
+
+    def build_parameters(self, chain, stamp, parameters: bytes, part: int) -> int:
+        """Part number `part`, from 0, of the parameter set."""
+        writer = self._begin(fields.KIND_PARAMETERS, 4, chain, stamp)
+        start = part * limits.PARAMETERS_PART_BYTES
+        self._bytes(fields.PART_HASH, self._parameters_hash)
+        self._uint(fields.PART, part)
+        self._uint(fields.PARTS, part_count(len(parameters)))
+        self._bytes(fields.PART_BYTES, memoryview(parameters)[start : start + limits.PARAMETERS_PART_BYTES])
+        return writer.count
+
+    def build_time_sync(self, chain, stamp, sync) -> int:
+        """sync: host_utc_ms, host_unc_ms, nonce, round_trip_ms, step_ms (None for the first mapping), decision."""
+        has_step = sync.step_ms is not None
+        writer = self._begin(fields.KIND_TIME_SYNC, 6 if has_step else 5, chain, stamp)
+        self._uint(fields.SYNC_HOST_UTC_MS, sync.host_utc_ms)
+        self._uint(fields.SYNC_HOST_UNC_MS, sync.host_unc_ms)
+        self._bytes(fields.SYNC_NONCE, sync.nonce)
+        self._uint(fields.SYNC_ROUND_TRIP_MS, sync.round_trip_ms)
+        if has_step:
+            writer.uint(fields.SYNC_STEP_MS)
+            writer.int(sync.step_ms)
+        self._uint(fields.SYNC_DECISION, sync.decision)
+        return writer.count
+
+    def build_event(self, chain, stamp, code: int, arguments) -> int:
+        """causes.EVENT_* with at most 16 integers."""
+        writer = self._begin(fields.KIND_EVENT, 2, chain, stamp)
+        self._uint(fields.EVENT_CODE, code)
+        writer.uint(fields.EVENT_ARGS)
+        writer.array(len(arguments))
+        for argument in arguments:
+            writer.int(argument)
+        return writer.count
+
+
+def part_count(parameters_bytes: int) -> int:
+    """How many parameters records a set of this length needs."""
+    return -(-parameters_bytes // limits.PARAMETERS_PART_BYTES)
