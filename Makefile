@@ -1,4 +1,4 @@
-# `make test` sets everything up (.cache/, nothing else) and runs the whole everyday suite.
+# `make test` sets everything up (.cache/, nothing else) and runs the whole everyday suite; `make check` lints first.
 PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
@@ -9,10 +9,11 @@ setup:
 	@$(PYTHON) tools/setup/environment.py
 
 test: setup
-	@$(VENV)/ruff check .
 	@$(VENV)/python -m pytest $(ARGS)
 
-check: test
+check: setup
+	@$(VENV)/ruff check .
+	@$(VENV)/python -m pytest $(ARGS)
 
 clean:
 	rm -rf .cache/venv .cache/setup.stamp

@@ -58,7 +58,14 @@ class Ledger(Protocol):
         one transaction. Raises StoreError; then nothing was stored."""
 
     def quarantine(
-        self, device: str, seq: int | None, content_hash: bytes | None, code: str, detail: str, raw: bytes, head: Head | None
+        self,
+        device: str,
+        seq: int | None,
+        content_hash: bytes | None,
+        code: str,
+        detail: str,
+        raw: bytes,
+        head: Head | None,
     ) -> None:
         """Keep bytes that are no evidence with the reason; `head` moves on where the chain must pass them."""
 

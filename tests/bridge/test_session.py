@@ -6,7 +6,6 @@ import struct
 from collections import deque
 
 import pytest
-
 from acqwire import frames, limits
 from plumeproof.errors import LinkTimeout, LinkVersionError
 from plumeproof.link.line import Line

@@ -60,7 +60,10 @@ def as_root(*command: str) -> list[str]:
     """The command with the rights that package tools need, or [] where there are none."""
     if os.geteuid() == 0:
         return list(command)
-    if shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0:
+    if (
+        shutil.which("sudo")
+        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
+    ):
         return ["sudo", "-n", *command]
     return []
 
@@ -102,7 +105,9 @@ def mirror() -> str:
     lists = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for source in lists:
         if source.is_file():
-            found = re.search(r"^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s+)?)(\S+/debian)/?(?:\s|$)", source.read_text(), re.MULTILINE)
+            found = re.search(
+                r"^(?:URIs:\s*|deb\s+(?:\[[^]]*\]\s+)?)(\S+/debian)/?(?:\s|$)", source.read_text(), re.MULTILINE
+            )
             if found:
                 return found[1]
     return DISTRIBUTION_MIRROR
@@ -158,7 +163,9 @@ def obtain() -> Path:
     wished = os.environ.get("PLUMEPROOF_MICROPYTHON")
     if wished:
         if version_of(wished) is None:
-            raise Unobtainable(f"$PLUMEPROOF_MICROPYTHON={wished} is no MicroPython >= 1.23 with select, vfs and termios")
+            raise Unobtainable(
+                f"$PLUMEPROOF_MICROPYTHON={wished} is no MicroPython >= 1.23 with select, vfs and termios"
+            )
         return Path(wished)
     installed = shutil.which("micropython")
     if installed and version_of(installed):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from acqwire import frames
+
 from plumeproof.errors import LinkError, LinkTimeout
 from plumeproof.link.session import (
     Answer,

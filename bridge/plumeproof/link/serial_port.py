@@ -30,9 +30,7 @@ class SerialPort:
                 exclusive=True,
             )
         except (serial.SerialException, ValueError, OSError) as error:
-            raise UnreachableError(
-                f"serial port {port}: {error} (cable, name, or another program holds it)"
-            ) from error
+            raise UnreachableError(f"serial port {port}: {error} (cable, name, or another program holds it)") from error
 
     def read(self, limit: int, timeout_s: float) -> bytes:
         """Up to `limit` bytes; waits at most `timeout_s` for the first. Raises LinkError when the line is gone."""

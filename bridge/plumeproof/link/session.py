@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 
 from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, limits
+
 from plumeproof.errors import LinkVersionError
 from plumeproof.model import Frame
 

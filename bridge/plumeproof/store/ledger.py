@@ -34,9 +34,7 @@ class SqliteLedger:
             ).fetchone()
         return None if row is None else Head(*row[:6], bool(row[6]))
 
-    def append(
-        self, accepted: Sequence[tuple[Record, Envelope]], head: Head, holes: Sequence[tuple[int, int]]
-    ) -> None:
+    def append(self, accepted: Sequence[tuple[Record, Envelope]], head: Head, holes: Sequence[tuple[int, int]]) -> None:
         """Store accepted records, the holes between them and the new head in one synced transaction."""
         now = self._clock.utc_ms()
         with self._writer.transaction() as connection:

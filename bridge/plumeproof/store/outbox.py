@@ -66,7 +66,9 @@ class SqliteOutbox:
                     if row[8] > now_utc_ms:
                         break
                     due.append(
-                        OutboxRow(*row[:6], tuple(sorted(json.loads(row[6]).items())), attempts=row[7], due_utc_ms=row[8])
+                        OutboxRow(
+                            *row[:6], tuple(sorted(json.loads(row[6]).items())), attempts=row[7], due_utc_ms=row[8]
+                        )
                     )
         return due
 
