@@ -1,0 +1,104 @@
+"""`plumeproof verify PATH... --keys FILE [--anchor FILE] [--json]`: checks envelopes or a ledger, names each finding.
+
+Exit status: 0 fine, 1 a fault in the evidence, 2 wrong usage or unusable file (DESIGN section 6). Without an anchor a
+cut tail cannot be seen, and the summary says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from plumeproof.anchors import load_anchors
+from plumeproof.errors import ConfigError, StoreError
+from plumeproof.inspection import Finding, Inspector, Item, read_ledger, read_sequence
+from plumeproof.keys import load_keys
+
+FINDINGS_MAX = 10_000  # named in full; behind them only the count
+SQLITE_MAGIC = b"SQLite format 3\x00"  # sqlite.org, database file format section 1.3
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb to argparse's subparsers."""
+    parser: argparse.ArgumentParser = subparsers.add_parser("verify", help="check envelopes or a ledger, name each finding")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="CBOR sequence of envelopes, or ledger file")
+    parser.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json with the enrolled keys")
+    parser.add_argument("--anchor", type=Path, metavar="FILE", help="anchor.json: heads kept elsewhere, shows a cut tail")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb; returns the exit status."""
+    try:
+        anchors = load_anchors(args.anchor) if args.anchor else ()
+        inspector = Inspector(load_keys(args.keys), anchors)
+        findings: list[Finding] = []
+        for finding in _inspect(inspector, args.paths):
+            if inspector.finding_count <= FINDINGS_MAX:
+                findings.append(finding)
+                if not args.json:
+                    print(f"{finding.code}: {finding.sentence} (at {finding.place})")
+    except (ConfigError, StoreError) as error:
+        print(f"plumeproof verify: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"plumeproof verify: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
+    is_fine = inspector.finding_count == 0 and inspector.verified_count > 0
+    _print_summary(inspector, findings, is_fine, bool(anchors), args.json)
+    return 0 if is_fine else 1
+
+
+def _inspect(inspector: Inspector, paths: list[Path]) -> Iterator[Finding]:
+    with tqdm(unit=" records", disable=not sys.stderr.isatty()) as progress:
+        for path in paths:
+            for item in _items(path):
+                yield from inspector.take(item)
+                progress.update()
+    yield from inspector.finish()
+
+
+def _items(path: Path) -> Iterator[Item]:
+    with path.open("rb") as file:
+        if file.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
+            file.seek(0)
+            yield from read_sequence(file)
+            return
+    yield from read_ledger(path)
+
+
+def _print_summary(
+    inspector: Inspector, findings: list[Finding], is_fine: bool, has_anchor: bool, as_json: bool
+) -> None:
+    heads = inspector.heads()
+    if as_json:
+        result = {
+            "fine": is_fine,
+            "records_verified": inspector.verified_count,
+            "anchored": has_anchor,
+            "devices": [
+                {"device": head.device, "seq": head.seq, "content_hash": head.content_hash.hex(), "count": head.count}
+                for head in heads
+            ],
+            "finding_count": inspector.finding_count,
+            "findings": [asdict(finding) for finding in findings],
+        }
+        print(json.dumps(result, sort_keys=True))
+        return
+    for head in heads:
+        print(f"{head.device}: {head.count} records up to seq {head.seq}, head {head.content_hash.hex()}")
+    if inspector.finding_count > len(findings):
+        print(f"{inspector.finding_count - len(findings)} more findings not printed")
+    if not inspector.verified_count:
+        print("no record verified")
+    tail = "" if has_anchor else "; no anchor given: a cut tail would not be seen"
+    print(f"{'fine' if is_fine else 'NOT FINE'}: {inspector.verified_count} signatures hold, "
+          f"{inspector.finding_count} findings{tail}")  # fmt: skip

@@ -1,0 +1,355 @@
+"""Verifies stored evidence again for eyes: CBOR sequences of envelopes (RFC 8742) and ledgers, without trusting either.
+
+An Inspector takes envelopes one after the other and names every finding with device, seq, place and code: signature,
+key, form, chain, order, replay, parameters, slots, anchors. Memory stays flat: heads, holes, parameter sets and a
+bounded window of hashes. A bad record is reported and passed; its successor is judged against what came before it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from acqwire import limits
+from plumeproof.anchors import Anchor
+from plumeproof.errors import EvidenceError, ParametersError
+from plumeproof.evidence import chain
+from plumeproof.evidence.envelope import TAG_AND_ARRAY, verify_envelope
+from plumeproof.evidence.parameters import ParameterSet, check_samples, parse_parameters
+from plumeproof.evidence.record import parse_payload, parse_record
+from plumeproof.keys import KeyFile
+from plumeproof.model import Envelope, Head, ParametersPart, Record, Samples
+from plumeproof.store.reader import read_rows
+
+READ_BYTES = 256 * 1024
+HASHES_KEPT = 65_536  # newest records whose hash is kept to tell a replay from an equivocation
+SETS_KEPT = 64  # parameter sets per module
+HOLES_KEPT = 10_000  # per module; more are named at once
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault. `place`: byte offset in a sequence or row position in a ledger; `seq` as the bytes claim it."""
+
+    code: str
+    device: str | None
+    seq: int | None
+    place: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """Bytes to inspect. `is_readable` False: they do not even have the outline of an envelope."""
+
+    place: str
+    raw: bytes
+    is_readable: bool = True
+    expected: tuple[str, int, int, int, bytes, int | None] | None = None  # device, seq, kind, boot, hash, utc of a row
+
+
+@dataclass(slots=True)
+class _Module:
+    """What is remembered of one module while its records pass."""
+
+    head: Head | None = None
+    record_count: int = 0
+    anchored_count: int = 0
+    holes: dict[int, tuple[int, bytes]] = field(default_factory=dict)  # last seq: (first seq, prev of the next record)
+    bad: set[int] = field(default_factory=set)  # seqs named already, not to be named as holes again
+    parts: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
+    sets: OrderedDict[bytes, ParameterSet | None] = field(default_factory=OrderedDict)
+
+
+class Inspector:
+    """Judges envelopes in the order given. Not shared between threads."""
+
+    def __init__(self, keys: KeyFile, anchors: tuple[Anchor, ...] = ()) -> None:
+        self._keys = keys
+        self._anchors = {anchor.device: anchor for anchor in anchors}
+        self._modules: dict[str, _Module] = {}
+        self._hashes: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._last_device: str | None = None
+        self.verified_count = 0
+        self.finding_count = 0
+
+    def heads(self) -> list[Anchor]:
+        """Head and count of every module seen so far: what an anchor states."""
+        return [
+            Anchor(device, module.head.seq, module.head.content_hash, module.record_count)
+            for device, module in sorted(self._modules.items())
+            if module.head is not None
+        ]
+
+    def take(self, item: Item) -> list[Finding]:
+        """Judge one item; the findings it gives, most often none."""
+        found = self._judge(item)
+        self.finding_count += len(found)
+        return found
+
+    def finish(self) -> list[Finding]:
+        """What only the end shows: holes that were not filled, cut tails."""
+        found: list[Finding] = []
+        for device, module in sorted(self._modules.items()):
+            for last, (first, _) in sorted(module.holes.items()):
+                found.append(_hole(device, first, last))
+        for device, anchor in sorted(self._anchors.items()):
+            found += self._check_tail(device, anchor)
+        self.finding_count += len(found)
+        return found
+
+    def _judge(self, item: Item) -> list[Finding]:
+        if not item.is_readable:
+            return [self._unreadable(item, "form", f"{len(item.raw)} bytes that are no envelope")]
+        try:
+            envelope = verify_envelope(item.raw, self._keys.public_key)
+            record = parse_record(envelope)
+            self._keys.find(envelope.kid, record.device, record.seq)
+        except EvidenceError as error:
+            return [self._unreadable(item, error.code, error.detail)]
+        self.verified_count += 1
+        self._last_device = record.device
+        module = self._modules.setdefault(record.device, _Module())
+        found = self._check_chain(module, record, envelope, item.place)
+        found += _check_parameters(module, record, item.place)
+        found += self._check_anchor(module, record, item.place)
+        if item.expected is not None:
+            columns = (record.device, record.seq, record.kind, record.boot, record.content_hash, record.utc_ms)
+            if columns != item.expected:
+                found.append(_finding("row", record, item.place, "columns of the row differ from the signed record"))
+        return found
+
+    def _unreadable(self, item: Item, code: str, detail: str) -> Finding:
+        """A finding on bytes that cannot count; named by what they claim, else by what was due."""
+        device, seq = _claim(item.raw) or (None, None)
+        if item.expected is not None:
+            device, seq = item.expected[0], item.expected[1]
+        source = "claims to be"
+        if device is None or device not in self._modules:
+            due = self._modules.get(device or self._last_device or "")
+            if due is not None and due.head is not None and device is None:
+                device, seq, source = due.head.device, due.head.seq + 1, "stands where one expects"
+        if device is not None and seq is not None:
+            self._modules.setdefault(device, _Module()).bad.add(seq)
+            return Finding(code, device, seq, item.place, f"{source} {device} seq {seq}, and is no evidence: {detail}")
+        return Finding(code, None, None, item.place, f"no evidence, record unknown: {detail}")
+
+    def _check_chain(self, module: _Module, record: Record, envelope: Envelope, place: str) -> list[Finding]:
+        key = (record.device, record.seq)
+        decision = chain.accept(
+            module.head, record, envelope.is_high_s, self._hashes.get(key), missing_until=record.seq - 1
+        )
+        if decision.verdict == chain.EQUIVOCATION:
+            return [_finding("equivocation", record, place, "another record with the same seq stands before it")]
+        if decision.verdict == chain.DUPLICATE:
+            return [_finding("replayed", record, place, "stands here a second time")]
+        if decision.code == "below_head":
+            return [self._late(module, record, place)]
+        if decision.code == "high_s":
+            return [_finding("high_s", record, place, "signature in the form that no module makes")]
+        found = []
+        if decision.verdict == chain.REFUSE:
+            found.append(_finding(decision.code, record, place, decision.detail))
+        expected = module.head.seq + 1 if module.head else 1
+        if record.seq > expected:
+            found += self._open_hole(module, record, expected)
+        module.head = chain.next_head(module.head, record)
+        self._remember(module, record)
+        return found
+
+    def _open_hole(self, module: _Module, record: Record, first: int) -> list[Finding]:
+        last = record.seq - 1
+        if last - first < HOLES_KEPT and all(seq in module.bad for seq in range(first, last + 1)):
+            module.bad.difference_update(range(first, last + 1))
+            return []
+        if len(module.holes) >= HOLES_KEPT:
+            return [_hole(record.device, first, last)]
+        module.holes[last] = (first, record.prev)
+        return []
+
+    def _late(self, module: _Module, record: Record, place: str) -> Finding:
+        """A record behind its place: it fills a hole, or it was seen so long ago that its hash is forgotten."""
+        for last, (first, prev) in module.holes.items():
+            if not first <= record.seq <= last:
+                continue
+            if record.seq == last and record.content_hash != prev:
+                return _finding("equivocation", record, place, "is not the record that its successor names as prev")
+            del module.holes[last]
+            if record.seq > first:
+                module.holes[record.seq - 1] = (first, record.prev)
+            if record.seq < last:
+                module.holes[last] = (record.seq + 1, prev)
+            self._remember(module, record)
+            return _finding("out_of_order", record, place, "stands behind a later record")
+        return _finding("replayed", record, place, "its seq has passed before")
+
+    def _remember(self, module: _Module, record: Record) -> None:
+        module.record_count += 1
+        anchor = self._anchors.get(record.device)
+        if anchor is not None and record.seq <= anchor.seq:
+            module.anchored_count += 1
+        self._hashes[(record.device, record.seq)] = record.content_hash
+        if len(self._hashes) > HASHES_KEPT:
+            self._hashes.popitem(last=False)
+
+    def _check_anchor(self, module: _Module, record: Record, place: str) -> list[Finding]:
+        anchor = self._anchors.get(record.device)
+        if anchor is None or anchor.seq != record.seq or anchor.content_hash == record.content_hash:
+            return []
+        return [_finding("anchor", record, place, "is another record than the anchor states")]
+
+    def _check_tail(self, device: str, anchor: Anchor) -> list[Finding]:
+        module = self._modules.get(device)
+        seq = module.head.seq if module is not None and module.head is not None else 0
+        if seq < anchor.seq:
+            return [
+                Finding("tail_cut", device, seq + 1, "end", f"{device} seq {seq + 1} to {anchor.seq} of the anchor are cut off")
+            ]
+        if module is not None and module.anchored_count != anchor.count:
+            return [
+                Finding(
+                    "anchor_count", device, anchor.seq, "end",
+                    f"{module.anchored_count} records of {device} up to seq {anchor.seq}, the anchor states {anchor.count}",
+                )
+            ]  # fmt: skip
+        return []
+
+
+def _finding(code: str, record: Record, place: str, sentence: str) -> Finding:
+    return Finding(code, record.device, record.seq, place, f"{record.device} seq {record.seq}: {sentence}")
+
+
+def _hole(device: str, first: int, last: int) -> Finding:
+    span = f"seq {first}" if first == last else f"seq {first} to {last}"
+    return Finding("hole", device, first, "end", f"{device} {span} missing")
+
+
+def _claim(raw: bytes) -> tuple[str, int] | None:
+    """Device and seq that unverified bytes claim, for naming only."""
+    outline = _outline(raw, 0)
+    if outline is None:
+        return None
+    try:
+        record = parse_payload(raw[outline[0] : outline[1]], bytes(limits.HASH_BYTES))
+    except EvidenceError:
+        return None  # it is being reported already; here only a name for it was wanted
+    return record.device, record.seq
+
+
+def _check_parameters(module: _Module, record: Record, place: str) -> list[Finding]:
+    if isinstance(record.body, ParametersPart):
+        return _take_part(module, record, record.body, place)
+    if not isinstance(record.body, Samples):
+        return []
+    if record.parameters_hash not in module.sets:
+        _keep_set(module, record.parameters_hash, None)
+        return [_finding("parameters_unknown", record, place, "its parameter set was not sealed before it")]
+    parameters = module.sets[record.parameters_hash]
+    if parameters is None:
+        return []  # named at the first record that used it
+    try:
+        check_samples(record.body, parameters)
+    except ParametersError as error:
+        return [_finding("parameters_" + error.code, record, place, error.detail)]
+    return []
+
+
+def _take_part(module: _Module, record: Record, body: ParametersPart, place: str) -> list[Finding]:
+    if module.sets.get(body.part_hash) is not None:
+        return []
+    if len(module.parts) >= SETS_KEPT and body.part_hash not in module.parts:
+        module.parts.pop(next(iter(module.parts)))
+    parts = module.parts.setdefault(body.part_hash, {})
+    parts[body.part] = body.part_bytes
+    if any(index not in parts for index in range(body.parts)):
+        return []
+    del module.parts[body.part_hash]
+    try:
+        parameters = parse_parameters(b"".join(parts[index] for index in range(body.parts)), body.part_hash)
+    except ParametersError as error:
+        _keep_set(module, body.part_hash, None)
+        return [_finding("parameters_" + error.code, record, place, f"parameter set: {error.detail}")]
+    _keep_set(module, body.part_hash, parameters)
+    if parameters.device != record.device:
+        return [_finding("parameters_device", record, place, f"parameter set of {parameters.device}")]
+    return []
+
+
+def _keep_set(module: _Module, parameters_hash: bytes, parameters: ParameterSet | None) -> None:
+    module.sets[parameters_hash] = parameters
+    if len(module.sets) > SETS_KEPT:
+        module.sets.popitem(last=False)
+
+
+def read_sequence(file: BinaryIO) -> Iterator[Item]:
+    """The envelopes of a CBOR sequence; what has not their outline comes out unreadable, up to the next that has."""
+    window = b""
+    base = 0
+    at = 0
+    is_end = False
+    bad_from: int | None = None
+    while True:
+        if not is_end and len(window) - at < 2 * limits.ENVELOPE_MAX_BYTES:
+            if bad_from is not None and base + at - bad_from > READ_BYTES:
+                yield Item(str(bad_from), b"", False)  # long rubbish in pieces: memory stays flat
+                bad_from = base + at
+            keep = at if bad_from is None else bad_from - base
+            window, base, at = window[keep:], base + keep, at - keep
+            more = file.read(READ_BYTES)
+            is_end = not more
+            window += more
+            continue
+        if at >= len(window):
+            break
+        outline = _outline(window, at)
+        if outline is None:
+            bad_from = base + at if bad_from is None else bad_from
+            next_at = window.find(TAG_AND_ARRAY, at + 1)
+            at = next_at if next_at >= 0 else max(at + 1, len(window) - 1)
+            continue
+        if bad_from is not None:
+            yield Item(str(bad_from), window[bad_from - base : at], False)
+            bad_from = None
+        end = outline[2]
+        yield Item(str(base + at), window[at:end])
+        at = end
+    if bad_from is not None:
+        yield Item(str(bad_from), window[bad_from - base :], False)
+
+
+def _outline(window: bytes, at: int) -> tuple[int, int, int] | None:
+    """Start and end of the payload and end of the envelope that begins at `at`, by its length heads alone."""
+    if window[at : at + 2] != TAG_AND_ARRAY:
+        return None
+    protected = _string(window, at + 2, limits.PROTECTED_MAX_BYTES)
+    if protected is None or window[protected[1] : protected[1] + 1] != b"\xa0":
+        return None
+    payload = _string(window, protected[1] + 1, limits.RECORD_MAX_BYTES)
+    if payload is None:
+        return None
+    signature = _string(window, payload[1], limits.SIGNATURE_BYTES)
+    if signature is None or signature[1] > len(window):
+        return None
+    return payload[0], payload[1], signature[1]
+
+
+def _string(window: bytes, at: int, maximum: int) -> tuple[int, int] | None:
+    """Start and end of the content of a CBOR byte string with a head of at most three bytes."""
+    head = window[at] if at < len(window) else 0
+    if 0x40 <= head < 0x58:
+        start, length = at + 1, head - 0x40
+    elif head in (0x58, 0x59):
+        start = at + head - 0x56
+        length = int.from_bytes(window[at + 1 : start], "big")
+    else:
+        return None
+    return None if length > maximum else (start, start + length)
+
+
+def read_ledger(path: Path, device: str | None = None) -> Iterator[Item]:
+    """The records of a ledger in device and seq order. Raises StoreError, also for a damaged file."""
+    for position, name, seq, kind, boot, content_hash, utc_ms, envelope in read_rows(path, device):
+        yield Item(f"row {position}", envelope, True, (name, seq, kind, boot, content_hash, utc_ms))
