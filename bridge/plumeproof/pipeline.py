@@ -1,0 +1,177 @@
+"""From the line of one module to the ledger: fetch, verify, chain, commit, acknowledge. Read this first.
+
+Nothing is acknowledged before the ledger's synced commit, and nothing that is acknowledged was not stored: verified
+records in the ledger, unreadable ones in quarantine (reference: reliability section 3, H3). Any instant may be the
+last: after a restart the module is told the ledger's head again and sends what lies behind it. Averages, reports and
+deliveries start from the ledger and are not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from acqwire import frames
+
+from plumeproof.errors import EvidenceError, LinkError
+from plumeproof.evidence import chain
+from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.record import parse_record
+from plumeproof.model import Envelope, Head, Record
+from plumeproof.ports import Ledger
+
+NO_HASH = bytes(32)
+
+
+class Welcomed(Protocol):
+    """link.session.Welcome."""
+
+    device: str
+    newest_seq: int
+
+
+class Fetched(Protocol):
+    """link.session.RecordFrame: seq and hash are the journal's word, `raw` is not verified."""
+
+    seq: int
+    content_hash: bytes
+    raw: bytes
+
+
+class Lost(Protocol):
+    """link.session.Missing."""
+
+    first_seq: int
+    last_seq: int
+
+
+class ModuleLine(Protocol):
+    """link.line.Line, as far as the pipeline needs it."""
+
+    def hello(self) -> Welcomed: ...
+    def fetch(self, from_seq: int, window: int) -> tuple[Sequence[Fetched | Lost], object | None]: ...
+    def acknowledge(self, seq: int, content_hash: bytes) -> object: ...
+
+
+class Keys(Protocol):
+    """keys.KeyFile."""
+
+    def public_key(self, kid: bytes) -> bytes: ...
+    def find(self, kid: bytes, device: str, seq: int) -> bytes: ...
+
+
+@dataclass(slots=True)
+class IngestCounters:
+    """For the graph; the evidence is in the ledger."""
+
+    records_total: int = 0
+    duplicates_total: int = 0
+    quarantined_total: int = 0
+    holes_total: int = 0
+    equivocations_total: int = 0
+    rollbacks_total: int = 0
+
+
+class Ingest:
+    """The stream of one module. Raises LinkError (start again with `greet`) and StoreError (acknowledge nothing)."""
+
+    def __init__(self, device: str, line: ModuleLine, keys: Keys, ledger: Ledger) -> None:
+        self._device = device
+        self._line = line
+        self._keys = keys
+        self._ledger = ledger
+        self._head = ledger.head(device)
+        self.counters = IngestCounters()
+
+    def greet(self) -> None:
+        """After any restart of either side: who is there, and what have we on disk?"""
+        welcome = self._line.hello()
+        if welcome.device != self._device:
+            raise LinkError(
+                f"module {welcome.device} answers on the line of {self._device}: exchange the cables or ports"
+            )
+        self._head = self._ledger.head(self._device)
+        if self._head is None:
+            return
+        if welcome.newest_seq < self._head.seq:
+            # An old flash image or an empty journal under the same key: whatever it seals now will fork the chain.
+            self.counters.rollbacks_total += 1
+        self._line.acknowledge(self._head.seq, self._head.content_hash)
+
+    def poll(self, window: int = frames.WINDOW_MAX) -> int:
+        """Fetch once, store, acknowledge; how many records came. 0 when there is nothing or the chain is frozen."""
+        if self._head is not None and self._head.is_frozen:
+            return 0
+        next_seq = 1 if self._head is None else self._head.seq + 1
+        fetched, _ = self._line.fetch(next_seq, window)
+        accepted: list[tuple[Record, Envelope]] = []
+        holes: list[tuple[int, int]] = []
+        head = self._head
+        missing_until: int | None = None
+        for item in fetched:
+            if not hasattr(item, "raw"):
+                missing_until = item.last_seq
+                continue
+            try:
+                record, envelope = self._verify(item)
+                decision = chain.accept(head, record, envelope.is_high_s, None, missing_until)
+            except EvidenceError as error:
+                self._commit(accepted, head, holes)
+                self._pass_over(item, error.code, error.detail)
+                return len(fetched)
+            if decision.verdict == chain.ACCEPT:
+                accepted.append((record, envelope))
+                holes.extend(decision.holes)
+                head = decision.head
+                missing_until = None
+                continue
+            self._commit(accepted, head, holes)
+            self._settle(item, record, decision)
+            return len(fetched)
+        self._commit(accepted, head, holes)
+        return len(fetched)
+
+    def _verify(self, item: Fetched) -> tuple[Record, Envelope]:
+        envelope = verify_envelope(item.raw, self._keys.public_key)
+        record = parse_record(envelope)
+        self._keys.find(envelope.kid, record.device, record.seq)
+        if record.device != self._device or record.seq != item.seq:
+            raise EvidenceError("frame_mismatch", f"record {record.device} {record.seq} in the frame of seq {item.seq}")
+        return record, envelope
+
+    def _commit(self, accepted: list[tuple[Record, Envelope]], head: Head | None, holes: list[tuple[int, int]]) -> None:
+        """Power failing before append returns: nothing stored, nothing acknowledged, all of it comes again."""
+        if not accepted or head is None:
+            return
+        self._ledger.append(accepted, head, holes)
+        self._head = head
+        self.counters.records_total += len(accepted)
+        self.counters.holes_total += len(holes)
+        self._line.acknowledge(head.seq, head.content_hash)
+
+    def _pass_over(self, item: Fetched, code: str, detail: str) -> None:
+        """Bytes that are no evidence: keep them, and go on only when the module confirms that they are its own."""
+        self._ledger.quarantine(self._device, item.seq, item.content_hash, code, detail, item.raw, None)
+        released = self._line.acknowledge(item.seq, item.content_hash)
+        if getattr(released, "result", None) != frames.RELEASE_DONE:
+            return  # the line made them up: the module's own record is fetched again
+        self.counters.quarantined_total += 1
+        old = self._head or Head(self._device, 0, NO_HASH, 0, 0, chain.SLOT_UNKNOWN, False)
+        self._head = replace(old, seq=item.seq, content_hash=item.content_hash, next_slot=chain.SLOT_UNKNOWN)
+        self._ledger.quarantine(self._device, item.seq, item.content_hash, code, detail, item.raw, self._head)
+
+    def _settle(self, item: Fetched, record: Record, decision: chain.Decision) -> None:
+        """A signed record that the chain does not take."""
+        if decision.verdict == chain.DUPLICATE:
+            self.counters.duplicates_total += 1
+        elif decision.verdict == chain.EQUIVOCATION or decision.code == "prev":
+            # Two histories under one key. Both stay, nothing more is taken or acknowledged until a person decides.
+            self.counters.equivocations_total += 1
+            frozen = replace(decision.head, is_frozen=True) if decision.head is not None else None
+            self._ledger.quarantine(
+                self._device, record.seq, record.content_hash, decision.code, decision.detail, item.raw, frozen
+            )
+            self._head = frozen
+        elif decision.verdict == chain.REFUSE:
+            self._pass_over(item, decision.code, decision.detail)

@@ -1,0 +1,255 @@
+"""The stream of one module on real framing, verifier, chain and SQLite; only the module is a double."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from acqwire import fields, frames
+from plumeproof.errors import EnvelopeError, LinkError, StoreError
+from plumeproof.evidence.framing import FrameCodec
+from plumeproof.link.line import Line
+from plumeproof.link.session import Session
+from plumeproof.pipeline import Ingest
+from plumeproof.store.connection import Writer
+from plumeproof.store.ledger import SqliteLedger
+from tests.bridge.test_session import SteppedTime
+from tests.doubles.sealed_module import SealedModule
+
+
+class OneKey:
+    """KeyFile with one key for one device."""
+
+    def __init__(self, module: SealedModule) -> None:
+        self.module = module
+
+    def public_key(self, kid: bytes) -> bytes:
+        if kid != self.module.kid:
+            raise EnvelopeError("key_unknown")
+        return self.module.public_key
+
+    def find(self, kid: bytes, device: str, seq: int) -> bytes:
+        return self.public_key(kid)
+
+
+class TickingTime(SteppedTime):
+    """A clock on which each look takes a little, so that silence ends."""
+
+    def monotonic_s(self) -> float:
+        self.now_s += 0.05
+        return self.now_s
+
+
+@pytest.fixture
+def ledger(tmp_path: Path):
+    writer = Writer(tmp_path / "ledger.sqlite")
+    yield SqliteLedger(writer, SteppedTime())
+    writer.close()
+
+
+def ingest_of(module: SealedModule, ledger: SqliteLedger) -> Ingest:
+    line = Line(module, FrameCodec(), Session(1), TickingTime())
+    return Ingest("plume-01", line, OneKey(module), ledger)
+
+
+def stored(ledger: SqliteLedger) -> list[int]:
+    return [row.seq for row in ledger.of_device("plume-01", 1, 10**9)]
+
+
+def drain(ingest: Ingest) -> None:
+    while ingest.poll():
+        pass
+
+
+def test_every_record_is_stored_then_acknowledged(ledger):
+    module = SealedModule()
+    module.start()
+    for _ in range(20):
+        module.sample()
+    envelopes = {seq: raw for seq, (_, raw) in module.journal.items()}
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == list(range(1, 22))
+    assert {row.seq: row.envelope for row in ledger.of_device("plume-01", 1, 99)} == envelopes
+    assert module.journal == {}
+    assert module.acknowledged[-1] == 21
+
+
+def test_nothing_is_acknowledged_when_the_ledger_cannot_commit(ledger):
+    module = SealedModule()
+    module.start()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+
+    class FullDisk:
+        def __getattr__(self, name):
+            return getattr(ledger, name)
+
+        def append(self, accepted, head, holes):
+            raise StoreError("disk full")
+
+    ingest._ledger = FullDisk()
+    with pytest.raises(StoreError):
+        ingest.poll()
+    assert module.acknowledged == []
+    assert list(module.journal) == [1]
+    ingest._ledger = ledger
+    drain(ingest)
+    assert stored(ledger) == [1]
+
+
+def test_a_restart_goes_on_behind_the_ledgers_head(ledger):
+    module = SealedModule()
+    module.start()
+    module.sample()
+    first = ingest_of(module, ledger)
+    first.greet()
+    drain(first)
+    module.sample()
+    module.start()
+    module.sample()
+    second = ingest_of(module, ledger)
+    second.greet()
+    drain(second)
+    assert stored(ledger) == [1, 2, 3, 4, 5]
+    head = ledger.head("plume-01")
+    assert head is not None and (head.boot, head.next_slot) == (2, 3)
+
+
+def test_a_lost_acknowledgement_makes_no_second_row(ledger):
+    module = SealedModule()
+    module.start()
+    module.sample()
+    kept = dict(module.journal)
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    module.journal = kept  # as if the acknowledgement had never come
+    again = ingest_of(module, ledger)
+    again.greet()
+    drain(again)
+    assert stored(ledger) == [1, 2]
+    assert module.journal == {}
+
+
+def test_poison_is_quarantined_acknowledged_and_passed(ledger):
+    module = SealedModule()
+    module.start()
+    module.put(b"\xff not an envelope", hashlib.sha256(b"poison").digest())
+    module.sample()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [1, 3]
+    assert ingest.counters.quarantined_total == 1
+    assert module.journal == {}
+
+
+def test_bytes_that_only_the_line_made_up_do_not_move_the_head(ledger):
+    module = SealedModule()
+    module.start()
+    true_entry = module.journal[1]
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    honest = module._answers
+
+    def forged(question):
+        return [
+            (kind, body[:8] + bytes(32) + b"forged" if kind == frames.RECORD else body)
+            for kind, body in honest(question)
+        ]
+
+    module._answers = forged
+    ingest.poll()
+    assert stored(ledger) == []
+    assert module.journal == {1: true_entry}
+    module._answers = honest
+    drain(ingest)
+    assert stored(ledger) == [1]
+
+
+def test_a_declared_loss_is_a_hole_and_the_chain_goes_on(ledger):
+    module = SealedModule()
+    module.start()
+    for _ in range(4):
+        module.sample()
+    module.missing = (3, 4)
+    del module.journal[3], module.journal[4]
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [1, 2, 5]
+    assert ingest.counters.holes_total == 1
+
+
+def test_two_histories_under_one_key_freeze_the_chain(ledger):
+    module, clone = SealedModule(), SealedModule()
+    for twin, slots in ((module, 3), (clone, 2)):
+        twin.start()
+        twin.sample(slots)
+        twin.sample(3)
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    clone.sample(3)
+    other = ingest_of(clone, ledger)
+    other.greet()
+    drain(other)
+    assert stored(ledger) == [1, 2, 3]
+    assert other.counters.equivocations_total == 1
+    head = ledger.head("plume-01")
+    assert head is not None and head.is_frozen
+    module.sample()
+    third = ingest_of(module, ledger)
+    third.greet()
+    assert third.poll() == 0
+    assert stored(ledger) == [1, 2, 3]
+
+
+def test_an_old_flash_image_is_noticed(ledger):
+    module, old = SealedModule(), SealedModule()
+    module.start()
+    module.sample()
+    old.start()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    restored = ingest_of(old, ledger)
+    restored.greet()
+    assert restored.counters.rollbacks_total == 1
+
+
+def test_the_wrong_module_on_the_line_is_refused(ledger):
+    module = SealedModule("plume-02")
+    module.start()
+    ingest = ingest_of(module, ledger)
+    with pytest.raises(LinkError, match="exchange the cables"):
+        ingest.greet()
+
+
+def test_a_record_that_skips_slots_is_quarantined(ledger):
+    module = SealedModule()
+    module.start()
+    module.sample()
+    module.next_slot += 5
+    module.sample()
+    module.sample()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [1, 2, 4]
+    assert ingest.counters.quarantined_total == 1
+
+
+def test_an_unknown_kind_is_stored_and_chained(ledger):
+    module = SealedModule()
+    module.start()
+    module.seal(fields.KIND_HEALTH, {})
+    module.sample()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [1, 2, 3]
