@@ -1,0 +1,169 @@
+"""Register bytes to values and statuses, by the signed parameter set (SPEC.md section 5).
+
+Whole columns at a time: bytes are put into big-endian order by index and seen as numbers, so that every pattern comes
+out exactly as the analyzer sent it. value = number * scale + offset in float64, each step rounded (two numpy
+operations, never fused). A status decides whether a sample is valid, never a NaN; samples without a number hold 0.0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from acqwire import causes
+
+from plumeproof.errors import ParametersError
+from plumeproof.evidence.parameters import Block, ChannelSpec, ParameterSet, StatusSpec, check_samples
+from plumeproof.model import Record, Samples
+
+# Status of a sample: 0 valid, the gap causes of acqwire.causes (1..130), or one of these
+VALID = causes.VALUE
+WARNING = 190  # NE 107 M, maintenance required: still valid
+FAILURE = 191  # NE 107 F
+FUNCTION_CHECK = 192  # NE 107 C
+OUT_OF_SPECIFICATION = 193  # NE 107 S
+STATUS_MISSING = 194  # the block that holds the status is a gap in this slot
+OVER_RANGE = 195  # above `max` of the channel
+UNDER_RANGE = 196  # below `min` of the channel
+NOT_FINITE = 197  # the register holds NaN or infinity
+STATUS_NAMES = (
+    *causes.GAP_NAMES,
+    (WARNING, "warning"),
+    (FAILURE, "failure"),
+    (FUNCTION_CHECK, "function_check"),
+    (OUT_OF_SPECIFICATION, "out_of_specification"),
+    (STATUS_MISSING, "status_missing"),
+    (OVER_RANGE, "over_range"),
+    (UNDER_RANGE, "under_range"),
+    (NOT_FINITE, "not_finite"),
+)
+
+# NAMUR NE 107 code of a status bit, worst last: a later one overwrites an earlier one
+_NE107 = (("M", WARNING), ("S", OUT_OF_SPECIFICATION), ("C", FUNCTION_CHECK), ("F", FAILURE))
+_DTYPES = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4", "float32": ">f4", "float64": ">f8"}
+
+Bytes2D = npt.NDArray[np.uint8]
+Statuses = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelReadings:
+    """One channel over the slots of a record: `values` float64 (n,), `status` uint8 (n,)."""
+
+    channel: ChannelSpec
+    values: Values
+    status: Statuses
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedRecord:
+    """`slot_utc_ms` int64 (n,): planned UTC of each slot, None while the module had no UTC."""
+
+    slot_utc_ms: npt.NDArray[np.int64] | None
+    slot_ms: int
+    channels: tuple[ChannelReadings, ...]
+
+
+def is_valid(status: Statuses) -> npt.NDArray[np.bool_]:
+    """Which samples count: valid and warning."""
+    return (status == VALID) | (status == WARNING)
+
+
+def slot_times(record: Record, samples: Samples) -> npt.NDArray[np.int64] | None:
+    """UTC of each slot by the record's own mapping (SPEC.md section 4.1)."""
+    if record.utc_ms is None:
+        return None
+    first = record.utc_ms - (record.mono_ms - samples.slots.first_slot_mono_ms)
+    return first + np.arange(samples.slots.slot_count, dtype=np.int64) * samples.slots.slot_ms
+
+
+def decode(record: Record, parameters: ParameterSet) -> DecodedRecord:
+    """Values and statuses of every channel of a samples record.
+
+    Raises ParametersError (parameters_hash, kind, blocks, slot_ms, width): the bytes have no meaning then.
+    """
+    if record.parameters_hash != parameters.parameters_hash:
+        raise ParametersError("parameters_hash", "another parameter set than the record names")
+    samples = record.body
+    if not isinstance(samples, Samples):
+        raise ParametersError("kind", f"record {record.device} {record.seq} holds no samples")
+    check_samples(samples, parameters)
+    outcomes = [np.frombuffer(readings.outcomes, np.uint8) for readings in samples.blocks]
+    rows = [
+        np.frombuffer(readings.data, np.uint8).reshape(-1, block.width_bytes)
+        for readings, block in zip(samples.blocks, parameters.blocks, strict=True)
+    ]
+    statuses = [
+        _read_status(spec, parameters.blocks[spec.block], outcomes[spec.block], rows[spec.block])
+        for spec in parameters.statuses
+    ]
+    channels = tuple(
+        _read_channel(
+            spec,
+            parameters.blocks[spec.block],
+            outcomes[spec.block],
+            rows[spec.block],
+            None if spec.status is None else statuses[spec.status],
+        )
+        for spec in parameters.channels
+    )
+    return DecodedRecord(slot_times(record, samples), samples.slots.slot_ms, channels)
+
+
+def _bit(block: Block, bit: int, rows: Bytes2D) -> npt.NDArray[np.bool_]:
+    """One bit of every row; registers are big-endian on the wire, coils and inputs packed LSB first."""
+    if block.is_bits:
+        index, shift = divmod(bit, 8)
+    else:
+        register, number = divmod(bit, 16)
+        index, shift = 2 * register + (1 - number // 8), number % 8
+    return (rows[:, index] >> shift) & 1 == 1
+
+
+def _read_status(spec: StatusSpec, block: Block, outcomes: Statuses, rows: Bytes2D) -> Statuses:
+    """NE 107 status per slot; the worst matching bit wins."""
+    found = np.zeros(len(rows), np.uint8)
+    for code, number in _NE107:
+        for entry in spec.bits:
+            if entry.code == code:
+                found[_bit(block, entry.bit, rows) == entry.is_set] = number
+    status = np.full(len(outcomes), STATUS_MISSING, np.uint8)
+    status[outcomes == causes.VALUE] = found
+    return status
+
+
+def _read_numbers(spec: ChannelSpec, block: Block, rows: Bytes2D) -> Values:
+    """The register's number of every row, exactly, as float64."""
+    if spec.type == "bit":
+        return _bit(block, spec.register, rows).astype(np.float64)
+    letters = "ABCDEFGH"[: len(spec.order)]
+    columns = [2 * spec.register + spec.order.index(letter) for letter in letters]
+    ordered = np.ascontiguousarray(rows[:, columns])
+    return ordered.view(_DTYPES[spec.type]).reshape(-1).astype(np.float64)
+
+
+def _read_channel(
+    spec: ChannelSpec, block: Block, outcomes: Statuses, rows: Bytes2D, device_status: Statuses | None
+) -> ChannelReadings:
+    has_number = outcomes == causes.VALUE
+    numbers = _read_numbers(spec, block, rows)
+    is_finite = np.isfinite(numbers)
+    # Overflow of a finite number by the scale is caught behind it, without a warning on the way.
+    with np.errstate(over="ignore"):
+        read = np.where(is_finite, numbers, 0.0) * spec.scale + spec.offset
+    is_finite &= np.isfinite(read)
+    own = np.zeros(len(read), np.uint8)
+    own[read > spec.maximum] = OVER_RANGE
+    own[read < spec.minimum] = UNDER_RANGE
+    own[~is_finite] = NOT_FINITE
+    values = np.zeros(len(outcomes))
+    values[has_number] = np.where(is_finite, read, 0.0)
+    status = outcomes.copy()
+    status[has_number] = own
+    if device_status is not None:
+        # What the analyzer says of itself outranks what the number looks like; a gap outranks both.
+        speaks = has_number & (device_status != VALID) & ~((device_status == WARNING) & (status != VALID))
+        status[speaks] = device_status[speaks]
+    return ChannelReadings(spec, values, status)
