@@ -157,7 +157,9 @@ def build_frames(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for index, (name, body) in enumerate(bodies):
         content = bytes((1, 17, types[name], index)) + body
         line = encode_cobs(content + binascii.crc32(content).to_bytes(4, "big"))
-        frames.append({"name": name, "type": types[name], "address": 17, "number": index, "body": body.hex(), "line": line.hex()})
+        frames.append(
+            {"name": name, "type": types[name], "address": 17, "number": index, "body": body.hex(), "line": line.hex()}
+        )
     return frames
 
 

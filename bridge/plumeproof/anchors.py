@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acqwire import limits
+
 from plumeproof.errors import ConfigError
 
 ANCHOR_FILE_MAX_BYTES = 4 * 1024 * 1024
@@ -27,7 +28,7 @@ class Anchor:
 
 
 def load_anchors(path: Path) -> tuple[Anchor, ...]:
-    """Read anchor.json: a list of {device, seq, content_hash (hex), count} with optional `signature`. Raises ConfigError."""
+    """Read anchor.json. Raises ConfigError with one line that names file, entry and mend."""
     try:
         with path.open("rb") as file:
             raw = file.read(ANCHOR_FILE_MAX_BYTES + 1)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from acqwire import limits
+
 from plumeproof.anchors import Anchor
 from plumeproof.errors import EvidenceError, ParametersError
 from plumeproof.evidence import chain
@@ -205,16 +206,11 @@ class Inspector:
         module = self._modules.get(device)
         seq = module.head.seq if module is not None and module.head is not None else 0
         if seq < anchor.seq:
-            return [
-                Finding("tail_cut", device, seq + 1, "end", f"{device} seq {seq + 1} to {anchor.seq} of the anchor are cut off")
-            ]
+            sentence = f"{device} seq {seq + 1} to {anchor.seq} of the anchor are cut off"
+            return [Finding("tail_cut", device, seq + 1, "end", sentence)]
         if module is not None and module.anchored_count != anchor.count:
-            return [
-                Finding(
-                    "anchor_count", device, anchor.seq, "end",
-                    f"{module.anchored_count} records of {device} up to seq {anchor.seq}, the anchor states {anchor.count}",
-                )
-            ]  # fmt: skip
+            sentence = f"{module.anchored_count} records of {device} up to seq {anchor.seq}; anchor: {anchor.count}"
+            return [Finding("anchor_count", device, anchor.seq, "end", sentence)]
         return []
 
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acqwire import limits
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from acqwire import limits
 from plumeproof.errors import ConfigError, EnvelopeError
 from plumeproof.evidence.envelope import kid_of
 

@@ -14,12 +14,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from plumeproof.anchors import load_anchors
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.inspection import Finding, Inspector, Item, read_ledger, read_sequence
 from plumeproof.keys import load_keys
+from tqdm import tqdm
 
 FINDINGS_MAX = 10_000  # named in full; behind them only the count
 SQLITE_MAGIC = b"SQLite format 3\x00"  # sqlite.org, database file format section 1.3
@@ -27,10 +26,16 @@ SQLITE_MAGIC = b"SQLite format 3\x00"  # sqlite.org, database file format sectio
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
-    parser: argparse.ArgumentParser = subparsers.add_parser("verify", help="check envelopes or a ledger, name each finding")
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="CBOR sequence of envelopes, or ledger file")
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "verify", help="check envelopes or a ledger, name each finding"
+    )
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="CBOR sequence of envelopes, or ledger file"
+    )
     parser.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json with the enrolled keys")
-    parser.add_argument("--anchor", type=Path, metavar="FILE", help="anchor.json: heads kept elsewhere, shows a cut tail")
+    parser.add_argument(
+        "--anchor", type=Path, metavar="FILE", help="anchor.json: heads kept elsewhere, shows a cut tail"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(main=main)
 

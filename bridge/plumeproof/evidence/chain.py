@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from acqwire import fields, limits
+
 from plumeproof.model import Head, Overflow, Record, Samples
 
 ACCEPT = "accept"  # store it; `head` is the new head, `holes` what it leaves behind for good

@@ -2,7 +2,7 @@
 
 The received byte strings are verified as they are; deterministic form (RFC 8949 section 4.2.1) is checked by
 encoding again and comparing, which also catches every byte behind the item. Identity of a record is the SHA-256 of
-its Sig_structure, never signature or envelope. What the payload says is left to record.py, who may sign what to keys.py.
+its Sig_structure, never signature or envelope. What the payload says is left to record.py, who may sign to keys.py.
 
     envelope = verify_envelope(raw, keys.public_key)
     record = parse_record(envelope)
@@ -17,12 +17,12 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 import cbor2
+from acqwire import labels, limits
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
 
-from acqwire import labels, limits
 from plumeproof.errors import EnvelopeError, EvidenceError
 from plumeproof.model import Envelope
 

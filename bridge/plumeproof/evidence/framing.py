@@ -10,6 +10,7 @@ import binascii
 from dataclasses import dataclass
 
 from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames
+
 from plumeproof.model import Frame
 
 ZERO = bytes((frames.DELIMITER,))

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
 import rfc8785
-
 from acqwire import causes, limits
+
 from plumeproof.errors import ParametersError
 from plumeproof.model import Samples
 

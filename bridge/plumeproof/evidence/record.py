@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, causes, fields, limits
+
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import decode_deterministic, kid_of
 from plumeproof.model import (

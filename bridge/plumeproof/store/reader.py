@@ -1,4 +1,4 @@
-"""Reads a ledger file from outside: read-only, nothing in it trusted, quick_check first (reference: reliability section 8)."""
+"""Reads a ledger file from outside: read-only, nothing trusted, quick_check first (reliability section 8)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import apsw
 from plumeproof.errors import StoreError
 from plumeproof.store.connection import open_reader
 
-Row = tuple[int, str, int, int, int, bytes, int | None, bytes]  # position, device, seq, kind, boot, hash, utc_ms, envelope
+# position, device, seq, kind, boot, content_hash, utc_ms, envelope
+Row = tuple[int, str, int, int, int, bytes, int | None, bytes]
 
 
 def read_rows(path: Path, device: str | None = None) -> Iterator[Row]:

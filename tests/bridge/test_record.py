@@ -1,0 +1,131 @@
+"""evidence.record: every range, type and limit of SPEC.md section 4."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cbor2
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plumeproof.errors import RecordError
+from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.record import parse_payload, parse_record
+from plumeproof.model import UnknownBody
+
+from tests.doubles.evidence_chain import BOOT_BODY, POINT, build_payload, seal
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "records.json").read_text())["records"]
+PAYLOADS = {vector["name"]: cbor2.loads(bytes.fromhex(vector["payload"])) for vector in VECTORS}
+HASH = bytes(32)
+
+
+def parse(entries: dict[Any, Any]):
+    return parse_payload(cbor2.dumps(entries, canonical=True), HASH)
+
+
+REFUSED = [
+    ("boot", {1: 2}, "version"),
+    ("boot", {1: True}, "type"),
+    ("boot", {3: ""}, "range"),
+    ("boot", {3: "a" * 33}, "range"),
+    ("boot", {3: "A"}, "range"),
+    ("boot", {4: 0}, "range"),
+    ("boot", {4: 2**32}, "range"),
+    ("boot", {5: 0}, "range"),
+    ("boot", {5: 2**63}, "range"),
+    ("boot", {5: 1.0}, "type"),
+    ("boot", {5: None}, "type"),
+    ("boot", {6: bytes(31)}, "range"),
+    ("boot", {8: 1}, "utc"),
+    ("boot", {9: 5}, "range"),
+    ("boot", {9: 1}, "utc"),
+    ("boot", {30: 4}, "range"),
+    ("boot", {31: "x" * 257}, "limits"),
+    ("boot", {99: 1}, "key_unknown"),
+    ("boot", {-1: 1}, "key_type"),
+    ("boot", {"a": 1}, "key_type"),
+    ("samples", {11: 5}, "range"),
+    ("samples", {21: 3}, "outcomes"),
+    ("samples", {21: 0}, "range"),
+    ("samples", {22: 99}, "range"),
+    ("samples", {24: []}, "range"),
+    ("samples", {24: [[b"\x00\x00", b"123"]]}, "data"),
+    ("samples", {24: [[b"\x00\x00", b""]]}, "data"),
+    ("samples", {24: [[b"\x01\x01", b"12"]]}, "data"),
+    ("samples", {24: [[b"\x00\x08", b"12"]]}, "outcomes"),
+    ("samples", {24: [[b"\x00\x40", b"12"]]}, "outcomes"),
+    ("samples", {24: [[b"\x00\x80", b"12"]]}, "outcomes"),
+    ("samples", {24: [[b"\x00\x01", b"1" * 251]]}, "data"),
+    ("samples", {24: [[b"\x00\x01"]]}, "type"),
+    ("samples", {24: [[b"\x01\x01", b"1" * 2049]]}, "limits"),
+    ("overflow", {20: 2**63 - 1}, "range"),
+    ("parameters", {42: 0}, "range"),
+    ("parameters", {41: 1}, "range"),
+    ("parameters", {43: b""}, "range"),
+    ("time_sync_first", {52: bytes(7)}, "range"),
+    ("time_sync_first", {54: 2**63}, "type"),
+    ("time_sync_first", {54: True}, "type"),
+    ("time_sync_first", {55: 0}, "range"),
+    ("event", {61: list(range(17))}, "range"),
+    ("event", {61: [2**64]}, "type"),
+    ("event", {61: [True]}, "type"),
+    ("event", {61: [1.5]}, "type"),
+    ("event", {60: 65536}, "range"),
+    ("unknown_kind", {100: [0] * 257}, "limits"),
+    ("unknown_kind", {100: 1.5}, "type"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "code"), REFUSED)
+def test_refused(name, change, code):
+    with pytest.raises(RecordError) as caught:
+        parse(PAYLOADS[name] | change)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("name", sorted(set(PAYLOADS) - {"unknown_kind"}))
+def test_every_key_is_needed(name):
+    for key in PAYLOADS[name]:
+        if key == 54:
+            continue  # absent for the first mapping
+        with pytest.raises(RecordError):
+            parse({other: value for other, value in PAYLOADS[name].items() if other != key})
+
+
+def test_an_unknown_kind_is_named():
+    assert parse(PAYLOADS["unknown_kind"]).body == UnknownBody(4711)
+
+
+def test_payload_limits():
+    for size in (0, 4097, 4096 * 1000):
+        with pytest.raises(RecordError, match="limits"):
+            parse_payload(bytes(size), HASH)
+
+
+def test_a_boot_record_names_the_key_that_signed_it():
+    other = BOOT_BODY | {35: b"\x04" + bytes(64)}
+    with pytest.raises(RecordError, match="boot_key"):
+        parse_record(verify_envelope(seal(build_payload(1, 1, HASH, other)), lambda kid: POINT))
+
+
+@given(st.binary(min_size=1, max_size=300))
+def test_any_bytes_are_read_or_refused(raw):
+    try:
+        parse_payload(raw, HASH)
+    except RecordError:
+        pass
+
+
+@given(st.sampled_from(sorted(PAYLOADS)), st.integers(0, 100), st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary(max_size=40) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(), inner, max_size=3), max_leaves=6,
+))  # fmt: skip
+def test_any_value_under_any_key_is_read_or_refused(name, key, value):
+    try:
+        record = parse(PAYLOADS[name] | {key: value})
+    except RecordError:
+        return
+    assert 1 <= record.seq < 2**63 and 1 <= record.boot < 2**32
