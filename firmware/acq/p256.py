@@ -1,0 +1,170 @@
+"""P-256 arithmetic (SEC 2 version 2.0 section 2.4.2; formulas: Explicit-Formulas Database, short Weierstrass, a = -3).
+
+Jacobian points as [x, y, z] lists that are changed in place; z = 0 is the point at infinity. `Comb` multiplies the base
+point by a fixed-base comb (Lim and Lee, 1994) of six teeth over a frozen table; `Ladder` multiplies any point. Both
+are sliced: `step()` does one doubling with its addition, so that the caller can poll in between. Inverses by extended
+Euclid: pow(x, -1, m) answers 0 on MicroPython. Nothing here is constant-time.
+"""
+
+from acq.p256_table import BASE_COMB, TEETH
+
+P = 0xFFFFFFFF00000001000000000000000000000000FFFFFFFFFFFFFFFFFFFFFFFF
+N = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+COLUMNS = (256 + TEETH - 1) // TEETH  # distance of two teeth, and steps of one multiplication
+
+
+def inverse(number: int, modulus: int) -> int:
+    """number ** -1 mod modulus for a prime modulus; 0 for 0."""
+    low, high = number % modulus, modulus
+    x, y = 1, 0
+    if low == 0:
+        return 0
+    while low != 1:
+        quotient = high // low
+        low, high = high - quotient * low, low
+        x, y = y - quotient * x, x
+    return x % modulus
+
+
+def double(point) -> None:
+    """point = 2 * point (dbl-2001-b)."""
+    x, y, z = point
+    if z == 0 or y == 0:
+        point[2] = 0
+        return
+    delta = z * z % P
+    gamma = y * y % P
+    beta = x * gamma % P
+    alpha = 3 * (x - delta) * (x + delta) % P
+    new_x = (alpha * alpha - 8 * beta) % P
+    point[2] = 2 * y * z % P
+    point[1] = (alpha * (4 * beta - new_x) - 8 * gamma * gamma) % P
+    point[0] = new_x
+
+
+def add_affine(point, x2: int, y2: int) -> None:
+    """point = point + (x2, y2), whatever the two are (madd-2007-bl without its halvings)."""
+    x1, y1, z1 = point
+    if z1 == 0:
+        point[0], point[1], point[2] = x2, y2, 1
+        return
+    z_square = z1 * z1 % P
+    h = (x2 * z_square - x1) % P
+    r = (y2 * z_square * z1 - y1) % P
+    if h == 0:
+        if r == 0:
+            double(point)
+        else:
+            point[2] = 0
+        return
+    h_square = h * h % P
+    h_cube = h_square * h % P
+    v = x1 * h_square % P
+    new_x = (r * r - h_cube - 2 * v) % P
+    point[1] = (r * (v - new_x) - y1 * h_cube) % P
+    point[2] = z1 * h % P
+    point[0] = new_x
+
+
+def to_affine(point):
+    """(x, y) of a point, None for infinity."""
+    if point[2] == 0:
+        return None
+    z_inverse = inverse(point[2], P)
+    z_square = z_inverse * z_inverse % P
+    return point[0] * z_square % P, point[1] * z_square * z_inverse % P
+
+
+def is_on_curve(x: int, y: int) -> bool:
+    """Coordinates in range and on the curve; the cofactor is 1, so that is all."""
+    return 0 <= x < P and 0 <= y < P and (y * y - (x * x - 3) * x - B) % P == 0
+
+
+class Comb:
+    """scalar * G in COLUMNS steps."""
+
+    def __init__(self, scalar: int) -> None:
+        self._scalar = scalar
+        self._column = COLUMNS
+        self.point = [0, 1, 0]
+
+    def step(self) -> bool:
+        """One column; True when `point` is complete."""
+        if self._column == 0:
+            return True
+        self._column -= 1
+        double(self.point)
+        index = 0
+        bits = self._scalar >> self._column
+        for tooth in range(TEETH):
+            index |= ((bits >> (tooth * COLUMNS)) & 1) << tooth
+        if index:
+            at = 64 * (index - 1)
+            x = int.from_bytes(BASE_COMB[at : at + 32], "big")
+            y = int.from_bytes(BASE_COMB[at + 32 : at + 64], "big")
+            add_affine(self.point, x, y)
+        return self._column == 0
+
+
+class Ladder:
+    """scalar * (x, y) in 256 steps."""
+
+    def __init__(self, scalar: int, x: int, y: int) -> None:
+        self._scalar = scalar
+        self._bit = 256
+        self._x = x
+        self._y = y
+        self.point = [0, 1, 0]
+
+    def step(self) -> bool:
+        """One bit; True when `point` is complete."""
+        if self._bit == 0:
+            return True
+        self._bit -= 1
+        double(self.point)
+        if (self._scalar >> self._bit) & 1:
+            add_affine(self.point, self._x, self._y)
+        return self._bit == 0
+
+
+class Verification:
+    """Whether (r, s) signs a digest under a public point (FIPS 186-5 section 6.4.2), in slices. High s is taken."""
+
+    def __init__(self, public_key: bytes, digest: bytes, signature: bytes) -> None:
+        self.is_good = False
+        self._comb = self._ladder = None
+        if len(public_key) != 65 or public_key[0] != 4 or len(signature) != 64:
+            return
+        x = int.from_bytes(public_key[1:33], "big")
+        y = int.from_bytes(public_key[33:65], "big")
+        self._r = int.from_bytes(signature[:32], "big")
+        s = int.from_bytes(signature[32:], "big")
+        if not is_on_curve(x, y) or not 0 < self._r < N or not 0 < s < N:
+            return
+        w = inverse(s, N)
+        self._comb = Comb(int.from_bytes(digest, "big") * w % N)
+        self._ladder = Ladder(self._r * w % N, x, y)
+
+    def step(self) -> bool:
+        """One slice; True when `is_good` is decided."""
+        if self._comb is None:
+            return True
+        if not self._comb.step() or not self._ladder.step():
+            return False
+        total = self._ladder.point
+        base = to_affine(self._comb.point)
+        if base is not None:
+            add_affine(total, base[0], base[1])
+        found = to_affine(total)
+        self.is_good = found is not None and found[0] % N == self._r
+        self._comb = None
+        return True
+
+
+def verify(public_key: bytes, digest: bytes, signature: bytes) -> bool:
+    """Verification in one go."""
+    verification = Verification(public_key, digest, signature)
+    while not verification.step():
+        pass
+    return verification.is_good
