@@ -70,7 +70,7 @@ REFUSED = [
     ("time_sync_first", {54: True}, "type"),
     ("time_sync_first", {55: 0}, "range"),
     ("event", {61: list(range(17))}, "range"),
-    ("event", {61: [2**64]}, "type"),
+    ("event", {61: [2**64]}, "cbor"),
     ("event", {61: [True]}, "type"),
     ("event", {61: [1.5]}, "type"),
     ("event", {60: 65536}, "range"),

@@ -1,0 +1,155 @@
+"""The import rules of the house (reference: architecture B4), by a walk over the syntax trees.
+
+A rule names a file or folder and what it may import beside the standard library; the longest matching path wins.
+Files that come later fall under the rule of their folder, and a folder without a rule fails.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+P = "plumeproof."
+GROUND = (P + "model", P + "errors", P + "ports", "acqwire")
+EVIDENCE = (*GROUND, P + "evidence")
+FACES = (P + "service", P + "inspection", P + "config", P + "model", P + "errors", P + "cli", P + "dashboard")
+ANY = ("",)
+
+# bridge: what may be imported; "" is everything
+BRIDGE: dict[str, tuple[str, ...]] = {
+    "__init__.py": (),
+    "__main__.py": (P + "cli",),
+    "model.py": GROUND,
+    "errors.py": GROUND,
+    "ports.py": GROUND,
+    "config.py": (*GROUND, P + "keys"),
+    "anchors.py": GROUND,
+    "keys.py": (*GROUND, P + "evidence.envelope", "cryptography"),
+    "evidence/": (*EVIDENCE, "cbor2", "cryptography", "numpy"),
+    "evidence/parameters.py": (*EVIDENCE, "rfc8785"),
+    "evidence/_kernels.py": ("numba", "numpy"),
+    "store/": (*GROUND, P + "store", "apsw"),
+    "link/": (*GROUND, P + "link"),
+    "link/serial_port.py": (*GROUND, P + "link", "serial"),
+    "delivery/": (*GROUND, P + "delivery", "rfc8785"),
+    "delivery/mqtt_sink.py": (*GROUND, P + "delivery", "paho"),
+    "delivery/https_sink.py": ANY,
+    "pipeline.py": EVIDENCE,
+    "inspection.py": (*EVIDENCE, P + "anchors", P + "keys", P + "store.reader"),
+    "service.py": ANY,
+    "observe.py": GROUND,
+    "cli/": (*FACES, P + "keys", P + "anchors", "tqdm", "plumeproof"),
+    "dashboard/": (*FACES, "starlette", "uvicorn", "jinja2"),
+}
+HOMES = {
+    "apsw": ("store/", "service.py"),
+    "serial": ("link/serial_port.py",),
+    "paho": ("delivery/mqtt_sink.py",),
+    "numba": ("evidence/_kernels.py",),
+}
+NOT_IN_EVIDENCE = {"socket", "threading", "time", "logging", "random", "os", "pathlib", "subprocess", "asyncio", "io"}
+ACQ = {"struct", "binascii", "hashlib", "json", "gc", "collections"}
+
+
+def imports_of(path: Path) -> list[str]:
+    """Full names of all modules imported anywhere in a file; relative imports are refused by the style."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            whole = node.module in ("plumeproof", "acq", "plumeproof.evidence", "plumeproof.store")
+            found += [f"{node.module}.{alias.name}" if whole else str(node.module) for alias in node.names]
+    return found
+
+
+def is_within(name: str, allowed: tuple[str, ...]) -> bool:
+    return any(entry == "" or name == entry or name.startswith(entry + ".") for entry in allowed)
+
+
+def files_below(folder: str) -> list[Path]:
+    return sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
+
+
+BRIDGE_FILES = files_below("bridge/plumeproof")
+
+
+@pytest.mark.parametrize("path", BRIDGE_FILES, ids=lambda path: path.relative_to(ROOT / "bridge").as_posix())
+def test_bridge(path):
+    relative = path.relative_to(ROOT / "bridge" / "plumeproof").as_posix()
+    rules = [rule for rule in BRIDGE if relative == rule or (rule.endswith("/") and relative.startswith(rule))]
+    assert rules, f"{relative}: no rule for this place; give it one in tests/test_architecture.py"
+    allowed = BRIDGE[max(rules, key=len)]
+    for name in imports_of(path):
+        if name.split(".")[0] in sys.stdlib_module_names:
+            if relative.startswith("evidence/"):
+                assert name.split(".")[0] not in NOT_IN_EVIDENCE, f"{relative} imports {name}"
+            continue
+        assert is_within(name, allowed), f"{relative} imports {name}"
+
+
+@pytest.mark.parametrize("library", sorted(HOMES))
+def test_one_home_for_each_library(library):
+    for path in BRIDGE_FILES:
+        relative = path.relative_to(ROOT / "bridge" / "plumeproof").as_posix()
+        if any(name.split(".")[0] == library for name in imports_of(path)):
+            assert relative.startswith(HOMES[library]), f"{relative} imports {library}"
+
+
+def test_print_only_in_cli():
+    for path in BRIDGE_FILES:
+        if "cli" in path.parts or path.name == "__main__.py":
+            continue
+        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert not [call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"], path
+
+
+def test_acqwire_has_no_behaviour():
+    for path in files_below("firmware/acqwire"):
+        for node in ast.parse(path.read_text()).body:
+            assert isinstance(node, (ast.Assign, ast.Expr)), f"{path.name} line {node.lineno}: only names and numbers"
+
+
+@pytest.mark.parametrize("path", files_below("firmware/acq"), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_acq(path):
+    for name in imports_of(path):
+        top = name.split(".")[0]
+        if top == "micropython":
+            assert path.name == "dialect.py", f"{path.name} imports micropython"
+        else:
+            assert top in ACQ | {"acq", "acqwire"}, f"{path.name} imports {name}"
+
+
+def test_acq_has_no_cycles():
+    graph = {}
+    for path in files_below("firmware/acq"):
+        module = ".".join(path.relative_to(ROOT / "firmware").with_suffix("").parts).removesuffix(".__init__")
+        graph[module] = {name for name in imports_of(path) if name.startswith("acq.")}
+    done: set[str] = set()
+
+    def walk(module: str, way: tuple[str, ...]) -> None:
+        assert module not in way, " > ".join((*way, module))
+        if module in done:
+            return
+        for name in graph.get(module, ()):
+            walk(name, (*way, module))
+        done.add(module)
+
+    for module in graph:
+        walk(module, ())
+
+
+def test_machine_only_in_boards():
+    for path in files_below("firmware"):
+        if "boards" not in path.parts:
+            assert "machine" not in {name.split(".")[0] for name in imports_of(path)}, path
+
+
+def test_no_firmware_code_in_the_bridge():
+    for path in BRIDGE_FILES:
+        assert not [name for name in imports_of(path) if name.split(".")[0] in ("acq", "boards", "tools")], path
