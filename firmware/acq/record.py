@@ -80,7 +80,7 @@ class RecordBuilder:
         self._uint(fields.JOURNAL_VERSION, facts.journal_version)
         self._bytes(fields.PUBLIC_KEY, facts.public_key)
         self._uint(fields.TORN_COUNT, facts.torn_count)
-        return writer.count
+        return writer.end
 
     def build_samples(self, chain, stamp, batch) -> int:
         """batch: first_slot, slot_count, slot_ms, first_slot_mono_ms, retries, block_count; outcomes(k), data(k)
@@ -94,13 +94,13 @@ class RecordBuilder:
             writer.bytes(batch.outcomes(k))
             writer.bytes(batch.data(k))
         self._uint(fields.RETRIES, batch.retries)
-        return writer.count
+        return writer.end
 
     def build_overflow(self, chain, stamp, span) -> int:
         """span: first_slot, slot_count, slot_ms, first_slot_mono_ms of the slots that could not be kept."""
         writer = self._begin(fields.KIND_OVERFLOW, _SLOTS_COUNT, chain, stamp)
         self._slots(span)
-        return writer.count
+        return writer.end
 
     def build_parameters(self, chain, stamp, parameters: bytes, part: int) -> int:
         """Part number `part`, from 0, of the parameter set."""
@@ -110,7 +110,7 @@ class RecordBuilder:
         self._uint(fields.PART, part)
         self._uint(fields.PARTS, part_count(len(parameters)))
         self._bytes(fields.PART_BYTES, memoryview(parameters)[start : start + limits.PARAMETERS_PART_BYTES])
-        return writer.count
+        return writer.end
 
     def build_time_sync(self, chain, stamp, sync) -> int:
         """sync: host_utc_ms, host_unc_ms, nonce, round_trip_ms, step_ms (None for the first mapping), decision."""
@@ -124,7 +124,7 @@ class RecordBuilder:
             writer.uint(fields.SYNC_STEP_MS)
             writer.int(sync.step_ms)
         self._uint(fields.SYNC_DECISION, sync.decision)
-        return writer.count
+        return writer.end
 
     def build_event(self, chain, stamp, code: int, arguments) -> int:
         """causes.EVENT_* with at most 16 integers."""
@@ -134,7 +134,7 @@ class RecordBuilder:
         writer.array(len(arguments))
         for argument in arguments:
             writer.int(argument)
-        return writer.count
+        return writer.end
 
 
 def part_count(parameters_bytes: int) -> int:

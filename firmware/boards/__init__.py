@@ -1,0 +1,14 @@
+"""Picks the board. One file per board; only those files may import what a board offers (architecture B4)."""
+
+import sys
+
+
+def open_board(arguments):
+    """The board this program runs on. On a computer, arguments[1] names the directory of an emulated module."""
+    if sys.platform in ("linux", "darwin"):
+        from boards import host
+
+        if len(arguments) != 2:
+            raise ValueError("usage: main.py DIRECTORY (with board.json, settings.json, parameters.json)")
+        return host.HostBoard(arguments[1])
+    raise ValueError("no board file for platform " + sys.platform)
