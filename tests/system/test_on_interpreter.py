@@ -1,0 +1,48 @@
+"""Every file of tests/firmware on the real MicroPython interpreter with the module's heap of 128 KiB.
+
+Files named *_vectors get 4 MiB: the JSON of the published vectors alone is larger than a module's heap.
+
+A missing interpreter fails here: the module is judged on what it runs on.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(path.stem for path in (ROOT / "tests" / "firmware").glob("test_*.py"))
+
+
+@pytest.fixture(scope="session")
+def micropython() -> str:
+    found = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "setup" / "interpreter.py"), "--print"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_firmware_file(micropython: str, name: str) -> None:
+    heap = "4m" if name.endswith("_vectors") else "128k"
+    run = subprocess.run(
+        [micropython, "-X", f"heapsize={heap}", str(ROOT / "tests/firmware/mini_unittest.py"), str(ROOT), name],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=110,
+    )
+    assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
+    last = run.stdout.strip().splitlines()[-1]
+    assert " 0 failed" in last and not last.startswith("0 passed"), last
+
+
+def test_there_is_something_to_run() -> None:
+    assert len(FILES) >= 2
