@@ -16,4 +16,4 @@ check: setup
 	@$(VENV)/python -m pytest $(ARGS)
 
 clean:
-	rm -rf .cache/venv .cache/setup.stamp
+	rm -rf .cache/venv .cache/referees .cache/setup.stamp

@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 P = "plumeproof."
 GROUND = (P + "model", P + "errors", P + "ports", "acqwire")
 EVIDENCE = (*GROUND, P + "evidence")
-FACES = (P + "service", P + "inspection", P + "config", P + "model", P + "errors", P + "cli", P + "dashboard")
+FACES = tuple(
+    P + name for name in ("service", "inspection", "overview", "config", "model", "errors", "cli", "dashboard")
+)
 ANY = ("",)
 
 # bridge: what may be imported; "" is everything
@@ -39,11 +41,13 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "delivery/mqtt_sink.py": (*GROUND, P + "delivery", "paho"),
     "delivery/https_sink.py": ANY,
     "pipeline.py": EVIDENCE,
+    "averaging_stage.py": EVIDENCE,
     "inspection.py": (*EVIDENCE, P + "anchors", P + "keys", P + "store.reader"),
+    "overview.py": (*EVIDENCE, P + "store.reader"),
     "service.py": ANY,
     "observe.py": GROUND,
-    "cli/": (*FACES, P + "keys", P + "anchors", "tqdm", "plumeproof"),
-    "dashboard/": (*FACES, "starlette", "uvicorn", "jinja2"),
+    "cli/": (*FACES, P + "keys", P + "anchors", P + "observe", P + "ports", "tqdm", "plumeproof"),
+    "dashboard/": (*FACES, P + "ports", "starlette", "uvicorn", "jinja2"),
 }
 HOMES = {
     "apsw": ("store/", "service.py"),

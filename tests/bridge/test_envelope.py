@@ -160,7 +160,7 @@ def test_no_tag_is_followed(tag):
 
 
 def test_pycose_and_cwt_agree():
-    assert REFEREES.is_file(), f"{REFEREES} is missing: make a venv there and install 'cbor2<6' pycose cwt"
+    assert REFEREES.is_file(), f"{REFEREES} is missing: run make setup"
     script = (
         "import sys, json\n"
         "from pycose.messages import Sign1Message\n"

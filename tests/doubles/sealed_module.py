@@ -10,11 +10,10 @@ import hashlib
 import struct
 
 import cbor2
+from acqwire import fields, frames, labels
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-
-from acqwire import fields, frames, labels
 from plumeproof.evidence.framing import FrameCodec
 from plumeproof.model import Frame
 

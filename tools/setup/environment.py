@@ -17,7 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 VENV = CACHE / "venv"
 STAMP = CACHE / "setup.stamp"
-INPUTS = ("requirements.lock", "pyproject.toml", "tools/setup/environment.py", "tools/setup/interpreter.py")
+REFEREES = CACHE / "referees"  # pycose and cwt need an older cbor2 than the bridge does
+INPUTS = (
+    "requirements.lock",
+    "tests/referees.lock",
+    "pyproject.toml",
+    "tools/setup/environment.py",
+    "tools/setup/interpreter.py",
+)
 PYTHON_FLOOR = (3, 11)
 
 
@@ -29,26 +36,33 @@ def fingerprint() -> str:
     return digest.hexdigest()
 
 
-def make_venv() -> None:
-    """The virtual environment, with venv installed by the package manager where the system lacks it."""
-    if (VENV / "bin" / "python").exists():
+def make_venv(folder: Path) -> None:
+    """A virtual environment, with venv installed by the package manager where the system lacks it."""
+    if (folder / "bin" / "python").exists():
         return
-    interpreter.say("creating the virtual environment")
-    shutil.rmtree(VENV, ignore_errors=True)
+    interpreter.say(f"creating the virtual environment {folder.relative_to(ROOT)}")
+    shutil.rmtree(folder, ignore_errors=True)
     try:
-        interpreter.run(sys.executable, "-m", "venv", str(VENV))
+        interpreter.run(sys.executable, "-m", "venv", str(folder))
     except interpreter.Unobtainable:
-        shutil.rmtree(VENV, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         interpreter.install("python3-venv")
-        interpreter.run(sys.executable, "-m", "venv", str(VENV))
+        interpreter.run(sys.executable, "-m", "venv", str(folder))
 
 
-def install_locked() -> None:
-    """Exactly the versions and hashes of requirements.lock, then the project itself, editable."""
-    interpreter.say("installing locked dependencies")
-    pip = (str(VENV / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check")
-    interpreter.run(*pip, "--require-hashes", "-r", "requirements.lock", cwd=ROOT)
-    interpreter.run(*pip, "--no-deps", "--no-build-isolation", "-e", ".", cwd=ROOT)
+def install_locked(folder: Path, lock: str) -> None:
+    """Exactly the versions and hashes of a lock."""
+    interpreter.say(f"installing the locked packages of {lock}")
+    interpreter.run(*pip(folder), "--require-hashes", "-r", lock, cwd=ROOT)
+
+
+def install_project() -> None:
+    """The project itself, editable."""
+    interpreter.run(*pip(VENV), "--no-deps", "--no-build-isolation", "-e", ".", cwd=ROOT)
+
+
+def pip(folder: Path) -> tuple[str, ...]:
+    return (str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check")
 
 
 def main() -> int:
@@ -60,8 +74,11 @@ def main() -> int:
         path = interpreter.obtain()
         if STAMP.exists() and STAMP.read_text() == wanted and (VENV / "bin" / "python").exists():
             return 0
-        make_venv()
-        install_locked()
+        make_venv(VENV)
+        install_locked(VENV, "requirements.lock")
+        install_project()
+        make_venv(REFEREES)
+        install_locked(REFEREES, "tests/referees.lock")
     except interpreter.Unobtainable as reason:
         print(f"set-up: {reason}", file=sys.stderr)
         return 3

@@ -141,7 +141,9 @@ def _read_numbers(spec: ChannelSpec, block: Block, rows: Bytes2D) -> Values:
     letters = "ABCDEFGH"[: len(spec.order)]
     columns = [2 * spec.register + spec.order.index(letter) for letter in letters]
     ordered = np.ascontiguousarray(rows[:, columns])
-    return ordered.view(_DTYPES[spec.type]).reshape(-1).astype(np.float64)
+    # A signalling NaN raises the invalid flag on some processors; it is caught as NOT_FINITE behind this.
+    with np.errstate(invalid="ignore"):
+        return ordered.view(_DTYPES[spec.type]).reshape(-1).astype(np.float64)
 
 
 def _read_channel(

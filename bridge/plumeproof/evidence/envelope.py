@@ -90,6 +90,8 @@ def verify_envelope(
     if not isinstance(parts, (list, tuple)) or len(parts) != 4:
         raise EnvelopeError("array", "not an array of four")
     protected, unprotected, payload, signature = parts
+    if not isinstance(protected, bytes):
+        raise EnvelopeError("protected", "protected header is no byte string")
     kid = _read_protected(protected, kid_bytes)
     if not isinstance(unprotected, dict) or unprotected:
         raise EnvelopeError("unprotected", "unprotected header is not the empty map")
@@ -141,8 +143,9 @@ def kid_of(public_key: bytes) -> bytes:
     return hashlib.sha256(public_key).digest()[: limits.KID_BYTES]
 
 
-def _read_protected(protected: object, kid_bytes: int) -> bytes:
-    if not isinstance(protected, bytes) or not 1 <= len(protected) <= limits.PROTECTED_MAX_BYTES:
+@lru_cache(maxsize=KEYS_CACHED)  # pure, and a module sends the same bytes in every envelope
+def _read_protected(protected: bytes, kid_bytes: int) -> bytes:
+    if not 1 <= len(protected) <= limits.PROTECTED_MAX_BYTES:
         raise EnvelopeError("protected", f"no byte string of 1..{limits.PROTECTED_MAX_BYTES} bytes")
     headers = decode_deterministic(protected, EnvelopeError)
     if not isinstance(headers, dict) or set(headers) != {labels.HEADER_ALG, labels.HEADER_KID}:

@@ -109,26 +109,26 @@ def parse_payload(payload: bytes, content_hash: bytes) -> Record:
     )
 
 
-def _check_limits(item: object) -> None:
+def _check_limits(container: _Map | list[Any] | tuple[Any, ...]) -> None:
     """Sizes and types of everything inside, known or not: no floats, tags, bools, null (SPEC.md section 4)."""
-    if type(item) is int:
-        if not -U63_MAX - 1 <= item <= U64_MAX:
-            raise RecordError("limits", "integer beyond 64 bit")
-    elif isinstance(item, bytes):
-        if len(item) > limits.STRING_MAX_BYTES:
-            raise RecordError("limits", f"byte string of {len(item)} bytes")
-    elif isinstance(item, str):
-        if len(item.encode()) > limits.TEXT_MAX_BYTES:
-            raise RecordError("limits", "text too long")
-    elif isinstance(item, (list, tuple, dict)):
-        if len(item) > limits.ENTRIES_MAX:
-            raise RecordError("limits", f"{len(item)} entries in one container")
-        for entry in item:
-            _check_limits(entry)
-            if isinstance(item, dict):
-                _check_limits(item[entry])
-    else:
-        raise RecordError("type", "a float, bool, null or simple value inside")
+    if len(container) > limits.ENTRIES_MAX:
+        raise RecordError("limits", f"{len(container)} entries in one container")
+    items = (*container, *container.values()) if isinstance(container, dict) else container
+    for item in items:
+        kind = type(item)
+        if kind is int:
+            if not -U63_MAX - 1 <= item <= U64_MAX:
+                raise RecordError("limits", "integer beyond 64 bit")
+        elif kind is bytes:
+            if len(item) > limits.STRING_MAX_BYTES:
+                raise RecordError("limits", f"byte string of {len(item)} bytes")
+        elif kind is str:
+            if len(item.encode()) > limits.TEXT_MAX_BYTES:
+                raise RecordError("limits", "text too long")
+        elif isinstance(item, (list, tuple, dict)):
+            _check_limits(item)
+        else:
+            raise RecordError("type", "a float, bool, null or simple value inside")
 
 
 def _check_keys(present: set[int], wanted: frozenset[int]) -> None:

@@ -80,7 +80,8 @@ class Writer:
         version = self._pragma("user_version")
         if version > SCHEMA_VERSION:
             raise StoreError(
-                f"{self.path}: schema {version} is newer than schema {SCHEMA_VERSION} of this release; update the bridge"
+                f"{self.path}: schema {version} is newer than schema {SCHEMA_VERSION} of this release;"
+                " update the bridge"
             )
         for script in migrations(version):
             number = int(script.name[:4])
