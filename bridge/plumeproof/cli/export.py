@@ -13,10 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.inspection import Inspector, read_ledger
 from plumeproof.keys import load_keys
-from tqdm import tqdm
 
 
 def add_parser(subparsers: Any) -> None:

@@ -14,11 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from plumeproof.anchors import load_anchors
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.inspection import Finding, Inspector, Item, read_ledger, read_sequence
 from plumeproof.keys import load_keys
-from tqdm import tqdm
 
 FINDINGS_MAX = 10_000  # named in full; behind them only the count
 SQLITE_MAGIC = b"SQLite format 3\x00"  # sqlite.org, database file format section 1.3

@@ -1,0 +1,59 @@
+"""The command line, a contract: verbs, `--json` on every reading verb, exit status, errors of one line.
+
+Exit status: 0 fine, 1 a fault found in the data, 2 wrong usage or configuration, 3 something cannot be reached.
+Each verb is a file with `add_parser(subparsers)` and `main(args)`; here they are only put together.
+
+    plumeproof config check -c bridge.toml
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from plumeproof import __version__
+from plumeproof.cli import config, demo, doctor, export, run, verify, version
+from plumeproof.errors import BridgeError, UnreachableError
+
+FINE, FAULT_IN_DATA, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
+INTERRUPTED = 130  # as shells report SIGINT
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Every verb of this release."""
+    parser = argparse.ArgumentParser(
+        prog="plumeproof",
+        description="Emission figures provable from the analyzer's registers to the declared tonne.",
+        epilog="Exit status: 0 fine, 1 fault found in the data, 2 wrong usage or configuration,"
+        " 3 cannot reach something.",
+    )
+    parser.add_argument("--version", action="version", version=f"plumeproof {__version__}")
+    subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in (run, config, doctor, verify, export, demo, version):
+        verb.add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit status."""
+    parser = build_parser()
+    try:
+        args, rest = parser.parse_known_args(argv)
+        if args.verb == "demo":
+            args.rest = rest  # tools/demo has options of its own
+        elif rest:
+            parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        return int(args.main(args))
+    except SystemExit as error:  # argparse has printed its line
+        return error.code if isinstance(error.code, int) else WRONG_USAGE
+    except BridgeError as error:
+        print(f"plumeproof {args.verb}: {error}", file=sys.stderr)
+        return UNREACHABLE if isinstance(error, UnreachableError) else WRONG_USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`); nothing may be flushed into it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FINE

@@ -1,0 +1,202 @@
+"""`plumeproof doctor -c FILE [--json]`: disk, keys, time, ports, brokers, platforms, each tried now.
+
+One line each: `ok`, or `problem` with the mend. Exit status 0, 2 when something on this PC must be put right, 3 when
+something outside cannot be reached. It changes nothing: no file is made, no module is told anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import shutil
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from plumeproof.config import Config, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
+from plumeproof.errors import BridgeError, ConfigError, UnreachableError
+from plumeproof.keys import load_keys
+
+DISK_FREE_MIN_BYTES = 1_000_000_000  # a module seals some 0.5 GB a year at 1 s slots
+EARLIEST_UTC_S = 1_767_225_600  # 2026-01-01, as the modules refuse earlier dates (SPEC.md section 4.1)
+CONNECT_TIMEOUT_S = 5.0
+TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+TIMEX_BYTES = 512  # struct timex is 208 bytes on 64-bit Linux
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the answer. `state`: ok, problem (this PC) or unreachable (outside)."""
+
+    name: str
+    state: str
+    sentence: str
+    mend: str = ""
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb to argparse's subparsers."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "doctor", help="try ports, time, brokers, platforms, keys and disk"
+    )
+    parser.add_argument("-c", "--config", required=True, type=Path, metavar="FILE", help="configuration (TOML)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb; returns the exit status."""
+    checks = []
+    for check in examine(load_config(args.config)):
+        checks.append(check)
+        if not args.json:
+            mend = f" | {check.mend}" if check.mend else ""
+            print(f"{check.state:11} {check.name}: {check.sentence}{mend}")
+    states = {check.state for check in checks}
+    if args.json:
+        print(json.dumps({"fine": states == {"ok"}, "checks": [asdict(check) for check in checks]}))
+    return 3 if "unreachable" in states else 2 if "problem" in states else 0
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """Every check of a configuration, the near ones first."""
+    yield _tried("disk", lambda: _disk(config), "name a local folder with space in gateway.data_dir")
+    yield _tried("keys", lambda: _keys(config), "enrol the module's public key in keys.file")
+    yield _tried("time", _time, "let this PC synchronise its clock (chrony, systemd-timesyncd, Windows Time)")
+    is_running = _is_running(config)
+    for module in config.modules:
+        yield _tried(
+            f"module {module.device}", lambda module=module: _module(module, is_running), "check cable and port"
+        )  # type: ignore[misc]
+    for mqtt in config.mqtt_sinks:
+        yield _tried(f"broker {mqtt.name}", lambda mqtt=mqtt: _broker(mqtt), "check host, port, firewall and ca_file")  # type: ignore[misc]
+    for https in config.https_sinks:
+        yield _tried(
+            f"platform {https.name}",
+            lambda https=https: _platform(https),  # type: ignore[misc]
+            "check base_url, firewall, proxy and ca_file",
+        )
+
+
+def _tried(name: str, check: Callable[[], str], mend: str) -> Check:
+    try:
+        return Check(name, "ok", check())
+    except UnreachableError as error:
+        return Check(name, "unreachable", str(error), mend)
+    except (BridgeError, OSError) as error:
+        return Check(name, "problem", str(error), mend)
+
+
+def _disk(config: Config) -> str:
+    folder = config.gateway.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if free < DISK_FREE_MIN_BYTES:
+        raise ConfigError(str(folder), f"only {free // 1_000_000} MB are free")
+    if config.gateway.ledger_file.exists():
+        from plumeproof.store.reader import LedgerView
+
+        view = LedgerView(config.gateway.ledger_file)
+        count = view.newest_position()
+        view.close()
+        return f"{free // 1_000_000_000} GB free, ledger with {count} records"
+    return f"{free // 1_000_000_000} GB free, no ledger yet"
+
+
+def _keys(config: Config) -> str:
+    keys = load_keys(config.keys.file)
+    for module in config.modules:
+        mine = [entry for entry in keys.entries if entry.device == module.device and entry.purpose == "record"]
+        if not any(not entry.is_revoked for entry in mine):
+            raise ConfigError(str(config.keys.file), f"no usable record key of {module.device}")
+    for sink in config.https_sinks:
+        _readable(sink.secret_file)
+    for mqtt in config.mqtt_sinks:
+        for path in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file, mqtt.password_file):
+            if path is not None:
+                _readable(path)
+    return f"{len(keys.entries)} keys, one for each module; secrets and certificates readable"
+
+
+def _readable(path: Path) -> None:
+    with path.open("rb") as file:
+        if not file.read(1):
+            raise ConfigError(str(path), "is empty")
+
+
+def _time() -> str:
+    now = time.time()
+    if now < EARLIEST_UTC_S:
+        raise ConfigError("system clock", f"shows {time.strftime('%Y-%m-%d', time.gmtime(now))}")
+    shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
+    if not sys.platform.startswith("linux"):
+        return f"{shown}; whether it is synchronised cannot be seen on this system"
+    if ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES)) == TIME_ERROR:
+        raise ConfigError("system clock", f"{shown}, but the kernel says it is not synchronised")
+    return f"{shown}, synchronised"
+
+
+def _is_running(config: Config) -> bool:
+    from plumeproof.store.lock import LedgerLock
+
+    if not (config.gateway.data_dir / "bridge.lock").exists():
+        return False
+    try:
+        LedgerLock(config.gateway.data_dir).release()
+    except ConfigError:
+        return True
+    return False
+
+
+def _module(module: ModuleConfig, is_running: bool) -> str:
+    if is_running:
+        return f"{module.port} is held by the running bridge; its page shows the state of the line"
+    from plumeproof.service import ask_who
+
+    welcome = ask_who(module)
+    if welcome.device != module.device:
+        raise ConfigError(module.port, f"module {welcome.device} answers, not {module.device}")
+    return f"{module.port} answers, boot {welcome.boot}, records {welcome.oldest_seq} to {welcome.newest_seq} kept"
+
+
+def _broker(sink: MqttSinkConfig) -> str:
+    context = None
+    if sink.ca_file is not None:
+        context = _tls(sink.ca_file)
+        if sink.cert_file is not None:
+            context.load_cert_chain(sink.cert_file, sink.key_file)
+    return _reach(sink.host, sink.port, context)
+
+
+def _platform(sink: HttpsSinkConfig) -> str:
+    parts = urlsplit(sink.base_url)
+    return _reach(str(parts.hostname), parts.port or 443, _tls(sink.ca_file))
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(str(ca_file), f"no usable certificates: {error}") from error
+
+
+def _reach(host: str, port: int, context: ssl.SSLContext | None) -> str:
+    try:
+        with socket.create_connection((host, port), CONNECT_TIMEOUT_S) as raw:
+            if context is None:
+                return f"{host}:{port} answers, without TLS"
+            with context.wrap_socket(raw, server_hostname=host) as wrapped:
+                certificate = wrapped.getpeercert() or {}
+                return f"{host}:{port} answers, {wrapped.version()}, certificate until {certificate.get('notAfter')}"
+    except ssl.SSLError as error:
+        raise UnreachableError(f"{host}:{port}: TLS: {error.reason or error}") from error
+    except OSError as error:
+        raise UnreachableError(f"{host}:{port}: {error}") from error

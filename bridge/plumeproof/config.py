@@ -1,0 +1,400 @@
+"""One TOML file (TOML v1.0.0) becomes one frozen tree of settings, validated completely before anything opens.
+
+Unknown and doubled keys are refused with line and key; units are in every name; secrets are named by file, never
+written here. Relative paths count from the folder of the configuration file. Defaults live here and nowhere else,
+each limit beside its reason. No object reads the configuration itself: the service hands each its slice.
+
+    config = load_config(Path("bridge.toml"))
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from acqwire import frames, limits
+
+from plumeproof.errors import ConfigError
+
+FILE_MAX_BYTES = 1024 * 1024  # hundreds of modules; a larger file is a wrong file
+DAY_S = 86_400
+BAUDS = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)  # what USB adapters offer
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")  # gateway ids and sink names: parts of topics, keys and file names
+_TOPIC = re.compile(r"[^#+\x00/]([^#+\x00]{0,126}[^#+\x00/])?")  # MQTT 5 section 4.7: no wildcards; no empty level
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")  # DNS name or address
+
+_T = TypeVar("_T")
+_Check = Callable[[Any, Path], Any]  # value and folder of the file -> value of the field; ValueError: reason and mend
+
+
+def _of(check: _Check, default: Any = MISSING) -> Any:
+    """A field with its check; without a default the key must be there."""
+    return field(default=default, metadata={"check": check})
+
+
+def _typed(value: Any, kind: type[_T]) -> _T:
+    if kind is float and type(value) is int:
+        value = float(value)
+    if type(value) is not kind:
+        words = {str: "text in quotes", int: "an integer", float: "a number", bool: "true or false", list: "an array"}
+        raise ValueError(f"must be {words[kind]}")
+    return value
+
+
+def _number(kind: type[int] | type[float], minimum: float, maximum: float) -> _Check:
+    def check(value: Any, _folder: Path) -> Any:
+        number = _typed(value, kind)
+        if not minimum <= number <= maximum:
+            raise ValueError(f"{number} is outside {minimum} to {maximum}")
+        return number
+
+    return check
+
+
+def _text(pattern: re.Pattern[str] | None = None, what: str = "") -> _Check:
+    def check(value: Any, _folder: Path) -> str:
+        text = _typed(value, str)
+        if not text or not text.isprintable():
+            raise ValueError("is empty or holds characters that cannot be printed")
+        if pattern is not None and pattern.fullmatch(text) is None:
+            raise ValueError(f"{text[:60]!r} is no {what}")
+        return text
+
+    return check
+
+
+def _word(*words: Any) -> _Check:
+    def check(value: Any, _folder: Path) -> Any:
+        if type(value) is not type(words[0]) or value not in words:
+            raise ValueError(f"{str(value)[:60]!r} is none of {', '.join(str(word).lower() for word in words)}")
+        return value
+
+    return check
+
+
+def _each(check_one: _Check, minimum: int = 0) -> _Check:
+    def check(value: Any, folder: Path) -> tuple[Any, ...]:
+        items = tuple(check_one(item, folder) for item in _typed(value, list))
+        if len(items) < minimum or len(set(items)) != len(items):
+            raise ValueError("is empty or names something twice")
+        return items
+
+    return check
+
+
+def _path(value: Any, folder: Path) -> Path:
+    if not _typed(value, str) or "\x00" in value:
+        raise ValueError("is no path")
+    return (folder / value).absolute()
+
+
+def _device(value: Any, _folder: Path) -> str:
+    text = _typed(value, str)
+    if not 1 <= len(text) <= limits.DEVICE_MAX_BYTES or not set(text) <= set(limits.DEVICE_CHARACTERS):
+        raise ValueError(f"{text[:60]!r} is no device id (a-z 0-9 . _ -, at most {limits.DEVICE_MAX_BYTES})")
+    return text
+
+
+def _loopback(value: Any, _folder: Path) -> str:
+    """The page has no login: it is bound to this machine only."""
+    text = _typed(value, str)
+    try:
+        is_loopback = text == "localhost" or ipaddress.ip_address(text).is_loopback
+    except ValueError as error:
+        raise ValueError(f"{text[:60]!r} is no address; 127.0.0.1 is the usual one") from error
+    if not is_loopback:
+        raise ValueError(f"{text} is no loopback address; for other machines put a proxy with TLS and login before it")
+    return text
+
+
+def _interval(value: Any, _folder: Path) -> int:
+    seconds = _typed(value, int)
+    if not 1 <= seconds <= DAY_S or DAY_S % seconds:
+        raise ValueError(f"{seconds} s does not divide the UTC day ({DAY_S} s)")
+    return seconds
+
+
+def _url(value: Any, _folder: Path) -> str:
+    text = _typed(value, str)
+    parts = urlsplit(text)
+    if parts.scheme != "https" or not parts.hostname:
+        raise ValueError(f"{text[:60]!r} is no https:// address")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("holds a user, a password, a query or a fragment; secrets go into secret_file")
+    return text.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayConfig:
+    """`data_dir` holds the ledger and the lock; it belongs to one bridge and stays on a local disk."""
+
+    id: str = _of(_text(_NAME, "gateway id (a-z 0-9 . _ -, at most 32)"))
+    data_dir: Path = _of(_path)
+    clock_uncertainty_ms: int = _of(_number(int, 1, 60_000), 100)  # NTP is within 50 ms; twice that for a busy PC
+
+    @property
+    def ledger_file(self) -> Path:
+        """Where the ledger lies."""
+        return self.data_dir / "ledger.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class KeysConfig:
+    """keys.json: the enrolled public keys."""
+
+    file: Path = _of(_path)
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleConfig:
+    """One module on its own serial line."""
+
+    device: str = _of(_device)
+    port: str = _of(_text())
+    baud: int = _of(_word(*BAUDS), 115_200)  # SPEC.md section 2
+    link_address: int = _of(_number(int, frames.ADDRESS_MIN, frames.ADDRESS_MAX), 1)
+    time_sync_interval_s: int = _of(_number(int, 5, 7 * DAY_S), 600)  # 50 ppm drift: 30 ms, limit is 500 ms
+    poll_interval_s: float = _of(_number(float, 0.02, 60.0), 0.2)  # rest after an empty answer; adds to the latency
+
+
+@dataclass(frozen=True, slots=True)
+class AveragingConfig:
+    """Intervals on the UTC grid; `grace_s`: how long an interval waits for late records before it is computed."""
+
+    intervals_s: tuple[int, ...] = _of(_each(_interval, 1), (60, 600, 1_800, 3_600, 86_400))
+    grace_s: int = _of(_number(int, 0, DAY_S), 90)  # one sealing period (60 s) and half of it for the line
+
+
+@dataclass(frozen=True, slots=True)
+class MqttSinkConfig:
+    """A broker. `ca_file` set: TLS with hostname check; `cert_file` and `key_file`: client certificate."""
+
+    name: str = _of(_text(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
+    host: str = _of(_text(_HOST, "host name"))
+    port: int = _of(_number(int, 1, 65_535))
+    root_topic: str = _of(_text(_TOPIC, "topic (no # or +, no slash at its ends)"), "plumeproof")
+    content: tuple[str, ...] = _of(_each(_word("envelope", "average"), 1), ("envelope", "average"))
+    protocol: str = _of(_word("5", "3.1.1"), "5")
+    client_id: str | None = _of(_text(_NAME, "client id (a-z 0-9 . _ -, at most 32)"), None)  # None: gateway and sink
+    keepalive_s: int = _of(_number(int, 5, 3_600), 60)
+    ca_file: Path | None = _of(_path, None)
+    cert_file: Path | None = _of(_path, None)
+    key_file: Path | None = _of(_path, None)
+    username: str | None = _of(_text(), None)
+    password_file: Path | None = _of(_path, None)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpsSinkConfig:
+    """A platform. `profile`: name of a shipped profile, or path of a JSON file. `report_interval_s`: averages sent."""
+
+    name: str = _of(_text(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
+    profile: str = _of(_text())
+    base_url: str = _of(_url)
+    client_id: str = _of(_text())
+    secret_file: Path = _of(_path)
+    report_interval_s: int = _of(_interval)
+    ca_file: Path | None = _of(_path, None)  # None: the authorities of the system
+    timeout_s: float = _of(_number(float, 1.0, 300.0), 30.0)  # platforms store before they answer
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardConfig:
+    """`port` 0: a free one is chosen and printed. `host_names`: names under which a reverse proxy shows the page."""
+
+    enabled: bool = _of(_word(True, False), True)
+    host: str = _of(_loopback, "127.0.0.1")
+    port: int = _of(_number(int, 0, 65_535), 0)
+    host_names: tuple[str, ...] = _of(_each(_text(_HOST, "host name")), ())
+    trend_minutes: int = _of(_number(int, 1, 120), 15)  # at 1 s slots 120 minutes are 7,200 points a channel
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything the service is told."""
+
+    gateway: GatewayConfig
+    keys: KeysConfig
+    modules: tuple[ModuleConfig, ...]
+    averaging: AveragingConfig
+    mqtt_sinks: tuple[MqttSinkConfig, ...]
+    https_sinks: tuple[HttpsSinkConfig, ...]
+    dashboard: DashboardConfig
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the file. Raises ConfigError: one line with file, line, key, reason and mend."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_MAX_BYTES + 1)
+    except OSError as error:
+        mend = "`plumeproof config sample` prints one"
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}; {mend}") from error
+    if len(raw) > FILE_MAX_BYTES:
+        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no configuration")
+    try:
+        return parse_config(raw.decode("utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
+
+
+def parse_config(text: str, path: Path) -> Config:
+    """Check the text of a configuration; `path` is named in errors and gives relative paths their folder."""
+    lines = _find_lines(text, path)
+    try:
+        tree = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(str(path), f"no TOML: {error}") from error
+    top = _Section(tree, (), lines, path)
+    sinks = top.inner("sink")
+    config = Config(
+        gateway=top.inner("gateway", is_needed=True).build(GatewayConfig),
+        keys=top.inner("keys", is_needed=True).build(KeysConfig),
+        modules=top.each("module", ModuleConfig, is_needed=True),
+        averaging=top.inner("averaging").build(AveragingConfig),
+        mqtt_sinks=sinks.each("mqtt", MqttSinkConfig),
+        https_sinks=sinks.each("https", HttpsSinkConfig),
+        dashboard=top.inner("dashboard").build(DashboardConfig),
+    )
+    sinks.done()
+    top.done()
+    _check_together(config, lines, path)
+    return config
+
+
+def effective(config: object) -> Any:
+    """The tree as plain JSON values, for printing. No secret is in it: it only knows the names of their files."""
+    if hasattr(config, "__dataclass_fields__"):
+        return {entry.name: effective(getattr(config, entry.name)) for entry in fields(config)}  # type: ignore[arg-type]
+    if isinstance(config, tuple):
+        return [effective(item) for item in config]
+    return str(config) if isinstance(config, Path) else config
+
+
+def _check_together(config: Config, lines: _Lines, path: Path) -> None:
+    """What one key alone cannot show."""
+
+    def refuse(*at: str | int, reason: str) -> ConfigError:
+        return _Section({}, at[:-1], lines, path).refuse(str(at[-1]), reason)
+
+    seen: set[tuple[str, str]] = set()
+    places: list[_At] = [("module", i, key) for i in range(len(config.modules)) for key in ("device", "port")]
+    entries = {"module": config.modules, "mqtt": config.mqtt_sinks, "https": config.https_sinks}
+    places += [("sink", kind, i, "name") for kind in ("mqtt", "https") for i in range(len(entries[kind]))]
+    for at in places:
+        value = getattr(entries[str(at[-3])][int(at[-2])], str(at[-1]))
+        if (str(at[-1]), value) in seen:
+            raise refuse(*at, reason=f"{value!r} is there already; each has its own")
+        seen.add((str(at[-1]), value))
+    for i, mqtt in enumerate(config.mqtt_sinks):
+        for key, other in (("cert_file", "key_file"), ("key_file", "ca_file"), ("password_file", "username")):
+            if getattr(mqtt, key) is not None and getattr(mqtt, other) is None:
+                raise refuse("sink", "mqtt", i, key, reason=f"needs {other} beside it")
+    for i, https in enumerate(config.https_sinks):
+        if https.report_interval_s not in config.averaging.intervals_s:
+            reason = f"{https.report_interval_s} s is not averaged; add it to averaging.intervals_s"
+            raise refuse("sink", "https", i, "report_interval_s", reason=reason)
+
+
+# Reading tables, and where each key stands
+
+_At = tuple[str | int, ...]
+_Lines = dict[_At, int]
+_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
+_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
+_HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]")
+_KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+
+
+class _Section:
+    """One table being read: each key is taken once, what is left over is unknown."""
+
+    def __init__(self, item: object, at: _At, lines: _Lines, path: Path) -> None:
+        self._at, self._lines, self._path = at, lines, path
+        if not isinstance(item, dict):
+            raise self.refuse(None, "is no table")
+        self._item: dict[str, Any] = dict(item)
+
+    def refuse(self, key: str | None, reason: str) -> ConfigError:
+        """The error for a key of this table (None: the table itself)."""
+        at = self._at if key is None else (*self._at, key)
+        name = ".".join(part for part in at if isinstance(part, str))
+        while at and at not in self._lines:
+            at = at[:-1]
+        return ConfigError(f"{self._path}: line {self._lines[at]}: {name}" if at else f"{self._path}: {name}", reason)
+
+    def build(self, kind: type[_T]) -> _T:
+        """The dataclass of this table, every key checked."""
+        values = {}
+        for entry in fields(kind):  # type: ignore[arg-type]
+            if entry.name in self._item:
+                try:
+                    values[entry.name] = entry.metadata["check"](self._item.pop(entry.name), self._path.parent)
+                except ValueError as error:
+                    raise self.refuse(entry.name, str(error)) from error
+            elif entry.default is MISSING:
+                raise self.refuse(entry.name, "is missing; `plumeproof config sample` shows it")
+        self.done()
+        return kind(**values)
+
+    def inner(self, key: str, is_needed: bool = False) -> _Section:
+        if is_needed and key not in self._item:
+            raise self.refuse(key, f"section [{key}] is missing; `plumeproof config sample` shows it")
+        return _Section(self._item.pop(key, {}), (*self._at, key), self._lines, self._path)
+
+    def each(self, key: str, kind: type[_T], is_needed: bool = False) -> tuple[_T, ...]:
+        items = self._item.pop(key, [])
+        if not isinstance(items, list) or (is_needed and not items):
+            name = ".".join(part for part in (*self._at, key) if isinstance(part, str))
+            raise self.refuse(key, f"write [[{name}]], once for each; `plumeproof config sample` shows it")
+        sections = (_Section(item, (*self._at, key, i), self._lines, self._path) for i, item in enumerate(items))
+        return tuple(section.build(kind) for section in sections)
+
+    def done(self) -> None:
+        for key in self._item:
+            raise self.refuse(key, "is no known key; `plumeproof config sample` lists them")
+
+
+def _find_lines(text: str, path: Path) -> _Lines:
+    """Line of every table and key, by path; a key that stands twice in one table is refused here, with both lines.
+
+    tomllib refuses it too, without saying which. Keys inside inline tables have no line of their own.
+    """
+    found: _Lines = {}
+    counts: dict[_At, int] = {}
+    table: _At = ()
+    closing: str | None = None  # of the multi-line string that this line lies in
+    for number, line in enumerate(text.splitlines(), 1):
+        if closing is not None:
+            closing = None if closing in line else closing
+            continue
+        if header := _HEADER.match(line):
+            table = _table_at([part.strip("\"'") for part in re.findall(_PART, header[2])], header[1] == "[[", counts)
+            found.setdefault(table, number)
+        elif key := _KEY.match(line):
+            name = (*table, *(part.strip("\"'") for part in re.findall(_PART, key[1])))
+            if name in found:
+                where = f"{path}: line {number}: {'.'.join(str(part) for part in name if isinstance(part, str))}"
+                raise ConfigError(where, f"stands twice, first in line {found[name]}; remove one of them")
+            found[name] = number
+        closing = next((quotes for quotes in ('"""', "'''") if line.count(quotes) % 2), None)
+    return found
+
+
+def _table_at(parts: list[str], is_array: bool, counts: dict[_At, int]) -> _At:
+    table: _At = ()
+    for part in parts[:-1]:
+        table = (*table, part)
+        if table in counts:  # [a.b] behind [[a]] belongs to its newest entry
+            table = (*table, counts[table] - 1)
+    table = (*table, parts[-1])
+    if is_array:
+        counts[table] = counts.get(table, 0) + 1
+        table = (*table, counts[table] - 1)
+    return table

@@ -1,0 +1,1 @@
+"""The local page: read-only, this machine only, no rules inside (reference: architecture B1, faces)."""

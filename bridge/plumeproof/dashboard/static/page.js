@@ -1,0 +1,201 @@
+// Fetches the overview every second and the trend every three, and brings the page to it. Nothing leaves this address.
+"use strict";
+
+const LIVE_MS = 1000, TREND_MS = 3000, SILENT_AFTER = 3; // failed fetches before the page says so
+const WORDS = { up: "running", waiting: "trying again", down: "needs a person", starting: "starting" };
+const KINDS = { module: "module line", stage: "stage", sink: "delivery" };
+const QUALITY = { good: "valid", stale: "stopped coming" };
+let live = null, trend = null, failures = 0;
+
+// Building and patching elements: text is always set as text, never as markup.
+function make(tag, attributes, ...children) {
+  const svg = ["svg", "path", "rect", "line", "title"].includes(tag);
+  const node = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) if (value !== null && value !== undefined) node.setAttribute(name, value);
+  for (const child of children.flat()) if (child !== null && child !== undefined) node.append(child);
+  return node;
+}
+function patch(old, next) {
+  if (old.nodeType !== next.nodeType || old.nodeName !== next.nodeName) { old.replaceWith(next); return; }
+  if (old.nodeType === Node.TEXT_NODE) { if (old.data !== next.data) old.data = next.data; return; }
+  for (const { name } of [...old.attributes]) if (!next.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of [...next.attributes]) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  const wanted = [...next.childNodes];
+  wanted.forEach((child, index) => { if (index < old.childNodes.length) patch(old.childNodes[index], child); else old.append(child); });
+  while (old.childNodes.length > wanted.length) old.lastChild.remove();
+}
+function fill(id, ...children) {
+  const old = document.getElementById(id), next = old.cloneNode(false);
+  next.append(...children.flat().filter((child) => child !== null));
+  patch(old, next);
+}
+
+// Words for numbers
+function number(value) {
+  if (value === null || value === undefined) return "–";
+  const size = Math.abs(value);
+  return value.toFixed(size >= 10000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3);
+}
+function span(ms) {
+  if (ms === null || ms === undefined) return "–";
+  const s = Math.max(0, ms) / 1000;
+  if (s < 120) return Math.round(s) + " s";
+  if (s < 7200) return Math.round(s / 60) + " min";
+  return s < 172800 ? Math.round(s / 3600) + " h" : Math.round(s / 86400) + " d";
+}
+function interval(s) {
+  if (s === 86400) return "1 day";
+  return s % 3600 === 0 ? s / 3600 + " h" : s % 60 === 0 ? s / 60 + " min" : s + " s";
+}
+const time = (ms) => new Date(ms).toISOString().slice(11, 19);
+const unit = (text) => text.replace("m3", "m³").replace("degC", "°C").replace(/^1$/, "");
+const word = (status) => status.replaceAll("_", " ");
+
+// Sections
+function light(part) {
+  const counters = part.counters, backlog = counters.journal_waiting_count;
+  const detail = part.kind === "module" && backlog ? ", " + backlog + " records wait in its journal" : "";
+  return make("div", { class: "light", "data-state": part.state, "data-part": part.kind + "/" + part.name },
+    make("span", { class: "lamp" }), make("span", { class: "name" }, part.name),
+    make("span", { class: "state" }, (KINDS[part.kind] || part.kind) + ": " + WORDS[part.state] + detail),
+    part.state !== "up" && part.error ? make("span", { class: "error" }, part.error) : null);
+}
+function graph(device, channel) {
+  const buckets = (trend && trend.modules[device] && trend.modules[device][channel]) || [];
+  const valid = buckets.filter((bucket) => bucket[3] > 0);
+  if (!valid.length) return make("div", { class: "graph" }, make("span", { class: "note" }, "no valid sample yet"));
+  const low = Math.min(...valid.map((b) => b[1])), high = Math.max(...valid.map((b) => b[2]));
+  const width = 600, height = 60, pad = (high - low) * 0.05 || Math.abs(high) * 0.01 || 1;
+  const all = trend.end_utc_ms - trend.start_utc_ms, step = trend.bucket_ms;
+  const x = (ms) => (Math.min(ms, all) / all * width).toFixed(1);
+  const y = (value) => (height - 6 - (value - low + pad) / (high - low + 2 * pad) * (height - 8)).toFixed(1);
+  const runs = [];
+  for (const bucket of valid) {
+    const last = runs[runs.length - 1];
+    if (last && bucket[0] - last[last.length - 1][0] <= 2 * step) last.push(bucket); else runs.push([bucket]);
+  }
+  const shapes = runs.map((run) => {
+    const end = run[run.length - 1][0] + step;
+    const top = run.map((b) => x(b[0] + step / 2) + " " + y(b[2])), bottom = run.map((b) => x(b[0] + step / 2) + " " + y(b[1])).reverse();
+    if (run.length === 1) return "M" + x(run[0][0]) + " " + y(run[0][2]) + "H" + x(end) + "V" + y(run[0][1]) + "H" + x(run[0][0]) + "Z";
+    return "M" + [...top, ...bottom].join("L") + "Z";
+  });
+  const lost = buckets.filter((b) => b[4] > 0).map((b) =>
+    make("rect", { class: "lost", x: x(b[0]), y: height - 4, width: Math.max(1.5, step / all * width).toFixed(1), height: 4 }));
+  const title = "last " + document.body.dataset.trendMinutes + " min, " + number(low) + " to " + number(high);
+  return make("div", { class: "graph" },
+    make("svg", { class: "trend", viewBox: "0 0 " + width + " " + height, preserveAspectRatio: "none", role: "img", "aria-label": title },
+      make("line", { class: "floor", x1: 0, x2: width, y1: height - 5, y2: height - 5 }),
+      make("path", { class: "band", d: shapes.join("") }), ...lost),
+    make("span", { class: "scale" }, make("span", {}, number(high)), make("span", {}, number(low))));
+}
+function channel(module, entry) {
+  const quality = module.is_stale ? "stale" : entry.quality;
+  return make("div", { class: "channel", "data-channel": entry.id },
+    make("span", { class: "what" }, make("b", {}, entry.id), make("small", {}, entry.quantity === entry.id ? "" : entry.quantity)),
+    make("span", { class: "value", "data-quality": quality }, number(entry.value), " ", make("small", {}, unit(entry.unit))),
+    make("span", { class: "quality" }, make("span", { class: "pill", "data-quality": quality }, QUALITY[quality] || word(entry.status)), " ",
+      make("span", { class: "age" }, span(live.now_utc_ms - entry.slot_utc_ms) + " ago")),
+    graph(module.device, entry.id));
+}
+function averages(module) {
+  const columns = live.intervals_s.filter((s) => (module.averages[s] || []).length);
+  if (!columns.length) return make("p", { class: "note" }, "No average yet: the first comes when an interval has ended.");
+  const cell = (id, s) => {
+    const found = module.averages[s].find((average) => average.channel === id);
+    if (!found) return make("td", { class: "number" }, "–");
+    const share = found.n_expected ? found.n_valid / found.n_expected : 0;
+    const title = time(found.start_utc_ms) + " UTC, " + found.n_valid + " of " + found.n_expected + " slots valid, revision " + found.revision;
+    return make("td", { class: "number", title: title }, number(found.mean), " ", make("meter", { min: 0, max: 1, low: 0.5, high: 0.75, optimum: 1, value: share.toFixed(3) }));
+  };
+  return make("div", { class: "wide" }, make("table", {},
+    make("thead", {}, make("tr", {}, make("th", {}, "Average"), columns.map((s) => make("th", { class: "number" }, interval(s), " from ", time(module.averages[s][0].start_utc_ms).slice(0, s < 60 ? 8 : 5))))),
+    make("tbody", {}, module.channels.map((entry) => make("tr", {}, make("td", {}, entry.id), columns.map((s) => cell(entry.id, s)))))));
+}
+function coverage(module) {
+  const { interval_s, cells } = module.coverage;
+  if (!cells.length) return null;
+  const share = (c) => (c[2] ? c[1] / c[2] : 0), last = cells[cells.length - 1];
+  return make("div", {}, make("h3", {}, "Coverage of the last " + cells.length + " intervals of " + interval(interval_s)),
+    make("div", { class: "cells" }, cells.map((c) => make("span", {
+      class: "cell", "data-level": share(c) >= 0.95 ? "full" : share(c) >= 0.5 ? "most" : "few",
+      title: time(c[0]) + " UTC: " + c[1] + " of " + c[2] + " slots valid" }))),
+    make("p", { class: "note" }, "newest: " + (100 * share(last)).toFixed(0) + " % valid slots, all channels"));
+}
+function module(entry) {
+  const analyzers = [...new Set(entry.channels.map((c) => c.analyzer))];
+  const clock = entry.utc_status === null ? "nothing received yet" : entry.utc_status === "none" ? "module has no time yet"
+    : "time: " + entry.utc_status + ", ±" + entry.utc_unc_ms + " ms";
+  const rows = analyzers.map((name) => [make("h3", { class: "analyzer" }, name), entry.channels.filter((c) => c.analyzer === name).map((c) => channel(entry, c))]);
+  return make("div", { class: "module", "data-device": entry.device },
+    make("div", { class: "head" }, make("h2", {}, entry.device), make("span", { class: "facts" }, clock),
+      entry.seal_ms ? make("span", { class: "facts" }, "sealed every " + span(entry.seal_ms)) : null,
+      entry.fault ? make("span", { class: "alarm" }, entry.fault) : null),
+    make("div", { class: "channels" }, rows.flat(2)),
+    entry.channels.length ? make("div", { class: "below" }, averages(entry), coverage(entry)) : null);
+}
+function backlog() {
+  const row = (label, count, note, alarm) => make("tr", {}, make("td", {}, label), make("td", { class: "number" + (alarm ? " alarm" : "") }, String(count)), make("td", { class: "note" }, note));
+  const rows = live.modules.map((m) => {
+    const part = live.parts.find((p) => p.kind === "module" && p.name === m.device);
+    return row(m.device + ": records in its journal", part && part.counters.journal_waiting_count !== undefined ? part.counters.journal_waiting_count : "–", "");
+  });
+  for (const stage of live.backlog) rows.push(row(stage.label, stage.records, ""));
+  for (const sink of live.sinks) {
+    rows.push(row(sink.name + ": waiting", sink.waiting, sink.oldest_utc_ms ? "oldest " + span(live.now_utc_ms - sink.oldest_utc_ms) : ""));
+    rows.push(row(sink.name + ": in quarantine", sink.quarantined, sink.quarantined ? "needs a person" : "", sink.quarantined > 0));
+  }
+  return [make("h2", {}, "Backlog"), make("table", {}, make("tbody", {}, rows)), make("p", { class: "note" }, live.records_total + " records in the ledger")];
+}
+function chain() {
+  const rows = live.modules.map((m) => {
+    const c = m.chain, ok = !c.is_frozen && !c.hole_count && !c.quarantine_count && !m.fault;
+    const verdict = c.is_frozen ? "FROZEN: two histories under one key" : ok ? (c.seq ? "whole" : "empty") : "see right";
+    const notes = [c.hole_count ? c.hole_count + " holes, newest " + c.holes[0].join("–") : "", c.quarantine_count ? c.quarantine_count + " in quarantine (" + word(c.quarantine_code) + ")" : ""];
+    return make("tr", { "data-chain": m.device }, make("td", {}, m.device), make("td", { class: ok ? "fine" : "alarm" }, verdict),
+      make("td", { class: "number" }, String(c.seq)), make("td", {}, make("code", {}, c.content_hash.slice(0, 12))), make("td", { class: "note" }, notes.filter(Boolean).join(", ") || "boot " + c.boot));
+  });
+  return [make("h2", {}, "Chain"), make("div", { class: "wide" }, make("table", {},
+    make("thead", {}, make("tr", {}, ["Module", "State", "Seq", "Head", ""].map((t) => make("th", { class: t === "Seq" ? "number" : null }, t)))), make("tbody", {}, rows)))];
+}
+function verdict() {
+  const faults = live.modules.filter((m) => m.chain.is_frozen || m.fault).length + live.sinks.filter((s) => s.quarantined).length + live.parts.filter((p) => p.state === "down").length;
+  const waits = live.parts.filter((p) => p.state === "waiting").length + live.modules.filter((m) => m.is_stale).length;
+  const node = document.getElementById("verdict");
+  node.dataset.state = faults ? "down" : waits ? "waiting" : "up";
+  node.textContent = faults ? faults + " need" + (faults === 1 ? "s" : "") + " a person" : waits ? waits + " waiting, nothing lost" : "all links up";
+}
+function draw() {
+  if (!live) return;
+  verdict();
+  document.getElementById("clock").textContent = new Date(live.now_utc_ms).toISOString().slice(0, 19).replace("T", " ") + " UTC";
+  fill("lights", live.parts.map(light));
+  fill("modules", live.modules.map(module));
+  fill("backlog", backlog());
+  fill("chain", chain());
+  const releases = live.modules.filter((m) => m.firmware).map((m) => m.device + ": firmware " + m.firmware + " on " + m.interpreter);
+  document.getElementById("firmware").textContent = releases.length ? "· " + releases.join(" · ") : "";
+}
+
+// Fetching
+async function ask(path) {
+  const answer = await fetch(path, { cache: "no-store" });
+  const body = await answer.json();
+  if (!answer.ok) throw new Error(body.error || "HTTP " + answer.status);
+  return body;
+}
+async function repeat(path, everyMs, take) {
+  for (;;) {
+    try { take(await ask(path)); failures = 0; document.getElementById("trouble").hidden = true; draw(); } catch (error) { silent(error); }
+    await new Promise((done) => setTimeout(done, everyMs));
+  }
+}
+function silent(error) {
+  failures += 1;
+  if (failures < SILENT_AFTER) return;
+  const node = document.getElementById("trouble");
+  node.textContent = "No answer from the bridge; the values below are old. (" + error.message + ")";
+  node.hidden = false;
+}
+repeat("/api/overview", LIVE_MS, (body) => { live = body; });
+repeat("/api/trend", TREND_MS, (body) => { trend = body; });
