@@ -119,6 +119,7 @@ class Plant:
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The choices of a command line; argparse ends with 2 on wrong ones."""
     parser = argparse.ArgumentParser(prog="python -m tools.plant", description="emulated plant of one bus")
     parser.add_argument("--dir", type=Path, required=True, help="folder of the demo; files lie in DIR/NAME")
     parser.add_argument("--module", required=True, metavar="NAME", help="module whose bus this is")
@@ -140,7 +141,7 @@ async def run(chosen: argparse.Namespace) -> None:
     layout, raw = read_layout(chosen.parameters)
     if chosen.baud is not None:
         layout = Layout(chosen.baud, layout.character_bits, layout.analyzers)
-    if chosen.speed < 0 or layout.baud <= 0:
+    if chosen.speed <= 0 or layout.baud <= 0:
         raise PlantError("--speed and --baud must be above 0")
     names = [analyzer.id for analyzer in layout.analyzers]
     plan = FaultPlan([parse_fault(text, names) for text in chosen.fault], chosen.seed, names)

@@ -57,6 +57,7 @@ class _Port:
         self.waiting: deque[Request] = deque()
         self.current: Request | None = None
         self.fault: Fault | None = None
+        self.is_frozen = False
         self.plant_s = 0.0
         self.patience: asyncio.TimerHandle | None = None
         self.received = bytearray()
@@ -92,7 +93,7 @@ class Bus:
         self.counters = dict.fromkeys(("requests", "answers", "intact", "noise_bytes", "wire_us"), 0)
 
     def open(self, link: Path) -> None:
-        """Make the tty and its name. A dead name of an earlier run is replaced at once, never missing in between."""
+        """Make the tty and its name. The name that a killed plant left is replaced, never missing in between."""
         self._fd, self._far_fd = os.openpty()  # the far end stays open: a module that goes leaves no hang-up
         tty.setraw(self._far_fd)
         os.set_blocking(self._fd, False)
@@ -162,6 +163,7 @@ class Bus:
         now_s = self.elapsed_s()
         port.plant_s = self._refresh(port.server, now_s)
         fault = port.fault = self._faults.draw(port.server.analyzer.id, now_s)
+        port.is_frozen = self._faults.frozen_since(port.server.analyzer.id, now_s) is not None
         port.server.exception = fault.code if fault is not None and fault.kind == "exception" else 0
         port.received.clear()
         os.write(port.server.fd, request.raw)
@@ -170,18 +172,17 @@ class Bus:
     def _give_up(self, port: _Port) -> None:
         assert port.current is not None
         self._log.write("state", state="no_answer", n=port.current.number, hex=port.received.hex())
-        port.current = None
+        port.current = port.patience = None
         self._ask_next(port)
 
     def _hear_analyzer(self, port: _Port) -> None:
         port.received += os.read(port.server.fd, READ_BYTES)
         answer = adu.take_answer(port.received)
         request = port.current
-        if answer is None or request is None:
+        if answer is None or request is None or port.patience is None:
             return
-        if port.patience is not None:
-            port.patience.cancel()
-        port.current = None
+        port.patience.cancel()
+        port.patience = None
         fault = port.fault
         sent = self._disturb(port, answer, fault)
         wire_us = round(1e6 * ((len(request.raw) + len(sent)) * self._wire.character_s + self._wire.silence_s))
@@ -192,18 +193,17 @@ class Bus:
             "analyzer": port.server.analyzer.id,
             "registers": "" if is_exception else answer[3:-2].hex(),
             "exception": answer[2] if is_exception else 0,
-            "fault": None if fault is None else fault.kind,
+            "fault": "frozen" if fault is None and port.is_frozen else None if fault is None else fault.kind,
             "plant_s": round(port.plant_s, 3),
             "wire_us": wire_us,
         }
         delay_s = fault.late_ms / 1000 if fault is not None and fault.kind == "late" else 0.0
         if delay_s or self._wire.is_paced:
-            task = self._loop.create_task(self._send_slowly(sent, answer, fields, delay_s))
+            task = self._loop.create_task(self._send_slowly(port, sent, answer, fields, delay_s))
             self._sending.add(task)
             task.add_done_callback(self._sent)
         else:
-            self._conclude(self._hand_over(sent) == len(sent), sent, answer, fields)
-        self._ask_next(port)
+            self._conclude(port, self._hand_over(sent) == len(sent), sent, answer, fields)
 
     def _disturb(self, port: _Port, answer: bytes, fault: Fault | None) -> bytes:
         """What goes onto the wire instead of the answer."""
@@ -221,7 +221,9 @@ class Bus:
             return noise + answer if noise[0] & 1 else answer + noise
         return answer
 
-    async def _send_slowly(self, sent: bytes, answer: bytes, fields: dict[str, object], delay_s: float) -> None:
+    async def _send_slowly(
+        self, port: _Port, sent: bytes, answer: bytes, fields: dict[str, object], delay_s: float
+    ) -> None:
         await asyncio.sleep(delay_s)
         begin_s, end_s = self._wire.reserve(self._loop.time(), len(sent), self._wire.silence_s)
         is_whole, place = True, 0
@@ -233,7 +235,7 @@ class Bus:
                 place += per_piece
             await asyncio.sleep(end_s - self._loop.time())
         is_whole &= self._hand_over(sent[place:]) == len(sent) - place
-        self._conclude(is_whole, sent, answer, fields)
+        self._conclude(port, is_whole, sent, answer, fields)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._sending.discard(task)
@@ -248,9 +250,12 @@ class Bus:
         except BlockingIOError:
             return 0
 
-    def _conclude(self, is_whole: bool, sent: bytes, answer: bytes, fields: dict[str, object]) -> None:
+    def _conclude(self, port: _Port, is_whole: bool, sent: bytes, answer: bytes, fields: dict[str, object]) -> None:
+        """Write down what arrived; only now the analyzer takes its next request, as a slow one does."""
         is_intact = is_whole and sent == answer
         self.counters["intact"] += is_intact
         if not is_intact:
             fields = fields | {"wire": sent.hex(), "taken": is_whole}
         self._log.write("answer", **fields, intact=is_intact)
+        port.current = None
+        self._ask_next(port)

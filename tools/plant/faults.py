@@ -10,7 +10,7 @@ foreign    a good answer of another unit id
 late       the answer `ms` later (500)
 stray      an answer with some bytes of noise before or behind it
 exception  Modbus exception `code` (4, server failure)
-frozen     values and status that no longer change
+frozen     values and status that no longer change (no rate)
 Without FROM-TO it lasts from the start to the end; `rate` is the share of requests that are hit (1).
 """
 
@@ -71,6 +71,8 @@ def parse_fault(text: str, analyzers: Sequence[str]) -> Fault:
     fault = Fault(text, parts[0], parts[1], **fields)
     if not 0 < fault.rate <= 1 or fault.code not in EXCEPTION_CODES:
         raise PlantError(f"fault {text!r}: rate is 0..1, code one of {EXCEPTION_CODES}")
+    if fault.kind == "frozen" and fault.rate != 1:
+        raise PlantError(f"fault {text!r}: values are frozen for a time, not at a rate; leave rate out")
     if fault.until_s is not None and fault.until_s <= fault.from_s:
         raise PlantError(f"fault {text!r}: ends before it begins")
     return fault
