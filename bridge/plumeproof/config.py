@@ -251,8 +251,8 @@ def parse_config(text: str, path: Path) -> Config:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}") from error
-    top = _Section(tree, (), lines, path)
-    sinks = top.inner("sink")
+    top = _Section(tree, (), lines, path).only("gateway", "keys", "module", "averaging", "sink", "dashboard")
+    sinks = top.inner("sink").only("mqtt", "https")
     config = Config(
         gateway=top.inner("gateway", is_needed=True).build(GatewayConfig),
         keys=top.inner("keys", is_needed=True).build(KeysConfig),
@@ -262,8 +262,6 @@ def parse_config(text: str, path: Path) -> Config:
         https_sinks=sinks.each("https", HttpsSinkConfig),
         dashboard=top.inner("dashboard").build(DashboardConfig),
     )
-    sinks.done()
-    top.done()
     _check_together(config, lines, path)
     return config
 
@@ -313,7 +311,7 @@ _KEY = re.compile(rf"\s*({_DOTTED})\s*=")
 
 
 class _Section:
-    """One table being read: each key is taken once, what is left over is unknown."""
+    """One table being read."""
 
     def __init__(self, item: object, at: _At, lines: _Lines, path: Path) -> None:
         self._at, self._lines, self._path = at, lines, path
@@ -329,10 +327,18 @@ class _Section:
             at = at[:-1]
         return ConfigError(f"{self._path}: line {self._lines[at]}: {name}" if at else f"{self._path}: {name}", reason)
 
+    def only(self, *known: str) -> _Section:
+        """Refuse other keys; asked first, because a misspelt key is also a missing one."""
+        for key in self._item:
+            if key not in known:
+                raise self.refuse(key, "is no known key; `plumeproof config sample` lists them")
+        return self
+
     def build(self, kind: type[_T]) -> _T:
         """The dataclass of this table, every key checked."""
-        values = {}
-        for entry in fields(kind):  # type: ignore[arg-type]
+        values, wanted = {}, fields(kind)  # type: ignore[arg-type]
+        self.only(*(entry.name for entry in wanted))
+        for entry in wanted:
             if entry.name in self._item:
                 try:
                     values[entry.name] = entry.metadata["check"](self._item.pop(entry.name), self._path.parent)
@@ -340,7 +346,6 @@ class _Section:
                     raise self.refuse(entry.name, str(error)) from error
             elif entry.default is MISSING:
                 raise self.refuse(entry.name, "is missing; `plumeproof config sample` shows it")
-        self.done()
         return kind(**values)
 
     def inner(self, key: str, is_needed: bool = False) -> _Section:
@@ -355,10 +360,6 @@ class _Section:
             raise self.refuse(key, f"write [[{name}]], once for each; `plumeproof config sample` shows it")
         sections = (_Section(item, (*self._at, key, i), self._lines, self._path) for i, item in enumerate(items))
         return tuple(section.build(kind) for section in sections)
-
-    def done(self) -> None:
-        for key in self._item:
-            raise self.refuse(key, "is no known key; `plumeproof config sample` lists them")
 
 
 def _find_lines(text: str, path: Path) -> _Lines:
@@ -387,8 +388,7 @@ def _find_lines(text: str, path: Path) -> _Lines:
     return found
 
 
-def _table_at(parts: list[str], is_array: bool, counts: dict[_At, int]) -> _At:
-    table: _At = ()
+def _table_at(parts: list[str], is_array: bool, counts: dict[_At, int], table: _At = ()) -> _At:
     for part in parts[:-1]:
         table = (*table, part)
         if table in counts:  # [a.b] behind [[a]] belongs to its newest entry

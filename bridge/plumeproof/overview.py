@@ -234,6 +234,7 @@ class Overview:
             "firmware": module.boot.firmware_version if module.boot else None,
             "interpreter": module.boot.interpreter if module.boot else None,
             "fault": module.fault,
+            "has_parameters": record is None or parameters is not None,
             "channels": module.channels,
             "averages": {
                 str(interval_s): self._view.newest_averages(device, interval_s) for interval_s in self._intervals_s

@@ -207,7 +207,7 @@ class Worker(threading.Thread):
         after: Callable[[], None] | None = None,
     ) -> None:
         super().__init__(name=f"{kind}-{name}", daemon=True)
-        self._kind, self._part, self._stage, self._rest_s = kind, name, stage, rest_s
+        self.kind, self.part, self._stage, self._rest_s = kind, name, stage, rest_s
         self._service, self._after = service, after
         self._wake = threading.Event()
 
@@ -233,7 +233,7 @@ class Worker(threading.Thread):
                 _log.exception("fault part=%s", self.name)
                 rest_s = self._failed(failures, error, observe.DOWN)
                 failures += 1
-            self._service.health.count(self._kind, self._part, **self._stage.counters())
+            self._service.health.count(self.kind, self.part, **self._stage.counters())
             self._wake.wait(self._rest_s if rest_s is None else rest_s)
         self._stage.close()
 
@@ -241,7 +241,7 @@ class Worker(threading.Thread):
         if self._service.stopping.is_set():
             return 0.0
         sentence = " ".join(str(error).split()) or type(error).__name__
-        if self._service.health.enter(self._kind, self._part, state, self._service.clock.utc_ms(), sentence):
+        if self._service.health.enter(self.kind, self.part, state, self._service.clock.utc_ms(), sentence):
             level = logging.ERROR if state == observe.DOWN or isinstance(error, StoreError) else logging.WARNING
             _log.log(level, "%s part=%s reason=%s", state, self.name, sentence)
         self._stage.recover(error)
@@ -249,7 +249,7 @@ class Worker(threading.Thread):
         return random.uniform(0.2, 1.0) * min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures, 10))  # noqa: S311
 
     def _enter(self, state: str) -> None:
-        if self._service.health.enter(self._kind, self._part, state, self._service.clock.utc_ms()):
+        if self._service.health.enter(self.kind, self.part, state, self._service.clock.utc_ms()):
             _log.info("%s part=%s", state, self.name)
 
 
@@ -279,6 +279,7 @@ class Service:
             self.stop()
             raise
         for worker in self._workers:
+            self.health.enter(worker.kind, worker.part, observe.STARTING, self.clock.utc_ms())
             worker.start()
 
     def _build(self, writer: Writer) -> None:

@@ -127,11 +127,13 @@ function module(entry) {
   const clock = entry.utc_status === null ? "nothing received yet" : entry.utc_status === "none" ? "module has no time yet"
     : "time: " + entry.utc_status + ", ±" + entry.utc_unc_ms + " ms";
   const rows = analyzers.map((name) => [make("h3", { class: "analyzer" }, name), entry.channels.filter((c) => c.analyzer === name).map((c) => channel(entry, c))]);
+  const titles = make("div", { class: "channel titles" }, ["Channel", "Newest value", "Quality", "Last " + document.body.dataset.trendMinutes + " min"].map((t) => make("span", {}, t)));
   return make("div", { class: "module", "data-device": entry.device },
     make("div", { class: "head" }, make("h2", {}, entry.device), make("span", { class: "facts" }, clock),
       entry.seal_ms ? make("span", { class: "facts" }, "sealed every " + span(entry.seal_ms)) : null,
       entry.fault ? make("span", { class: "alarm" }, entry.fault) : null),
-    make("div", { class: "channels" }, rows.flat(2)),
+    entry.channels.length ? null : make("p", { class: "note" }, entry.has_parameters ? "No sample yet." : "Records come, but their parameter set is not here: register bytes have no meaning yet."),
+    make("div", { class: "channels" }, entry.channels.length ? titles : null, rows.flat(2)),
     entry.channels.length ? make("div", { class: "below" }, averages(entry), coverage(entry)) : null);
 }
 function backlog() {
@@ -163,7 +165,9 @@ function verdict() {
   const waits = live.parts.filter((p) => p.state === "waiting").length + live.modules.filter((m) => m.is_stale).length;
   const node = document.getElementById("verdict");
   node.dataset.state = faults ? "down" : waits ? "waiting" : "up";
-  node.textContent = faults ? faults + " need" + (faults === 1 ? "s" : "") + " a person" : waits ? waits + " waiting, nothing lost" : "all links up";
+  const channels = live.modules.flatMap((m) => m.channels), invalid = channels.filter((c) => c.quality !== "good" && c.quality !== "maintenance").length;
+  const links = faults ? faults + " need" + (faults === 1 ? "s" : "") + " a person" : waits ? waits + " waiting, nothing lost" : "all links up";
+  node.textContent = links + (invalid ? " · " + invalid + " of " + channels.length + " channels not valid" : "");
 }
 function draw() {
   if (!live) return;
