@@ -194,7 +194,7 @@ class Bus:
             "registers": "" if is_exception else answer[3:-2].hex(),
             "exception": answer[2] if is_exception else 0,
             "fault": "frozen" if fault is None and port.is_frozen else None if fault is None else fault.kind,
-            "plant_s": round(port.plant_s, 3),
+            "plant_s": port.plant_s,
             "wire_us": wire_us,
         }
         delay_s = fault.late_ms / 1000 if fault is not None and fault.kind == "late" else 0.0
