@@ -8,9 +8,10 @@ import tomllib
 from pathlib import Path
 
 import acqwire
-import plumeproof
 import pytest
 from acqwire import journal
+
+import plumeproof
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMITS = {"firmware": 300, "bridge": 400, "tools": 400, "tests": 600}

@@ -1,7 +1,7 @@
 """Deterministic CBOR writer for the subset that records use (RFC 8949, December 2020, section 4.2.1).
 
 Unsigned and negative integers to 64 bits, byte strings, text, array, map and tag heads, always the shortest head, into
-a buffer that exists already. The caller writes map keys in ascending order. There is no reader: the module reads no CBOR.
+a buffer that exists already. The caller writes map keys in ascending order. There is no reader: the module reads none.
 """
 
 from acq.dialect import const

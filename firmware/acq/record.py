@@ -5,8 +5,9 @@ numbers and times come from chain, timebase and sampler. Signing is cose.py's bu
 Each `build_` method returns the count of payload bytes in the buffer given to the constructor.
 """
 
-from acq.cbor import Writer
 from acqwire import WIRE_VERSION, fields, limits
+
+from acq.cbor import Writer
 
 _COMMON_COUNT = 9  # version, kind, device, boot, seq, prev, mono, UTC status, parameters hash
 _UTC_COUNT = 3  # UTC, uncertainty, sync seq: absent while the status is none

@@ -6,9 +6,10 @@ that a fault in the arithmetic cannot leave the module. Every slice is one comb 
 
 import hashlib
 
+from acqwire import limits
+
 from acq import p256
 from acq.rfc6979 import Nonces
-from acqwire import limits
 
 
 class SignerFault(Exception):

@@ -16,8 +16,9 @@ import sys
 import termios
 import time
 
-from acq import ports
 from acqwire import causes
+
+from acq import ports
 
 _SECTOR_BYTES = 4096
 _PROGRAM_BYTES = 256

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plumeproof.evidence.chain import ACCEPT, DUPLICATE, EQUIVOCATION, HOLE, REFUSE, SLOT_UNKNOWN, accept
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.evidence.record import parse_record
-
 from tests.doubles.evidence_chain import POINT, build_chain
 
 RECORDS = [parse_record(verify_envelope(raw, lambda kid: POINT)) for raw in build_chain(12)]

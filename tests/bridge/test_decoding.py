@@ -11,6 +11,7 @@ import rfc8785
 from acqwire import causes
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plumeproof.errors import ParametersError
 from plumeproof.evidence import decoding
 from plumeproof.evidence.parameters import parse_parameters

@@ -12,6 +12,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+
 from plumeproof.errors import EnvelopeError, EvidenceError
 from plumeproof.evidence.envelope import (
     decode_deterministic,
@@ -19,7 +20,6 @@ from plumeproof.evidence.envelope import (
     verify_envelope,
     verify_signature,
 )
-
 from tests.doubles.evidence_chain import KID, POINT, build_chain, seal
 
 ROOT = Path(__file__).resolve().parents[2]

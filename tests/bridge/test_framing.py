@@ -6,6 +6,7 @@ import pytest
 from acqwire import frames
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plumeproof.evidence.framing import (
     BODY_MAX_BYTES,
     FRAME_TYPES,

@@ -8,13 +8,13 @@ import json
 import random
 
 import pytest
+
 from plumeproof.anchors import Anchor
 from plumeproof.cli import verify
 from plumeproof.errors import EvidenceError
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.inspection import Inspector, read_sequence
 from plumeproof.keys import KeyFile, build_entry, parse_keys
-
 from tests.doubles.evidence_chain import BOOT_BODY, DEVICE, POINT, build_chain, build_payload, seal
 
 COUNT = 40

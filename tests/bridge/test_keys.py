@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from plumeproof.errors import ConfigError
 from plumeproof.keys import build_entry, load_keys, parse_keys
-
 from tests.doubles.evidence_chain import DEVICE, POINT
 
 ENTRY = build_entry(DEVICE, POINT)

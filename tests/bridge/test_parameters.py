@@ -8,10 +8,10 @@ import pytest
 import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plumeproof.errors import ParametersError
 from plumeproof.evidence.parameters import check_samples, parse_parameters
 from plumeproof.model import BlockReadings, Samples, Slots
-
 from tests.doubles.evidence_chain import PARAMETERS_BYTES, PARAMETERS_HASH
 from tools.make_vectors import PARAMETERS
 

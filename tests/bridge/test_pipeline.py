@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from acqwire import fields, frames
+
 from plumeproof.errors import EnvelopeError, LinkError, StoreError
 from plumeproof.evidence.framing import FrameCodec
 from plumeproof.link.line import Line
@@ -14,7 +15,6 @@ from plumeproof.link.session import Session
 from plumeproof.pipeline import Ingest
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
-
 from tests.bridge.test_session import SteppedTime
 from tests.doubles.sealed_module import SealedModule
 

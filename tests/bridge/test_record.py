@@ -10,11 +10,11 @@ import cbor2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.model import UnknownBody
-
 from tests.doubles.evidence_chain import BOOT_BODY, POINT, build_payload, seal
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "records.json").read_text())["records"]

@@ -7,6 +7,7 @@ from collections import deque
 
 import pytest
 from acqwire import frames, limits
+
 from plumeproof.errors import LinkTimeout, LinkVersionError
 from plumeproof.link.line import Line
 from plumeproof.link.session import Busy, End, Missing, RecordFrame, Session, TimeTaken

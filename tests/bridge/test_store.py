@@ -11,6 +11,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+
 from plumeproof.errors import StoreError
 from plumeproof.model import Envelope, Head, NewRow, Overflow, ParametersPart, Receipt, Record, Slots
 from plumeproof.store.connection import Writer, check_sqlite, open_reader

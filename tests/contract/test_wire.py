@@ -13,6 +13,7 @@ import cbor2
 import pycddl
 import pytest
 from acqwire import fields, frames
+
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import kid_of, verify_envelope
 from plumeproof.evidence.framing import FrameCodec, encode_frame

@@ -14,6 +14,7 @@ from acqwire import fields, frames, labels
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
 from plumeproof.evidence.framing import FrameCodec
 from plumeproof.model import Frame
 

@@ -1,7 +1,8 @@
 """The CBOR writer, on both interpreters: heads at their borders, strings, a full buffer."""
 
-from acq.cbor import CborFull, Writer
 from vector_files import reference
+
+from acq.cbor import CborFull, Writer
 
 BORDERS = (
     (0, "00"), (23, "17"), (24, "1818"), (255, "18ff"), (256, "190100"), (65535, "19ffff"), (65536, "1a00010000"),

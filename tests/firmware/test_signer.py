@@ -2,9 +2,10 @@
 
 import hashlib
 
+from vector_files import own
+
 from acq import p256, soft_signer
 from acq.rfc6979 import Nonces
-from vector_files import own
 
 
 def _digest(message):

@@ -2,9 +2,10 @@
 
 import hashlib
 
+from vector_files import reference
+
 from acq import p256
 from acq.soft_signer import SoftSigner
-from vector_files import reference
 
 
 def _digest(message):
