@@ -1,0 +1,142 @@
+"""One read transaction on the bus: wait for silence, send, take the one answer that fits.
+
+No waiting inside: `begin`, then `step` until it says True. An answer fits by unit, function, byte count, length and
+CRC; whatever else arrives is dropped and remembered as the cause of the gap. Nothing is read as a number: the
+register bytes stay in `buf` from `data_start`, as they came. Retries and back-off are the sampler's decisions.
+Nothing is allocated between begin and the end.
+"""
+
+from acqwire import causes, limits
+
+from acq.dialect import const
+from acq.modbus import pdu, rtu
+from acq.ports import BusError
+
+_IDLE = const(0)
+_QUIET = const(1)  # waiting for the line to be silent before the request
+_ANSWER = const(2)  # the request is out
+_EXCEPTION_BYTES = const(5)  # unit, function, code, CRC
+_HEAD_BYTES = const(3)  # unit, function, byte count
+_QUIET_MAX_US = const(200000)  # a line that never falls silent is noise: the request goes out over it at last
+
+
+class Client:
+    """One transaction at a time. `outcome`: 0 or a gap cause; `data_bytes` register bytes at buf[data_start:]."""
+
+    data_start = _HEAD_BYTES
+
+    def __init__(self, bus, clock, baud: int, parity: str, stop_bits: int) -> None:
+        self.timing = rtu.Timing(baud, parity, stop_bits)
+        self.buf = bytearray(limits.ADU_MAX_BYTES)
+        self.outcome = 0
+        self.data_bytes = 0
+        self.stray_bytes_total = 0  # late answers and noise found before a request
+        self._bus = bus
+        self._clock = clock
+        self._request = bytearray(8)
+        self._state = _IDLE
+        self._unit = 0
+        self._function = 0
+        self._timeout_us = 0
+        self._began = 0
+        self._seen = 0  # when the last byte was seen
+        self._sent = 0
+        self._count = 0  # bytes of the answer so far
+        self._cause = 0  # why what came so far was no answer
+
+    def begin(self, unit: int, function: int, address: int, quantity: int, timeout_us: int) -> None:
+        """Start a read; the answer must be whole within timeout_us (below 536 s) of the request."""
+        self._unit = unit
+        self._function = function
+        self.data_bytes = pdu.data_bytes(function, quantity)
+        self._timeout_us = timeout_us
+        self._request[0] = unit
+        rtu.close_frame(self._request, pdu.write_request(self._request, 1, function, address, quantity))
+        self._began = self._clock.ticks()
+        self._state = _QUIET
+
+    def step(self) -> bool:
+        """Go on; True when `outcome` stands."""
+        try:
+            if self._state == _QUIET:
+                return self._wait_for_silence()
+            if self._state == _ANSWER:
+                return self._listen()
+        except BusError:
+            return self._end(causes.GAP_BUS_FAULT)
+        return True
+
+    def _wait_for_silence(self) -> bool:
+        now = self._clock.ticks()
+        strays = self._bus.drain()
+        if strays:
+            self.stray_bytes_total += strays
+            self._seen = now
+        silent_us = self._clock.elapsed(now, self._seen)  # negative: the counter has gone round, long ago
+        if 0 <= silent_us < self.timing.t35_us and self._clock.elapsed(now, self._began) < _QUIET_MAX_US:
+            return False
+        self._bus.send(self._request, 8)
+        self._sent = self._clock.ticks()
+        self._seen = self._sent
+        self._count = 0
+        self._cause = causes.GAP_TIMEOUT
+        self._state = _ANSWER
+        return False
+
+    def _listen(self) -> bool:
+        now = self._clock.ticks()
+        count = self._bus.receive(self.buf, self._count)
+        if count:
+            self._count += count
+            self._seen = now
+            verdict = self._judge()
+            if verdict >= 0:
+                return self._end(verdict)
+        if self._cause != causes.GAP_TIMEOUT and self._count and self._is_wrong():
+            if self._count >= len(self.buf) or self._clock.elapsed(now, self._seen) >= self.timing.t35_us:
+                self._count = 0  # another frame has ended; ours may still come
+        if self._clock.elapsed(now, self._sent) < self._timeout_us:
+            return False
+        if self._count and self._cause == causes.GAP_TIMEOUT:
+            self._cause = causes.GAP_LENGTH
+        return self._end(self._cause)
+
+    def _judge(self) -> int:
+        """The outcome, or -1: not yet, or no frame for us (`_cause` says so)."""
+        buf = self.buf
+        if buf[0] != self._unit:
+            self._cause = causes.GAP_MISMATCH
+            return -1
+        if self._count < 2:
+            return -1
+        if buf[1] == self._function | pdu.EXCEPTION_BIT:
+            return self._judge_exception()
+        if buf[1] != self._function or (self._count > 2 and buf[2] != self.data_bytes):
+            self._cause = causes.GAP_MISMATCH
+            return -1
+        length = _HEAD_BYTES + self.data_bytes + 2
+        if self._count < length:
+            return -1
+        return causes.VALUE if rtu.has_good_crc(buf, length) else causes.GAP_CRC
+
+    def _judge_exception(self) -> int:
+        if self._count < _EXCEPTION_BYTES:
+            return -1
+        if not rtu.has_good_crc(self.buf, _EXCEPTION_BYTES):
+            return causes.GAP_CRC
+        code = self.buf[2]
+        return causes.GAP_EXCEPTION + code if code in pdu.EXCEPTION_CODES else causes.GAP_MISMATCH
+
+    def _is_wrong(self) -> bool:
+        """Whether what stands in the buffer cannot become our answer any more."""
+        buf = self.buf
+        if buf[0] != self._unit:
+            return True
+        if self._count < 2 or buf[1] == self._function | pdu.EXCEPTION_BIT:
+            return False
+        return buf[1] != self._function or (self._count > 2 and buf[2] != self.data_bytes)
+
+    def _end(self, outcome: int) -> bool:
+        self.outcome = outcome
+        self._state = _IDLE
+        return True

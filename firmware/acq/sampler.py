@@ -1,0 +1,225 @@
+"""One slot after the other: every block is asked once, and every slot of every block ends as a value or a gap.
+
+Retries stay inside the slot and inside the analyzer's count. An analyzer that has been silent in several slots running
+is asked ever more rarely (the slots between are gaps of cause backoff) and never delays the others; one answer ends
+that. Slots whose time has passed before their turn are gaps of cause overrun. Two batches take turns, so that polling
+goes on while a record is signed; when both are full the slots are counted as lost and come back as an overflow span.
+Between the first poll and the sealing nothing is allocated.
+"""
+
+from acqwire import causes
+
+from acq.batch import Batch, capacity
+from acq.dialect import const
+
+_SILENT_SLOTS = const(3)  # silent in so many slots running: back off
+_BACKOFF_MAX_SLOTS = const(64)  # the longest pause between two probes, in slots
+_ATTEMPT_MIN_US = const(5000)  # an attempt that has less time left is not begun
+
+
+class _Patience:
+    """Back-off of one analyzer."""
+
+    def __init__(self) -> None:
+        self.silent_slots = 0  # running, only those in which it was asked
+        self.pause_slots = 0  # length of the present pause
+        self.left_slots = 0  # of the present pause
+
+    def heard(self) -> None:
+        self.silent_slots = 0
+        self.pause_slots = 0
+        self.left_slots = 0
+
+    def unheard(self) -> None:
+        self.silent_slots += 1
+        if self.silent_slots >= _SILENT_SLOTS:
+            self.pause_slots = min(max(1, self.pause_slots * 2), _BACKOFF_MAX_SLOTS)
+            self.left_slots = self.pause_slots
+
+    @property
+    def is_pausing(self) -> bool:
+        return self.left_slots > 0
+
+    def is_trusted(self) -> bool:
+        """Worth a retry: it has answered lately."""
+        return self.silent_slots == 0
+
+
+class Span:
+    """A run of slots that could not be kept: first_slot, slot_count, slot_ms, first_slot_mono_ms (record.py)."""
+
+    def __init__(self, slot_ms: int) -> None:
+        self.first_slot = 0
+        self.slot_count = 0
+        self.slot_ms = slot_ms
+
+    @property
+    def first_slot_mono_ms(self) -> int:
+        return self.first_slot * self.slot_ms
+
+
+class Sampler:
+    """`step` drives it, `take` hands out a batch that is due for sealing, `lost` are slots that found no place.
+
+    `parameters`: settings.Parameters. Raises ValueError when not one slot of all blocks fits a record.
+    """
+
+    def __init__(self, parameters, client, schedule) -> None:
+        self._blocks = parameters.blocks
+        self._analyzers = parameters.analyzers
+        self._client = client
+        self._schedule = schedule
+        slots_max = capacity(self._blocks, max(1, parameters.seal_ms // parameters.slot_ms))
+        if slots_max == 0:
+            raise ValueError("sampler: one slot of all blocks is larger than a record")
+        self._filling = Batch(self._blocks, slots_max, parameters.slot_ms)
+        self._spare = Batch(self._blocks, slots_max, parameters.slot_ms)
+        self._full = None  # due for sealing, not taken yet
+        self._is_spare_out = False  # with the sealer
+        self.lost = Span(parameters.slot_ms)
+        self._patience = [_Patience() for _ in self._analyzers]
+        self._timeouts_us = [analyzer.timeout_ms * 1000 for analyzer in self._analyzers]
+        self._is_in_slot = False
+        self._is_asking = False
+        self._is_cut = False  # the attempt has less time than the analyzer may take
+        self._block = 0
+        self._retries = 0  # used for the present block
+        self.polls_total = 0
+        self.gaps_total = 0
+        self._filling.begin(0)
+
+    @property
+    def is_idle(self) -> bool:
+        """No slot is under way."""
+        return not self._is_in_slot
+
+    @property
+    def next_slot(self) -> int:
+        """The slot that is under way or comes next."""
+        return self._schedule.next_slot
+
+    def take(self):
+        """The batch that is due, once; None when there is none. Give it back with `release` when it is durable."""
+        batch = self._full
+        self._full = None
+        return batch
+
+    def release(self) -> None:
+        """The batch handed out is durable: its buffers may be filled again."""
+        self._is_spare_out = False
+
+    def forget_lost(self) -> None:
+        """The lost span is durable as an overflow record."""
+        self.lost.slot_count = 0
+
+    def step(self, now_us: int) -> None:
+        """Go on with the slot under way, or begin the one that is due."""
+        if self._is_in_slot:
+            self._go_on(now_us)
+        elif self._schedule.is_due(now_us):
+            self._begin_slot(now_us)
+
+    def _begin_slot(self, now_us: int) -> None:
+        if self._filling.slot_count == self._filling.slots_max and not self._turn():
+            self._lose_slot()
+            return
+        for patience in self._patience:
+            if patience.left_slots:
+                patience.left_slots -= 1
+        self._is_in_slot = True
+        self._block = 0
+        self._begin_block(now_us)
+
+    def _turn(self) -> bool:
+        """Make the full batch due and go on in the other one, if it is free."""
+        if self._is_spare_out or self.lost.slot_count:
+            return False
+        full = self._filling
+        self._filling = self._spare
+        self._spare = full
+        self._full = full
+        self._is_spare_out = True
+        self._filling.begin(self._schedule.next_slot)
+        return True
+
+    def _lose_slot(self) -> None:
+        if self.lost.slot_count == 0:
+            self.lost.first_slot = self._schedule.next_slot
+        self.lost.slot_count += 1
+        self._schedule.advance()
+
+    def _begin_block(self, now_us: int) -> None:
+        """Ask for the present block, or write its gap and go to the next, until one is asked or the slot ends."""
+        while self._block < len(self._blocks):
+            index = self._blocks[self._block].analyzer
+            self._retries = 0
+            if self._schedule.is_over(now_us) or self._schedule.left_us(now_us) < _ATTEMPT_MIN_US:
+                self._put_gap(causes.GAP_OVERRUN)
+            elif self._patience[index].is_pausing:
+                self._put_gap(causes.GAP_BACKOFF)
+            else:
+                self._ask(now_us)
+                return
+        self._end_slot()
+
+    def _ask(self, now_us: int) -> None:
+        block = self._blocks[self._block]
+        left_us = self._schedule.left_us(now_us)
+        timeout_us = self._timeouts_us[block.analyzer]
+        self._is_cut = left_us < timeout_us
+        unit = self._analyzers[block.analyzer].unit
+        self._client.begin(unit, block.function, block.address, block.quantity, min(timeout_us, left_us))
+        self.polls_total += 1
+        self._is_asking = True
+
+    def _go_on(self, now_us: int) -> None:
+        if not self._client.step():
+            return
+        self._is_asking = False
+        outcome = self._client.outcome
+        index = self._blocks[self._block].analyzer
+        patience = self._patience[index]
+        if outcome == causes.VALUE:
+            patience.heard()
+            self._filling.put_value(self._block, self._client.buf, self._client.data_start, self._client.data_bytes)
+            self._block += 1
+            self._begin_block(now_us)
+            return
+        is_silent = outcome == causes.GAP_TIMEOUT
+        if self._may_retry(index, outcome, now_us):
+            self._retries += 1
+            self._filling.retries += 1
+            self._ask(now_us)
+            return
+        if is_silent and self._is_cut:
+            outcome = causes.GAP_OVERRUN  # nobody can say whether it would have answered
+        elif is_silent:
+            if not patience.is_pausing:
+                patience.unheard()
+        elif outcome != causes.GAP_BUS_FAULT:
+            patience.heard()
+        self._put_gap(outcome)
+        self._begin_block(now_us)
+
+    def _may_retry(self, index: int, outcome: int, now_us: int) -> bool:
+        if self._retries >= self._analyzers[index].retries or self._schedule.left_us(now_us) < _ATTEMPT_MIN_US:
+            return False
+        if outcome == causes.GAP_TIMEOUT:
+            return self._patience[index].is_trusted()
+        # exceptions 5 (acknowledge) and 6 (busy) may pass within the slot; the others are the analyzer's last word
+        return outcome < causes.GAP_EXCEPTION or outcome in _PASSING
+
+    def _put_gap(self, cause: int) -> None:
+        self._filling.put_gap(self._block, cause)
+        self.gaps_total += 1
+        self._block += 1
+
+    def _end_slot(self) -> None:
+        self._filling.slot_count += 1
+        self._is_in_slot = False
+        self._schedule.advance()
+        if self._filling.slot_count == self._filling.slots_max:
+            self._turn()
+
+
+_PASSING = (causes.GAP_EXCEPTION + 5, causes.GAP_EXCEPTION + 6)

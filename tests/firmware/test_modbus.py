@@ -1,0 +1,219 @@
+"""The Modbus client against the published frames, the cases of the reference and every kind of wrong answer."""
+
+from acqwire import causes
+from vector_files import reference
+
+from acq.modbus import pdu, rtu
+from acq.modbus.client import Client
+from acq.modbus.crc16 import crc16
+from acq.ports import Bus485, BusError, Clock
+
+
+class TickClock(Clock):
+    """Counts up by hand; starts 3 s before the wrap."""
+
+    def __init__(self):
+        self.now = (1 << 30) - 3000000
+
+    def ticks(self):
+        return self.now & ((1 << 30) - 1)
+
+    def elapsed(self, later, earlier):
+        return ((later - earlier + (1 << 29)) & ((1 << 30) - 1)) - (1 << 29)
+
+
+class TimedBus(Bus485):
+    """Bytes arrive at set times after the request. Imitates neither driver turn-around nor a UART's buffer size."""
+
+    def __init__(self, clock, chunks, before=b""):
+        self.clock = clock
+        self.chunks = list(chunks)  # (microseconds after the request, bytes)
+        self.arrived = bytearray(before)
+        self.sent = []
+        self.sent_at = 0
+
+    def send(self, buf, count):
+        self.sent.append(bytes(buf[:count]))
+        self.sent_at = self.clock.now
+
+    def _arrive(self):
+        if not self.sent:
+            return
+        while self.chunks and self.clock.now - self.sent_at >= self.chunks[0][0]:
+            self.arrived.extend(self.chunks.pop(0)[1])
+
+    def receive(self, buf, start):
+        self._arrive()
+        count = min(len(self.arrived), len(buf) - start)
+        for index in range(count):
+            buf[start + index] = self.arrived[index]
+        self.arrived = bytearray(self.arrived[count:])
+        return count
+
+    def drain(self):
+        count = len(self.arrived)
+        self.arrived = bytearray()
+        return count
+
+
+def frame(*body):
+    buf = bytearray(body) + bytearray(2)
+    rtu.close_frame(buf, len(body))
+    return bytes(buf)
+
+
+def ask(chunks, unit=17, function=3, address=0, quantity=2, baud=19200, timeout_us=200000, step_us=100, before=b""):
+    clock = TickClock()
+    bus = TimedBus(clock, chunks, before)
+    client = Client(bus, clock, baud, "N", 1)
+    client.begin(unit, function, address, quantity, timeout_us)
+    for _ in range(20 * timeout_us // step_us):
+        if client.step():
+            return client, bus
+        clock.now += step_us
+    raise AssertionError("the transaction does not end")
+
+
+def data_of(client):
+    return bytes(client.buf[client.data_start : client.data_start + client.data_bytes])
+
+
+GOOD = frame(17, 3, 4, 0x60, 0x00, 0x43, 0xCE)
+
+
+def test_known_crc():
+    for item in reference("vectors/modbus/rtu_master_cases.json")["known_crc"]:
+        text = bytes.fromhex(item["data_hex"])
+        crc = crc16(text, 0, len(text))
+        assert bytes((crc & 0xFF, crc >> 8)).hex() == item["crc_bytes_on_wire"]
+
+
+def test_published_frames():
+    for item in reference("data/modbus/vectors.json")["rtu_frames"]:
+        raw = bytes.fromhex(item["hex"])
+        assert rtu.has_good_crc(raw, len(raw)) == item["crc_ok"]
+
+
+def test_cases_of_the_reference():
+    cases = reference("vectors/modbus/rtu_master_cases.json")["cases"]
+    for case in cases:
+        character_us = 11000000 // case["baud"]
+        chunks, at_us = [], 0
+        for chunk in case["rx"]:
+            raw = bytes.fromhex(chunk["hex"])
+            at_us += int(chunk["after_gap_chars"] * character_us)
+            for start in range(0, len(raw), 16):  # the UART hands them over in heaps
+                piece = raw[start : start + 16]
+                at_us += len(piece) * character_us
+                chunks.append((at_us, piece))
+        client, bus = ask(
+            chunks, case["unit"], case["function"], case["address"], case["quantity"], case["baud"], 300000
+        )
+        assert bus.sent[0].hex() == case["request"]
+        is_value = client.outcome == causes.VALUE
+        assert is_value or case["expect"] != "ok", case["kind"]
+        assert not is_value or case["expect"] != "fail", case["kind"]
+        if is_value and "registers" in case:
+            data = data_of(client)
+            assert [data[i] << 8 | data[i + 1] for i in range(0, len(data), 2)] == case["registers"], case["kind"]
+
+
+def test_every_function():
+    assert [pdu.data_bytes(function, 9) for function in (1, 2, 3, 4)] == [2, 2, 18, 18]
+    client, bus = ask([(500, frame(1, 1, 2, 0x55, 0x01))], 1, 1, 1000, 9)
+    assert client.outcome == 0 and data_of(client) == b"\x55\x01"
+    assert bus.sent[0] == frame(1, 1, 1000 >> 8, 1000 & 255, 0, 9)
+    client, bus = ask([(500, frame(1, 4, 4, 1, 2, 3, 4))], 1, 4)
+    assert client.outcome == 0 and data_of(client) == b"\x01\x02\x03\x04"
+
+
+def test_longest_answers():
+    full = frame(1, 3, 250, *([7] * 250))
+    client, _ = ask([(500, full)], 1, 3, 0, 125)
+    assert client.outcome == 0 and data_of(client) == bytes([7]) * 250
+    client, _ = ask([(500, full[:200]), (900, full[200:])], 1, 3, 0, 125)
+    assert client.outcome == 0
+
+
+def test_byte_by_byte():
+    client, _ = ask([(500 * (i + 1), GOOD[i : i + 1]) for i in range(len(GOOD))])
+    assert client.outcome == 0 and data_of(client) == b"\x60\x00\x43\xce"
+
+
+def test_wrong_answers():
+    bad_crc = GOOD[:-1] + bytes((GOOD[-1] ^ 1,))
+    for chunks, outcome in (
+        ([], causes.GAP_TIMEOUT),
+        ([(500, bad_crc)], causes.GAP_CRC),
+        ([(500, GOOD[:5])], causes.GAP_LENGTH),
+        ([(500, frame(18, 3, 4, 1, 2, 3, 4))], causes.GAP_MISMATCH),
+        ([(500, frame(17, 4, 4, 1, 2, 3, 4))], causes.GAP_MISMATCH),
+        ([(500, frame(17, 3, 6, 1, 2, 3, 4, 5, 6))], causes.GAP_MISMATCH),
+        ([(500, frame(17, 3, 2, 1, 2))], causes.GAP_MISMATCH),
+        ([(500, frame(0, 3, 4, 1, 2, 3, 4))], causes.GAP_MISMATCH),
+        ([(500, frame(17, 0x83, 7))], causes.GAP_MISMATCH),
+        ([(500, frame(17, 0x84, 2))], causes.GAP_MISMATCH),
+        ([(500, frame(17, 0x83, 2)[:-1] + b"\x00")], causes.GAP_CRC),
+        ([(300000, GOOD)], causes.GAP_TIMEOUT),
+    ):
+        client, _ = ask(chunks)
+        assert client.outcome == outcome, (chunks, client.outcome)
+
+
+def test_exceptions():
+    for code in pdu.EXCEPTION_CODES:
+        client, _ = ask([(500, frame(17, 0x83, code))])
+        assert client.outcome == causes.GAP_EXCEPTION + code
+
+
+def test_right_answer_behind_a_wrong_frame():
+    stray = frame(18, 3, 4, 9, 9, 9, 9)
+    client, _ = ask([(500, stray), (20000, GOOD)])
+    assert client.outcome == 0 and data_of(client) == b"\x60\x00\x43\xce"
+
+
+def test_late_answer_is_not_taken_for_the_next():
+    late = frame(17, 3, 4, 9, 9, 9, 9)
+    client, bus = ask([(500, GOOD)], before=late)
+    assert client.outcome == 0 and data_of(client) == b"\x60\x00\x43\xce"
+    assert client.stray_bytes_total == len(late)
+
+
+def test_request_waits_for_silence():
+    clock = TickClock()
+    bus = TimedBus(clock, [])
+    client = Client(bus, clock, 9600, "E", 1)
+    client.begin(1, 3, 0, 1, 1000)
+    bus.arrived.extend(b"x")
+    client.step()
+    quiet_from = clock.now
+    while not bus.sent:
+        clock.now += 100
+        client.step()
+    assert clock.now - quiet_from >= client.timing.t35_us == 4011
+
+
+def test_silent_intervals():
+    for baud, parity, stop_bits, t15_us, t35_us in (
+        (9600, "N", 2, 1719, 4011),
+        (19200, "E", 1, 860, 2006),
+        (38400, "N", 1, 750, 1750),
+        (115200, "E", 1, 750, 1750),
+    ):
+        timing = rtu.Timing(baud, parity, stop_bits)
+        assert (timing.t15_us, timing.t35_us) == (t15_us, t35_us)
+
+
+def test_failing_port_is_a_gap():
+    class Broken(TimedBus):
+        def send(self, buf, count):
+            raise BusError(causes.FAULT_BUS_IO)
+
+    clock = TickClock()
+    client = Client(Broken(clock, []), clock, 9600, "N", 1)
+    client.begin(1, 3, 0, 1, 1000)
+    for _ in range(100):
+        clock.now += 100
+        if client.step():
+            break
+    assert client.outcome == causes.GAP_BUS_FAULT
