@@ -35,16 +35,12 @@ class Journal:
         self._forget()
 
     @property
-    def newest_seq(self) -> int:
-        return self.head_seq
-
-    @property
     def fault_count(self) -> int:
         return self._ring.fault_count
 
     def _forget(self) -> None:
         self._states = bytearray(self._count)
-        self.head_seq = self.head_boot = self.oldest_seq = self.torn_count = 0
+        self.head_seq = self.newest_seq = self.head_boot = self.oldest_seq = self.torn_count = 0
         self.head_hash = self.read_hash = self._released_hash = b""
         self._released_seq = 0
         self._head = -1  # position of the segment with the newest entry; it is never erased
@@ -82,10 +78,10 @@ class Journal:
         elif self._kept < 0:
             self._kept = self._head
         if end < ring.segment_bytes:
-            if ring.is_blank(newest, end):
-                self._open, self._offset = newest, end
-            else:
+            if not ring.is_blank(newest, end):
                 self.torn_count += 1
+            elif newest == self._head or (ring.read_header(newest) and ring.first_seq == self.head_seq + 1):
+                self._open, self._offset = newest, end
         # Segments opened behind the head hold nothing that was ever durable: free, whatever their headers say
         for step in range(1, (newest - self._head) % self._count + 1 if self._head >= 0 else self._count + 1):
             position = (self._head + step) % self._count
@@ -121,15 +117,15 @@ class Journal:
     def _set_head(self, position: int, number: int, seq: int, boot: int, content_hash: bytes) -> None:
         self._head = self._base = position
         self._base_number = number
-        self.head_seq, self.head_boot, self.head_hash = seq, boot, content_hash
+        self.head_seq = self.newest_seq = seq
+        self.head_boot, self.head_hash = boot, content_hash
 
     def has_room(self, envelope_bytes: int, is_reserved: bool) -> bool:
         """Whether an envelope of this size can be appended. One segment is kept back; only boot, parameters, overflow
         and event records (is_reserved) may use it."""
-        needed = 0 if is_reserved else 1
-        if not self._fits(self._ring.entry_bytes(envelope_bytes)):
-            needed += 1
-        return self._free_behind(self._base if self._open < 0 else self._open, needed) == needed
+        fits = self._fits(self._ring.entry_bytes(envelope_bytes))
+        needed = (0 if is_reserved else 1) + (0 if fits else 1)
+        return self._free_behind(self._base, needed, fits) == needed
 
     def append(self, kind: int, seq: int, boot: int, content_hash: bytes, envelope) -> None:
         """Durable and read back on return. Raises JournalError: FAULT_JOURNAL_FULL (nothing was taken: offer the same
@@ -141,11 +137,13 @@ class Journal:
             raise ValueError("journal: seq does not grow, or kind or content hash is none")
         kept_back = 0 if kind in _RESERVED else 1
         length = ring.entry_bytes(len(envelope))
-        last = self._base if self._open < 0 else self._open
+        last = self._base
         for _ in range(self._count + 1):
             if not self._fits(length):
+                if self._open != self._head:
+                    self._open = -1  # holds nothing durable: erased and opened again in its turn
                 last = self._open_behind(last, seq, kept_back)
-            elif self._free_behind(self._open, kept_back) < kept_back:
+            elif self._free_behind(self._base, kept_back, True) < kept_back:
                 break
             if ring.write_entry(self._open, self._offset, kind, seq, boot, content_hash, envelope):
                 self._took(seq, boot, content_hash, length)
@@ -176,21 +174,22 @@ class Journal:
             return self._base_number
         return self._base_number + (position - self._base - 1) % self._count + 1
 
-    def _free_behind(self, position: int, limit: int) -> int:
+    def _free_behind(self, position: int, limit: int, is_open_used: bool) -> int:
         """How many segments behind `position` may be erased, counted up to `limit`."""
         count = 0
         for step in range(1, self._count + 1):
             free = (position + step) % self._count
-            if count == limit or free == self._kept or free == self._open:
+            if count == limit or free == self._kept:
                 break
-            count += self._states[free] != _BAD
+            if self._states[free] != _BAD and not (is_open_used and free == self._open):
+                count += 1
         return count
 
     def _open_behind(self, position: int, seq: int, kept_back: int) -> int:
         """Open the next segment that works and leaves `kept_back` free ones; its position."""
         for step in range(1, self._count + 1):
             free = (position + step) % self._count
-            if free == self._kept or self._free_behind(free, kept_back) < kept_back:
+            if free == self._kept or self._free_behind(free, kept_back, True) < kept_back:
                 break
             self._open = -1
             is_blank = self._states[free] == _BLANK or self._erase(free)
@@ -217,11 +216,12 @@ class Journal:
 
     def prepare(self) -> bool:
         """Erase one free segment ahead, in a quiet moment; False when there was nothing to do. Blocks for the erase."""
-        last = self._base if self._open < 0 else self._open
-        if self._free_behind(last, 1) == 0:
+        free = (self._base + 1) % self._count
+        if free == self._open:
+            free = (free + 1) % self._count
+        if free == self._kept or self._states[free] == _BLANK or self._states[free] == _BAD:
             return False
-        free = (last + 1) % self._count
-        return self._states[free] in (_UNKNOWN, _LIVE) and self._erase(free)
+        return self._erase(free)
 
     def seek(self, seq: int) -> int:
         """The first seq >= `seq` that can be read; 0: none."""

@@ -1,0 +1,29 @@
+"""What the journal's tests share, on both interpreters: the flash double and the model, and how to mount."""
+
+import gc
+import sys
+
+_HERE = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
+sys.path.append(_HERE + "/../doubles")
+
+from journal_model import JournalModel  # noqa: E402
+from power_cut_flash import Dice, PowerCut, PowerCutFlash  # noqa: E402
+
+from acq.journal import Journal  # noqa: E402
+
+__all__ = ("Dice", "JournalModel", "PowerCut", "PowerCutFlash", "fresh", "mounted")
+
+
+def mounted(flash):
+    """A journal that has mounted this flash."""
+    gc.collect()  # on the interpreter two journals and 32 KiB of flash share 128 KiB
+    journal = Journal(flash)
+    journal.mount()
+    return journal
+
+
+def fresh():
+    """Erased flash of four segments, its journal, and the model of it."""
+    gc.collect()
+    flash = PowerCutFlash()
+    return flash, mounted(flash), JournalModel()
