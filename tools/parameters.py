@@ -21,6 +21,7 @@ from typing import Any
 
 import rfc8785
 from acqwire import limits
+
 from plumeproof.errors import ParametersError
 from plumeproof.evidence.parameters import CODES, ORDERS, parse_parameters
 

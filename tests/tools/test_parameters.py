@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import rfc8785
+
 from plumeproof.errors import ParametersError
 from plumeproof.evidence.parameters import Block, StatusBit, parse_parameters
-
 from tools.parameters import Choice, ProfileError, compose, parse_choice
 
 SCRIPT = Path(__file__).resolve().parents[2] / "tools" / "parameters.py"

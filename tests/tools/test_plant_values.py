@@ -12,10 +12,10 @@ import pytest
 import rfc8785
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from plumeproof.evidence import decoding
 from plumeproof.evidence.parameters import ORDERS, parse_parameters
 from plumeproof.model import BlockReadings, Record, Samples, Slots
-
 from tools.parameters import Choice, compose
 from tools.plant.faults import Fault, FaultPlan, parse_fault
 from tools.plant.layout import PlantError, read_layout
