@@ -142,7 +142,7 @@ class ModuleStage:
         self._codec = FrameCodec()
         self._session = Session(config.link_address)
         self._line = WatchedLine(self._stream, self._codec, self._session, clock)
-        self._ingest = Ingest(config.device, self._line, keys, ledger)
+        self._ingest = Ingest(config.device, self._line, keys, ledger)  # type: ignore[arg-type] # frozen attributes
         self._is_greeted = False
         self._sync_due_s = 0.0
         self._timeouts = 0

@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from plumeproof import config as settings
 from plumeproof.cli.config import SAMPLE
 from plumeproof.config import Config, effective, load_config, parse_config

@@ -14,10 +14,10 @@ import time
 import tty
 
 from acqwire import fields, frames, limits
+
 from plumeproof.evidence.parameters import parse_parameters
 from plumeproof.keys import build_entry
 from plumeproof.model import Frame
-
 from tests.doubles.sealed_module import SealedModule
 from tools.parameters import Choice, compose
 
@@ -75,9 +75,10 @@ class PlantModule(SealedModule):
         outcomes: dict[str, int] | None = None,
         status_word: int = 0,
         end_utc_ms: int | None = None,
-    ) -> None:
-        """Seal one samples record. `outcomes`: analyzer id to gap cause; `status_word`: of dust and flow.
+    ) -> bytes:
+        """Seal one samples record and return its envelope.
 
+        `outcomes`: analyzer id to gap cause; `status_word`: of dust and flow.
         `end_utc_ms`: UTC at sealing, now by default; 0 seals without UTC.
         """
         values, outcomes = DEFAULTS | (values or {}), outcomes or {}
@@ -101,7 +102,7 @@ class PlantModule(SealedModule):
             first_mono = self.next_slot * self.slot_ms
             self.mono_ms = first_mono + slot_count * self.slot_ms
             known = {"UTC_MS": own_utc, "UTC_STATUS": fields.UTC_HOST, "UTC_UNC_MS": 105, "SYNC_SEQ": 1}
-            self.seal(
+            raw = self.seal(
                 fields.KIND_SAMPLES,
                 {
                     fields.FIRST_SLOT: self.next_slot,
@@ -115,6 +116,7 @@ class PlantModule(SealedModule):
                 **(known if own_utc else {}),
             )
             self.next_slot += slot_count
+            return raw
 
     def serve(self) -> None:
         """Answer on the pty from now on."""

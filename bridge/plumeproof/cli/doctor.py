@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,17 +73,11 @@ def examine(config: Config) -> Iterator[Check]:
     yield _tried("time", _time, "let this PC synchronise its clock (chrony, systemd-timesyncd, Windows Time)")
     is_running = _is_running(config)
     for module in config.modules:
-        yield _tried(
-            f"module {module.device}", lambda module=module: _module(module, is_running), "check cable and port"
-        )  # type: ignore[misc]
+        yield _tried(f"module {module.device}", partial(_module, module, is_running), "check cable, port and baud")
     for mqtt in config.mqtt_sinks:
-        yield _tried(f"broker {mqtt.name}", lambda mqtt=mqtt: _broker(mqtt), "check host, port, firewall and ca_file")  # type: ignore[misc]
+        yield _tried(f"broker {mqtt.name}", partial(_broker, mqtt), "check host, port, firewall and ca_file")
     for https in config.https_sinks:
-        yield _tried(
-            f"platform {https.name}",
-            lambda https=https: _platform(https),  # type: ignore[misc]
-            "check base_url, firewall, proxy and ca_file",
-        )
+        yield _tried(f"platform {https.name}", partial(_platform, https), "check base_url, firewall and ca_file")
 
 
 def _tried(name: str, check: Callable[[], str], mend: str) -> Check:

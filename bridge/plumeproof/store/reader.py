@@ -1,8 +1,7 @@
 """Reads a ledger file from outside: read-only, nothing trusted (reliability section 8).
 
-`read_rows` goes through all of it for `verify` and `export`, quick_check first. `LedgerView` answers the faces' questions
-about the newest part; every query of it is bounded or runs on an index, so that a year of records costs no more than a
-day.
+`read_rows` goes through all of it for `verify` and `export`, quick_check first. `LedgerView` answers the questions of the
+faces about the newest part; every query of it is bounded or runs on an index: a year of records costs no more than a day.
 """
 
 from __future__ import annotations
@@ -142,7 +141,8 @@ class LedgerView:
         """Per sink: rows waiting, since when the oldest, most tries of one, rows in quarantine."""
         found: dict[str, dict[str, Any]] = {}
         for sink, count, oldest, attempts in self._ask(
-            "SELECT sink, count(*), min(created_utc_ms), max(attempts) FROM outbox WHERE state = 'waiting' GROUP BY sink"
+            "SELECT sink, count(*), min(created_utc_ms), max(attempts) FROM outbox WHERE state = 'waiting'"
+            " GROUP BY sink"
         ):
             found[sink] = {"waiting": count, "oldest_utc_ms": oldest, "attempts": attempts, "quarantined": 0}
         for sink, count in self._ask("SELECT sink, count(*) FROM outbox WHERE state = 'quarantined' GROUP BY sink"):

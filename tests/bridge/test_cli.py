@@ -1,0 +1,196 @@
+"""The command line as a contract: exit status, one-line errors, JSON; real `main`, ports and brokers on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import plumeproof
+from plumeproof.cli import doctor, main
+from plumeproof.config import load_config
+from plumeproof.service import Service
+from tests.bridge.test_service import Site
+
+
+@pytest.fixture
+def site(tmp_path):
+    found = Site(tmp_path, "plume-01")
+    yield found
+    found.close()
+
+
+@pytest.fixture(autouse=True)
+def synchronised(monkeypatch):
+    """The clock of the test machine is not under test."""
+    monkeypatch.setattr(doctor, "_time", lambda: "synchronised")
+
+
+def run(capsys, *words: object) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [(), ("no-such-verb",), ("run",), ("config",), ("config", "check"), ("verify",), ("version", "--no-such-option"),
+     ("doctor", "-c"), ("run", "-c", "x.toml", "--log-level", "loud")],
+)  # fmt: skip
+def test_wrong_usage_is_2(capsys, words):
+    code, out, err = run(capsys, *words)
+    assert code == 2
+    assert out == ""
+    assert "usage: plumeproof" in err
+
+
+def test_help_is_0_and_names_every_verb(capsys):
+    code, out, _ = run(capsys, "--help")
+    assert code == 0
+    for verb in ("run", "config", "doctor", "verify", "export", "demo", "version"):
+        assert verb in out
+    assert "Exit status: 0 fine, 1 fault found in the data" in out
+
+
+def test_version(capsys):
+    code, out, _ = run(capsys, "version", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["plumeproof"] == plumeproof.__version__
+    assert set(found) >= {"wire", "python", "apsw", "cbor2", "numba"}
+    assert run(capsys, "version")[1].startswith("plumeproof ")
+
+
+def test_the_sample_passes_the_check(capsys, tmp_path):
+    code, out, _ = run(capsys, "config", "sample")
+    assert code == 0
+    (tmp_path / "bridge.toml").write_text(out)
+    code, out, err = run(capsys, "config", "check", "-c", tmp_path / "bridge.toml")
+    assert (code, err) == (0, "")
+    assert "[gateway]" in out
+    code, out, _ = run(capsys, "config", "check", "-c", tmp_path / "bridge.toml", "--json")
+    assert json.loads(out)["gateway"]["id"] == "gateway-01"
+
+
+@pytest.mark.parametrize("verb", [("run",), ("config", "check"), ("doctor",)])
+def test_a_bad_configuration_is_2_in_one_line(capsys, tmp_path, verb):
+    path = tmp_path / "bridge.toml"
+    path.write_text('[gateway]\nid = "gw"\ndata_dirs = "x"\n')
+    code, out, err = run(capsys, *verb, "-c", path)
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert f"{path}: line 3: gateway.data_dirs: is no known key" in err
+
+
+def test_run_refuses_missing_keys_and_a_taken_port(capsys, site):
+    (site.folder / "keys.json").rename(site.folder / "gone")
+    code, _, err = run(capsys, "run", "-c", site.file)
+    assert code == 2
+    assert "keys.json: cannot be read" in err
+    (site.folder / "gone").rename(site.folder / "keys.json")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        site.file.write_text(site.file.read_text() + f"[dashboard]\nport = {taken.getsockname()[1]}\n")
+        code, _, err = run(capsys, "run", "-c", site.file)
+    assert code == 2
+    assert "dashboard.port" in err
+
+
+def states(out: str) -> dict[str, str]:
+    return {check["name"]: check["state"] for check in json.loads(out)["checks"]}
+
+
+def test_doctor_is_fine_where_everything_answers(capsys, site):
+    site.modules[0].start_up()
+    site.modules[0].serve()
+    code, out, _ = run(capsys, "doctor", "-c", site.file)
+    assert code == 0
+    assert "module plume-01" in out
+    assert not (site.folder / "data").exists(), "doctor made a file"
+    code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert json.loads(out)["fine"] is True
+
+
+def test_doctor_names_what_cannot_be_reached(capsys, site):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    site.file.write_text(
+        site.file.read_text().replace(site.modules[0].port, "/dev/plumeproof-none")
+        + f'[[sink.mqtt]]\nname = "plant"\nhost = "127.0.0.1"\nport = {port}\n'
+        f'[[sink.https]]\nname = "eu"\nprofile = "eu-carbon-cloud"\nbase_url = "https://127.0.0.1:{port}"\n'
+        'client_id = "gw"\nsecret_file = "eu.secret"\nreport_interval_s = 10\n'
+    )
+    (site.folder / "eu.secret").write_text("s")
+    code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert code == 3
+    assert states(out) == {
+        "disk": "ok", "keys": "ok", "time": "ok", "module plume-01": "unreachable", "broker plant": "unreachable",
+        "platform eu": "unreachable",
+    }  # fmt: skip
+    assert all(check["mend"] for check in json.loads(out)["checks"] if check["state"] != "ok")
+
+
+def test_doctor_reaches_a_broker(capsys, site):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
+        text = f'[[sink.mqtt]]\nname = "plant"\nhost = "127.0.0.1"\nport = {server.getsockname()[1]}\n'
+        site.file.write_text(site.file.read_text() + text)
+        _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert states(out)["broker plant"] == "ok"
+
+
+def test_doctor_finds_faults_of_this_pc(capsys, site):
+    (site.folder / "keys.json").write_text("[]")
+    site.modules[0].serve()
+    site.modules[0].start_up()
+    code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert code == 2
+    assert states(out)["keys"] == "problem"
+
+
+def test_doctor_leaves_the_ports_of_a_running_bridge_alone(capsys, site):
+    service = Service(load_config(site.file))
+    service.start()
+    code, out, _ = run(capsys, "doctor", "-c", site.file)
+    assert service.stop()
+    assert code == 0
+    assert "held by the running bridge" in out
+
+
+def test_verify_and_export_are_verbs(capsys, site):
+    site.modules[0].start_up()
+    site.modules[0].measure(2)
+    site.modules[0].serve()
+    service = Service(load_config(site.file))
+    service.start()
+    while site.modules[0].journal:
+        service.stopping.wait(0.02)
+    assert service.stop()
+    keys, out_file = site.folder / "keys.json", site.folder / "out.cbor"
+    code, out, _ = run(capsys, "verify", site.ledger, "--keys", keys, "--json")
+    assert (code, json.loads(out)["fine"]) == (0, True)
+    assert run(capsys, "export", "envelopes", "--ledger", site.ledger, "--keys", keys, "-o", out_file)[0] == 0
+    raw = bytearray(out_file.read_bytes())
+    raw[-1] ^= 1
+    out_file.write_bytes(raw)
+    assert run(capsys, "verify", out_file, "--keys", keys)[0] == 1
+
+
+def test_demo_without_a_checkout_says_so(tmp_path):
+    """The package copied elsewhere, as an installation is."""
+    shutil.copytree(Path(plumeproof.__file__).parent, tmp_path / "site" / "plumeproof")
+    shutil.copytree(Path(plumeproof.__file__).parents[2] / "firmware" / "acqwire", tmp_path / "site" / "acqwire")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "plumeproof", "demo", "--seconds", "1"],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "make demo" in done.stderr
