@@ -7,6 +7,7 @@ neighbouring sectors that suffer.
 """
 
 from acqwire import causes
+from dice import Dice
 
 from acq.ports import Flash, JournalError
 
@@ -20,22 +21,6 @@ ERROR = 3  # half of it is done, then JournalError
 
 class PowerCut(Exception):
     """The power has gone; nothing answers until `power_on`."""
-
-
-class Dice:
-    """The same numbers on both interpreters (xorshift32, Marsaglia 2003)."""
-
-    def __init__(self, seed: int) -> None:
-        self._state = seed & 0xFFFFFFFF or 1
-
-    def below(self, limit: int) -> int:
-        """0 <= n < limit."""
-        state = self._state
-        state ^= state << 13 & 0xFFFFFFFF
-        state ^= state >> 17
-        state ^= state << 5 & 0xFFFFFFFF
-        self._state = state
-        return (state >> 4) % limit
 
 
 class PowerCutFlash(Flash):

@@ -6,8 +6,9 @@ import sys
 _HERE = __file__.rsplit("/", 1)[0] if "/" in __file__ else "."
 sys.path.append(_HERE + "/../doubles")
 
+from dice import Dice  # noqa: E402
 from journal_model import JournalModel  # noqa: E402
-from power_cut_flash import Dice, PowerCut, PowerCutFlash  # noqa: E402
+from power_cut_flash import PowerCut, PowerCutFlash  # noqa: E402
 
 from acq.journal import Journal  # noqa: E402
 
