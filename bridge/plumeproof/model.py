@@ -205,6 +205,61 @@ class Average:
 
 
 @dataclass(frozen=True, slots=True)
+class SlotSpan:
+    """Where the slots of one record lie: [first_utc_ms, end_utc_ms). Finds the records of an interval."""
+
+    seq: int
+    is_overflow: bool
+    first_utc_ms: int
+    end_utc_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenInterval:
+    """An interval with slots that are in no average yet. `reason`: of the next revision, if it becomes one."""
+
+    interval_s: int
+    start_utc_ms: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedRecord:
+    """A record with slots that is not averaged, and why."""
+
+    seq: int
+    reason: str
+    parameters_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class AveragingState:
+    """How far one module is averaged. `seq`: newest record seen; `slot_utc_ms`: UTC of its newest slot, None before
+    the first; `longest_ms`: longest span of a samples record so far."""
+
+    device: str
+    seq: int
+    slot_utc_ms: int | None
+    longest_ms: int
+    open_intervals: tuple[OpenInterval, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AveragingStep:
+    """What one step of averaging has found in the records up to `position`; stored whole or not at all.
+
+    `averages` in the order found: a row equal to the newest revision is left out, another becomes the next one.
+    """
+
+    position: int
+    states: tuple[AveragingState, ...]
+    spans: tuple[tuple[str, SlotSpan], ...]
+    skipped: tuple[tuple[str, SkippedRecord], ...]
+    resumed: tuple[tuple[str, int], ...]
+    averages: tuple[Average, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
     """One waiting delivery. `kind`: envelope, average or report. `key`: idempotency key or topic identity."""
 

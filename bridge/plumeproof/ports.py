@@ -6,11 +6,16 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from plumeproof.model import (
+    Average,
+    AveragingState,
+    AveragingStep,
     Envelope,
     Head,
     OutboxRow,
     Receipt,
     Record,
+    SkippedRecord,
+    SlotSpan,
     StoredRecord,
 )
 
@@ -80,6 +85,35 @@ class Ledger(Protocol):
 
     def parameter_set(self, parameters_hash: bytes) -> bytes | None:
         """The complete parameter set with this SHA-256, if all its parts are here."""
+
+
+class AverageStore(Protocol):
+    """Averages with all their revisions, and how far averaging has come. One stage writes it."""
+
+    def position(self) -> int:
+        """Cursor in the ledger: everything up to here is in a committed step. 0 before the first."""
+
+    def states(self) -> Sequence[AveragingState]:
+        """Every module as the last step left it."""
+
+    def spans(self, device: str, start_utc_ms: int, end_utc_ms: int, longest_ms: int) -> Sequence[SlotSpan]:
+        """Spans that touch [start, end), in seq order. `longest_ms`: of AveragingState, bounds the search."""
+
+    def skipped(self, device: str) -> Sequence[SkippedRecord]:
+        """Records with slots that are not averaged, in seq order."""
+
+    def commit(self, step: AveragingStep) -> int:
+        """Store all of a step and move the cursor in one synced transaction; how many rows were written.
+
+        An average equal to the newest revision of its interval writes nothing; the first is revision 0 with reason
+        "first". Raises StoreError; then nothing was stored.
+        """
+
+    def newest(self, device: str, interval_s: int, start_utc_ms: int) -> Sequence[Average]:
+        """The newest revision of every channel of an interval, by channel id."""
+
+    def after(self, average_id: int, limit: int) -> Sequence[tuple[int, Average]]:
+        """Rows behind a cursor of another stage, with their ids, in the order they were committed."""
 
 
 class Outbox(Protocol):

@@ -1,5 +1,5 @@
 -- Schema 1 of the gateway's ledger. Numbered, never edited after release.
--- Times are Unix/UTC milliseconds, hashes 32-byte blobs. Append only: only outbox, head and cursor rows change.
+-- Times are Unix/UTC milliseconds, hashes 32-byte blobs. Append only: only outbox, head, cursor and averaging_* change.
 
 CREATE TABLE record (
     position        INTEGER PRIMARY KEY AUTOINCREMENT,  -- commit order over all modules; cursors point here
@@ -80,6 +80,38 @@ CREATE TABLE average (
     UNIQUE (device, channel, interval_s, start_utc_ms, rule, rule_version, revision)
 ) STRICT;
 CREATE INDEX average_by_start ON average (device, interval_s, start_utc_ms);
+
+CREATE TABLE averaging_state (                          -- one row a module; moves with the cursor of averaging
+    device      TEXT    PRIMARY KEY,
+    seq         INTEGER NOT NULL,                       -- newest record seen
+    slot_utc_ms INTEGER,                                -- its newest slot
+    longest_ms  INTEGER NOT NULL                        -- longest span of a samples record: bounds every search by time
+) STRICT;
+
+CREATE TABLE averaging_open (                           -- intervals with slots that are in no average yet
+    device       TEXT    NOT NULL,
+    interval_s   INTEGER NOT NULL,
+    start_utc_ms INTEGER NOT NULL,
+    reason       TEXT    NOT NULL,
+    PRIMARY KEY (device, interval_s, start_utc_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE averaging_span (                           -- where on the UTC axis the slots of a record lie
+    device       TEXT    NOT NULL,
+    seq          INTEGER NOT NULL,
+    is_overflow  INTEGER NOT NULL CHECK (is_overflow IN (0, 1)),
+    first_utc_ms INTEGER NOT NULL,
+    end_utc_ms   INTEGER NOT NULL CHECK (end_utc_ms > first_utc_ms),
+    PRIMARY KEY (device, is_overflow, first_utc_ms, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE averaging_skipped (                        -- records with slots that are not averaged
+    device          TEXT    NOT NULL,
+    seq             INTEGER NOT NULL,
+    reason          TEXT    NOT NULL,
+    parameters_hash BLOB    NOT NULL,
+    PRIMARY KEY (device, seq)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE cursor (                                   -- how far a stage has come
     stage    TEXT    NOT NULL,
