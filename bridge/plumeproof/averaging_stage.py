@@ -14,22 +14,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from acqwire import fields
 
-from plumeproof.errors import EvidenceError
 from plumeproof.evidence import intervals
 from plumeproof.evidence.averaging import Sums, merge, sum_slots, to_averages
-from plumeproof.evidence.intervals import Strip
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
+from plumeproof.evidence.strips import PARAMETERS_MISSING, Opened, Strip, open_slots
 from plumeproof.model import (
     Average,
     AveragingState,
     AveragingStep,
     OpenInterval,
-    ParametersPart,
-    Record,
     SkippedRecord,
     SlotSpan,
     StoredRecord,
@@ -39,6 +36,8 @@ from plumeproof.ports import AverageStore, Ledger
 STEP_RECORDS = 64  # a step: some ms of work and one synced commit, so that records behind it need not wait
 STRIP_READINGS_MAX = 2**18  # decoded readings kept per module: 2.4 MB, 200 records of 20 channels and a minute
 SUMS_MAX = 86_400 // intervals.BASE_S + 64  # minutes kept per module: those of the open day, and some
+READ_AHEAD = 64  # records read at once where earlier ones are needed again
+WITH_SLOTS = (fields.KIND_SAMPLES, fields.KIND_OVERFLOW)
 SETS_MAX = 16  # parameter sets kept; a site has one or two per module
 
 # Reasons of revisions
@@ -112,12 +111,14 @@ class AveragingStage:
         found: list[Average] = []
         touched: dict[str, _Module] = {}
         for row in stored:
-            module = self._modules.get(row.device)
-            if module is None:
-                module = self._modules[row.device] = self._module(row.device, None)
-            touched[row.device] = module
-            found += module.take(row)
+            if row.device not in self._modules:
+                self._modules[row.device] = self._module(row.device, None)
+            touched[row.device] = self._modules[row.device]
         modules = touched.values()
+        for module in modules:
+            module.decode([row for row in stored if row.device == module.device])
+        for row in stored:
+            found += touched[row.device].take(row)
         step = AveragingStep(
             position=stored[-1].position,
             states=tuple(module.state() for module in modules),
@@ -179,8 +180,9 @@ class _Module:
         self._waiting = {
             skipped.seq: skipped.parameters_hash
             for skipped in averages.skipped(self.device)
-            if skipped.reason == intervals.PARAMETERS_MISSING
+            if skipped.reason == PARAMETERS_MISSING
         }
+        self._opened: dict[int, Opened] = {}  # of this step, not yet taken
         self._strips: OrderedDict[int, Strip | None] = OrderedDict()
         self._readings_kept = 0
         self._sums: OrderedDict[int, tuple[Sums, ...]] = OrderedDict()  # by start, of minutes
@@ -194,24 +196,23 @@ class _Module:
         """The store has it all."""
         self.new_spans, self.new_skipped, self.resumed = [], [], []
 
+    def decode(self, rows: Sequence[StoredRecord]) -> None:
+        """Read the next records together, which is faster than one by one."""
+        self._opened = open_slots([stored for stored in rows if stored.kind in WITH_SLOTS], self._parameters_of)
+
     def take(self, stored: StoredRecord) -> list[Average]:
         """The next record in commit order; averages of the intervals that it ends."""
         is_newest = stored.seq > self._seq
-        if stored.kind in (fields.KIND_SAMPLES, fields.KIND_OVERFLOW, fields.KIND_PARAMETERS):
-            try:
-                record = intervals.open_stored(stored)
-                if isinstance(record.body, ParametersPart):
-                    self._resume(record.body.part_hash)
-                else:
-                    self._take_slots(record, is_newest)
-            except EvidenceError as error:
-                self.new_skipped.append(SkippedRecord(stored.seq, error.code, b""))
+        if stored.kind in WITH_SLOTS:
+            self._take_slots(self._opened.pop(stored.seq), is_newest)
+        elif stored.kind == fields.KIND_PARAMETERS and self._waiting:
+            self._resume()
         if not is_newest:
             return []  # late records come in runs: the intervals they touch are written when the run ends
         self._seq = stored.seq
         return self._close()
 
-    def average(self, interval_s: int, start_utc_ms: int) -> list[Average]:
+    def average(self, interval_s: int, start_utc_ms: int, reason: str = "") -> list[Average]:
         """One interval from the records seen so far, channels in the order of the parameter set."""
         if interval_s == intervals.BASE_S:
             groups = self._minutes(start_utc_ms, interval_s)[0]
@@ -220,60 +221,53 @@ class _Module:
             groups = sum_slots(self._strips_of(spans), start_utc_ms, interval_s)
         else:
             groups = merge(self._minutes(start_utc_ms, interval_s), start_utc_ms, interval_s)
-        return to_averages(self.device, groups, start_utc_ms, interval_s)
+        return to_averages(self.device, groups, start_utc_ms, interval_s, reason)
 
-    def _take_slots(self, record: Record, is_newest: bool) -> None:
-        span = intervals.utc_span(record)
-        if span is None or not intervals.is_plausible(span):
-            reason = intervals.NO_UTC if span is None else intervals.UTC_IMPLAUSIBLE
-            self.new_skipped.append(SkippedRecord(record.seq, reason, record.parameters_hash))
-            return
-        parameters = self._parameters_of(record.parameters_hash)
-        if parameters is None:
-            self._waiting[record.seq] = record.parameters_hash
-            self.new_skipped.append(SkippedRecord(record.seq, intervals.PARAMETERS_MISSING, record.parameters_hash))
+    def _take_slots(self, opened: Opened, is_newest: bool) -> None:
+        if opened.strip is not None:
+            self._add(opened.strip, CLOCK_BACK if is_newest else LATE_RECORD)
         else:
-            strip = intervals.strip_of(record, parameters)
-            self._keep_strip(strip.seq, strip)
-            self._add(record, span, CLOCK_BACK if is_newest else LATE_RECORD)
-        if is_newest:
-            self._slot_utc_ms = span[1] - record.body.slots.slot_ms  # type: ignore[union-attr]
+            self._skip(opened)
+            if opened.reason == PARAMETERS_MISSING:
+                self._waiting[opened.seq] = self.new_skipped[-1].parameters_hash
+        if is_newest and opened.newest_slot_utc_ms is not None:
+            self._slot_utc_ms = opened.newest_slot_utc_ms
 
-    def _resume(self, parameters_hash: bytes) -> None:
+    def _resume(self) -> None:
         """A part of a parameter set has come: records that waited for it are averaged when it is whole."""
-        waiting = sorted(seq for seq, wanted in self._waiting.items() if wanted == parameters_hash)
-        if not waiting or self._parameters_of(parameters_hash) is None:
-            return
-        for seq in waiting:
-            del self._waiting[seq]
-            record, strip = self._read(seq)
-            if record is None or strip is None:
-                continue
-            self._keep_strip(seq, strip)
-            self.resumed.append(seq)
-            span = intervals.utc_span(record)
-            assert span is not None  # a strip has a time
-            self._add(record, span, PARAMETERS_ARRIVED)
+        for parameters_hash in sorted(set(self._waiting.values())):
+            for seq in sorted(seq for seq, wanted in self._waiting.items() if wanted == parameters_hash):
+                opened = self._read(seq, seq)[seq]
+                if opened.reason == PARAMETERS_MISSING:
+                    break
+                del self._waiting[seq]
+                if opened.strip is None:
+                    self._skip(opened)
+                else:
+                    self.resumed.append(seq)
+                    self._add(opened.strip, PARAMETERS_ARRIVED)
 
-    def _add(self, record: Record, utc_span: tuple[int, int], reason: str) -> None:
+    def _skip(self, opened: Opened) -> None:
+        parameters_hash = opened.record.parameters_hash if opened.record is not None else b""
+        self.new_skipped.append(SkippedRecord(opened.seq, opened.reason, parameters_hash))
+
+    def _add(self, strip: Strip, reason: str) -> None:
         """From now on the record counts: open the intervals in which it has slots."""
-        is_overflow = record.kind == fields.KIND_OVERFLOW
-        span = SlotSpan(record.seq, is_overflow, *utc_span)
-        slot_ms = record.body.slots.slot_ms  # type: ignore[union-attr]
+        self._keep(strip.seq, strip)
+        first, end = strip.first_utc_ms, strip.end_utc_ms
+        is_overflow = strip.values is None
         if is_overflow:
             # May cover months: only intervals with samples get a row, and at its two ends there may be some.
-            for other in self._spans(*utc_span):
+            for other in self._spans(first, end):
                 if not other.is_overflow:
-                    clipped = max(span.first_utc_ms, other.first_utc_ms), min(span.end_utc_ms, other.end_utc_ms)
-                    self._open(*clipped, 1, reason)
-            self._open(span.first_utc_ms, span.first_utc_ms + 1, 1, reason)
-            self._open(span.end_utc_ms - 1, span.end_utc_ms, 1, reason)
+                    self._open(max(first, other.first_utc_ms), min(end, other.end_utc_ms), 1, reason)
+            self._open(first, first + 1, 1, reason)
+            self._open(end - 1, end, 1, reason)
         else:
-            self._longest_ms = max(self._longest_ms, utc_span[1] - utc_span[0])
-            self._open(*utc_span, slot_ms, reason)
-        self.new_spans.append(span)
-        minute_ms = intervals.BASE_S * 1000
-        touched = range(intervals.start_of(span.first_utc_ms, intervals.BASE_S), span.end_utc_ms, minute_ms)
+            self._longest_ms = max(self._longest_ms, end - first)
+            self._open(first, end, strip.slot_ms, reason)
+        self.new_spans.append(SlotSpan(strip.seq, is_overflow, first, end))
+        touched = range(intervals.start_of(first, intervals.BASE_S), end, intervals.BASE_S * 1000)
         for start in touched if len(touched) < len(self._sums) else [at for at in self._sums if at in touched]:
             self._sums.pop(start, None)
 
@@ -294,8 +288,7 @@ class _Module:
         )
         found = []
         for _, interval_s, start in due:
-            reason = self.open.pop((interval_s, start))
-            found += [replace(average, reason=reason) for average in self.average(interval_s, start)]
+            found += self.average(interval_s, start, self.open.pop((interval_s, start)))
         return found
 
     def _minutes(self, start_utc_ms: int, interval_s: int) -> list[tuple[Sums, ...]]:
@@ -324,27 +317,32 @@ class _Module:
         return sorted(found, key=lambda span: span.seq)
 
     def _strips_of(self, spans: Sequence[SlotSpan]) -> list[Strip]:
-        return [strip for strip in (self._strip(span.seq) for span in spans) if strip is not None]
+        found = []
+        for span in spans:
+            strip = self._strips[span.seq] if span.seq in self._strips else self._read_again(span.seq)
+            if strip is not None:
+                found.append(strip)
+        return found
 
-    def _strip(self, seq: int) -> Strip | None:
-        if seq not in self._strips:
-            self._keep_strip(seq, self._read(seq)[1])
-        return self._strips[seq]
+    def _read_again(self, seq: int) -> Strip | None:
+        """A record that was averaged before; None and named when the file has lost it since."""
+        # In time order those behind it are most likely the next ones asked for.
+        opened = self._read(seq, seq + READ_AHEAD - 1)
+        for other in opened.values():
+            if other.strip is not None and other.seq not in self._strips:
+                self._keep(other.seq, other.strip)
+        strip = opened[seq].strip
+        if strip is None:
+            self._skip(opened[seq])
+            self._keep(seq, None)
+        return strip
 
-    def _read(self, seq: int) -> tuple[Record | None, Strip | None]:
-        """A record that is in the ledger, decoded; it counts as skipped when it cannot be read any more."""
-        try:
-            stored = self._ledger.record(self.device, seq)
-            assert stored is not None  # append only
-            record = intervals.open_stored(stored)
-            parameters = self._parameters_of(record.parameters_hash)
-            assert parameters is not None  # asked for only after it was complete
-            return record, intervals.strip_of(record, parameters)
-        except EvidenceError as error:
-            self.new_skipped.append(SkippedRecord(seq, error.code, b""))
-            return None, None
+    def _read(self, first_seq: int, last_seq: int) -> dict[int, Opened]:
+        """Records of the ledger with slots."""
+        stored = self._ledger.of_device(self.device, first_seq, last_seq)
+        return open_slots([row for row in stored if row.kind in WITH_SLOTS], self._parameters_of)
 
-    def _keep_strip(self, seq: int, strip: Strip | None) -> None:
+    def _keep(self, seq: int, strip: Strip | None) -> None:
         self._strips[seq] = strip
         self._readings_kept += strip.size if strip else 0
         while self._readings_kept > STRIP_READINGS_MAX and len(self._strips) > 1:

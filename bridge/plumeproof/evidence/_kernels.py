@@ -24,10 +24,10 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": F
 def _compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def compile_now(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
-            return numba.njit([signature], cache=True, **_OPTIONS)(function)  # type: ignore[no-any-return]
+            return numba.njit([signature], cache=True, **_OPTIONS)(function)
         except (RuntimeError, OSError):
             # numba says RuntimeError where no cache folder can be written, and lets a full disk through as it is.
-            return numba.njit([signature], **_OPTIONS)(function)  # type: ignore[no-any-return]
+            return numba.njit([signature], **_OPTIONS)(function)
 
     return compile_now
 

@@ -24,7 +24,6 @@ from plumeproof.evidence.intervals import (
     BASE_S,
     OVERLAP,
     PARAMETERS_CHANGED,
-    Strip,
     View,
     expected_slots,
     is_same_measure,
@@ -32,11 +31,13 @@ from plumeproof.evidence.intervals import (
     place,
 )
 from plumeproof.evidence.parameters import ChannelSpec, ParameterSet
+from plumeproof.evidence.strips import Strip
 from plumeproof.model import Average
 
 RULE = "plain_utc"
 RULE_VERSION = "1"
 ORDER = _kernels.ORDER
+_OVERLAP_NAME, _ABSENT_NAME = name_of(OVERLAP), name_of(ABSENT)
 
 Counts = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float64]
@@ -119,14 +120,15 @@ def merge(bases: Sequence[tuple[Sums, ...]], start_utc_ms: int, interval_s: int)
     return tuple(_merge_groups(_comparable(part), len(bases)) for part in parts.values() if part)
 
 
-def to_averages(device: str, groups: Sequence[Sums], start_utc_ms: int, interval_s: int) -> list[Average]:
-    """The averages of an interval as revision 0 without a reason; the store numbers them."""
-    return [
-        _to_average(device, group, index, channel, start_utc_ms, interval_s)
-        for group in groups
-        if group.has_samples
-        for index, channel in enumerate(group.channels())
-    ]
+def to_averages(
+    device: str, groups: Sequence[Sums], start_utc_ms: int, interval_s: int, reason: str = ""
+) -> list[Average]:
+    """The averages of an interval. Revision 0: the store numbers them, and `reason` is for later ones."""
+    found: list[Average] = []
+    for group in groups:
+        if group.has_samples:
+            found += _averages(device, group, start_utc_ms, interval_s, reason)
+    return found
 
 
 def _sum_views(views: list[View], column: int | None, start_utc_ms: int, interval_s: int) -> Sums:
@@ -257,36 +259,36 @@ def _finite(value: float) -> float | None:
     return value + 0.0 if math.isfinite(value) else None
 
 
-def _to_average(
-    device: str, group: Sums, index: int, channel: ChannelSpec, start_utc_ms: int, interval_s: int
-) -> Average:
-    n = int(group.n[index])
+def _averages(device: str, group: Sums, start_utc_ms: int, interval_s: int, reason: str) -> Iterator[Average]:
     n_expected = expected_slots(interval_s, group.parameters.slot_ms)
-    counts = {name_of(cause): int(numbers[index]) for cause, numbers in group.invalid if numbers[index]}
-    absent = n_expected - n - sum(count for name, count in counts.items() if name != name_of(OVERLAP))
-    if absent > 0:
-        counts[name_of(ABSENT)] = absent
-    return Average(
-        device=device,
-        channel=channel.id,
-        quantity=channel.quantity,
-        unit=channel.unit,
-        interval_s=interval_s,
-        start_utc_ms=start_utc_ms,
-        n_expected=n_expected,
-        n_valid=n,
-        n_invalid=tuple(sorted(counts.items())),
-        mean=_finite(float(group.total[index]) / n) if n else None,
-        minimum=_finite(float(group.low[index])) if n else None,
-        maximum=_finite(float(group.high[index])) if n else None,
-        deviation=_finite(math.sqrt(float(group.m2[index]) / (n - 1))) if n > 1 else None,
-        first_seq=group.first_seq,
-        last_seq=group.last_seq,
-        head_hash=group.head_hash,
-        parameters_hash=group.parameters.parameters_hash,
-        rule=RULE,
-        rule_version=RULE_VERSION,
-        order=ORDER,
-        revision=0,
-        reason="",
-    )
+    invalid = [(name_of(cause), counts.tolist()) for cause, counts in group.invalid]
+    columns = (group.n.tolist(), group.total.tolist(), group.m2.tolist(), group.low.tolist(), group.high.tolist())
+    for index, (channel, n, total, m2, low, high) in enumerate(zip(group.channels(), *columns, strict=True)):
+        counts = {name: numbers[index] for name, numbers in invalid if numbers[index]}
+        absent = n_expected - n - sum(count for name, count in counts.items() if name != _OVERLAP_NAME)
+        if absent > 0:
+            counts[_ABSENT_NAME] = absent
+        yield Average(
+            device=device,
+            channel=channel.id,
+            quantity=channel.quantity,
+            unit=channel.unit,
+            interval_s=interval_s,
+            start_utc_ms=start_utc_ms,
+            n_expected=n_expected,
+            n_valid=n,
+            n_invalid=tuple(sorted(counts.items())),
+            mean=_finite(total / n) if n else None,
+            minimum=_finite(low) if n else None,
+            maximum=_finite(high) if n else None,
+            deviation=_finite(math.sqrt(m2 / (n - 1))) if n > 1 else None,
+            first_seq=group.first_seq,
+            last_seq=group.last_seq,
+            head_hash=group.head_hash,
+            parameters_hash=group.parameters.parameters_hash,
+            rule=RULE,
+            rule_version=RULE_VERSION,
+            order=ORDER,
+            revision=0,
+            reason=reason,
+        )

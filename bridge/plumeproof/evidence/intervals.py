@@ -8,20 +8,16 @@ and the other counts as "overlap". Times are whole milliseconds; nothing here is
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from acqwire import causes, limits
+from acqwire import causes
 
-from plumeproof.errors import EnvelopeError, ParametersError
-from plumeproof.evidence.decoding import STATUS_NAMES, Statuses, Values, decode
-from plumeproof.evidence.envelope import build_sig_structure, decode_deterministic
-from plumeproof.evidence.parameters import ChannelSpec, ParameterSet
-from plumeproof.evidence.record import parse_payload
-from plumeproof.model import Overflow, Record, Samples, StoredRecord
+from plumeproof.evidence.decoding import STATUS_NAMES
+from plumeproof.evidence.parameters import ChannelSpec
+from plumeproof.evidence.strips import Strip
 
 BASE_S = 60  # longer intervals that are a multiple of it are merged from its sums, all others are summed from slots
 
@@ -29,19 +25,14 @@ BASE_S = 60  # longer intervals that are a multiple of it are merged from its su
 ABSENT = 240  # no record has a slot at this position
 PARAMETERS_CHANGED = 241  # slot of another unit, quantity or slot distance than the newest record of the interval
 OVERLAP = 242  # a second slot at a position that is taken
-_NAMES = dict((*STATUS_NAMES, (ABSENT, "absent"), (PARAMETERS_CHANGED, "parameters_changed"), (OVERLAP, "overlap")))
-
-# Why a record with slots is not averaged
-NO_UTC = "no_utc"  # the module had no time yet
-UTC_IMPLAUSIBLE = "utc_implausible"  # its slots lie before 1970 or after 2099
-PARAMETERS_MISSING = "parameters_missing"  # its parameter set is not complete in the ledger
+_NAMES: dict[int, str] = dict(
+    (*STATUS_NAMES, (ABSENT, "absent"), (PARAMETERS_CHANGED, "parameters_changed"), (OVERLAP, "overlap"))
+)
 
 
 def name_of(cause: int) -> str:
     """The word under which a cause is counted."""
-    if cause in _NAMES:
-        return _NAMES[cause]
-    return f"exception_{cause - causes.GAP_EXCEPTION}"
+    return _NAMES.get(cause) or f"exception_{cause - causes.GAP_EXCEPTION}"
 
 
 def start_of(utc_ms: int, interval_s: int) -> int:
@@ -57,90 +48,6 @@ def base_of(interval_s: int) -> int:
 def expected_slots(interval_s: int, slot_ms: int) -> int:
     """Positions of an interval: the most slots of this distance that it can hold."""
     return -(-interval_s * 1000 // slot_ms)
-
-
-def open_stored(stored: StoredRecord) -> Record:
-    """The record of a ledger row. Its signature was verified before the commit and is not again (`verify` does).
-
-    The content hash is: a row that was damaged since is never averaged. Raises EvidenceError.
-    """
-    parts = decode_deterministic(stored.envelope[1:], EnvelopeError)
-    if not isinstance(parts, (list, tuple)) or len(parts) != 4 or not all(isinstance(parts[i], bytes) for i in (0, 2)):
-        raise EnvelopeError("array", "stored row is no envelope")
-    if hashlib.sha256(build_sig_structure(parts[0], parts[2])).digest() != stored.content_hash:
-        raise EnvelopeError("content_hash", f"row of {stored.device} {stored.seq} is not what was stored")
-    return parse_payload(parts[2], stored.content_hash)
-
-
-def utc_span(record: Record) -> tuple[int, int] | None:
-    """[UTC of the first slot, UTC of the last slot + its length) of a samples or overflow record; None without UTC."""
-    if record.utc_ms is None or not isinstance(record.body, (Samples, Overflow)):
-        return None
-    slots = record.body.slots
-    first = record.utc_ms - (record.mono_ms - slots.first_slot_mono_ms)
-    return first, first + slots.slot_count * slots.slot_ms
-
-
-def is_plausible(span: tuple[int, int]) -> bool:
-    """Whether a span lies where UTC may be; beyond, a module's arithmetic has failed."""
-    return span[0] >= 0 and span[1] <= limits.UTC_PLAUSIBLE_UNTIL_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Strip:
-    """The slots of one record on the UTC axis: `values` float64 and `status` uint8, both (channels of the set, slots).
-
-    An overflow record has neither: its slots are known, their readings lost.
-    """
-
-    seq: int
-    content_hash: bytes
-    parameters: ParameterSet
-    first_utc_ms: int
-    slot_ms: int
-    slot_count: int
-    values: Values | None
-    status: Statuses | None
-
-    @property
-    def size(self) -> int:
-        """Readings held."""
-        return 0 if self.values is None else self.values.size
-
-    def clip(self, start_utc_ms: int, end_utc_ms: int) -> tuple[int, int]:
-        """Numbers [from, to) of the slots inside an interval; to <= from when there is none."""
-        begin = -((self.first_utc_ms - start_utc_ms) // self.slot_ms)
-        end = -((self.first_utc_ms - end_utc_ms) // self.slot_ms)
-        return max(0, begin), min(self.slot_count, end)
-
-    def touches(self, start_utc_ms: int, end_utc_ms: int) -> bool:
-        """Whether a slot lies inside an interval."""
-        begin, end = self.clip(start_utc_ms, end_utc_ms)
-        return begin < end
-
-
-def strip_of(record: Record, parameters: ParameterSet) -> Strip:
-    """The slots of a record whose span is plausible. Raises ParametersError: the bytes have no meaning then."""
-    span = utc_span(record)
-    assert span is not None and isinstance(record.body, (Samples, Overflow))
-    if record.body.slots.slot_ms != parameters.slot_ms:
-        raise ParametersError("slot_ms", f"slots of {record.body.slots.slot_ms} ms, not {parameters.slot_ms}")
-    values, status = None, None
-    if isinstance(record.body, Samples):
-        decoded = decode(record, parameters)
-        values = np.stack([readings.values for readings in decoded.channels])
-        status = np.stack([readings.status for readings in decoded.channels])
-    slots = record.body.slots
-    return Strip(
-        seq=record.seq,
-        content_hash=record.content_hash,
-        parameters=parameters,
-        first_utc_ms=span[0],
-        slot_ms=slots.slot_ms,
-        slot_count=slots.slot_count,
-        values=values,
-        status=status,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import apsw
@@ -34,19 +36,38 @@ _COLUMNS = (
 )
 _COLUMN_COUNT = _COLUMNS.count(",") + 1
 _INSERT = f"INSERT INTO average ({_COLUMNS}, made_utc_ms) VALUES ({', '.join('?' * (_COLUMN_COUNT + 1))})"
+_KNOWN = "SELECT 1 FROM average WHERE device = ? AND interval_s = ? AND start_utc_ms = ? LIMIT 1"
 _NEWEST = (
-    f"SELECT {_COLUMNS} FROM average WHERE device = ? AND channel = ? AND interval_s = ? AND start_utc_ms = ?"
+    f"SELECT {_COLUMNS} FROM average WHERE device = ? AND interval_s = ? AND start_utc_ms = ? AND channel = ?"
     " AND rule = ? AND rule_version = ? ORDER BY revision DESC LIMIT 1"
 )
+_values_of = attrgetter(*(name.strip().replace("summation", "order") for name in _COLUMNS.split(",")))
 
 
-def _row(average: Average) -> tuple[Any, ...]:
-    values = astuple(average)
-    return (*values[:8], json.dumps(dict(average.n_invalid), sort_keys=True), *values[9:])
+def _row(average: Average, revision: int, reason: str, now_utc_ms: int) -> tuple[Any, ...]:
+    values = _values_of(average)
+    invalid = json.dumps(dict(average.n_invalid), sort_keys=True) if average.n_invalid else "{}"
+    return (*values[:8], invalid, *values[9:-2], revision, reason, now_utc_ms)
 
 
 def _average(row: tuple[Any, ...]) -> Average:
     return Average(*row[:8], tuple(sorted(json.loads(row[8]).items())), *row[9:])
+
+
+def _numbered(row: tuple[Any, ...]) -> tuple[int, Average]:
+    return row[0], _average(row[1:])
+
+
+def _span(row: tuple[Any, ...]) -> SlotSpan:
+    return SlotSpan(row[0], bool(row[1]), row[2], row[3])
+
+
+def _skipped(row: tuple[Any, ...]) -> SkippedRecord:
+    return SkippedRecord(*row)
+
+
+def _interval(average: Average) -> tuple[str, int, int]:
+    return average.device, average.interval_s, average.start_utc_ms
 
 
 class SqliteAverages:
@@ -88,7 +109,7 @@ class SqliteAverages:
                 " AND first_utc_ms < ?3 AND end_utc_ms > ?2 ORDER BY 1",
                 (device, start_utc_ms, end_utc_ms, longest_ms),
             ).fetchall()
-        return [SlotSpan(seq, bool(is_overflow), first, end) for seq, is_overflow, first, end in rows]
+        return [_span(row) for row in rows]
 
     def skipped(self, device: str) -> Sequence[SkippedRecord]:
         """Records with slots that are not averaged, in seq order."""
@@ -96,7 +117,7 @@ class SqliteAverages:
             rows = connection.execute(
                 "SELECT seq, reason, parameters_hash FROM averaging_skipped WHERE device = ? ORDER BY seq", (device,)
             ).fetchall()
-        return [SkippedRecord(*row) for row in rows]
+        return [_skipped(row) for row in rows]
 
     def commit(self, step: AveragingStep) -> int:
         """Store all of a step and move the cursor; how many rows were written."""
@@ -105,8 +126,8 @@ class SqliteAverages:
         with self._writer.transaction() as connection:
             # Power failing anywhere before COMMIT returns: none of it is stored, the cursor stands where it stood,
             # the same records are averaged again to the same rows.
-            for average in step.averages:
-                written += self._add(connection, average, now)
+            for interval, averages in groupby(step.averages, _interval):
+                written += self._add(connection, interval, list(averages), now)
             connection.executemany(
                 "INSERT INTO averaging_span VALUES (?, ?, ?, ?, ?)",
                 (
@@ -125,27 +146,26 @@ class SqliteAverages:
         return written
 
     @staticmethod
-    def _add(connection: apsw.Connection, average: Average, now_utc_ms: int) -> int:
-        row = connection.execute(
-            _NEWEST,
-            (
-                average.device,
-                average.channel,
-                average.interval_s,
-                average.start_utc_ms,
-                average.rule,
-                average.rule_version,
-            ),
-        ).fetchone()
-        if row is None:
-            average = replace(average, revision=0, reason=FIRST)
-        else:
-            newest = _average(row)
-            if replace(average, revision=newest.revision, reason=newest.reason) == newest:
-                return 0
-            average = replace(average, revision=newest.revision + 1)
-        connection.execute(_INSERT, (*_row(average), now_utc_ms))
-        return 1
+    def _add(
+        connection: apsw.Connection, interval: tuple[str, int, int], averages: list[Average], now_utc_ms: int
+    ) -> int:
+        if connection.execute(_KNOWN, interval).fetchone() is None:
+            connection.executemany(_INSERT, (_row(average, 0, FIRST, now_utc_ms) for average in averages))
+            return len(averages)
+        written = 0
+        for average in averages:
+            row = connection.execute(
+                _NEWEST, (*interval, average.channel, average.rule, average.rule_version)
+            ).fetchone()
+            newest = None if row is None else _average(row)
+            if newest is None:
+                connection.execute(_INSERT, _row(average, 0, FIRST, now_utc_ms))
+            elif replace(average, revision=newest.revision, reason=newest.reason) == newest:
+                continue
+            else:
+                connection.execute(_INSERT, _row(average, newest.revision + 1, average.reason, now_utc_ms))
+            written += 1
+        return written
 
     @staticmethod
     def _set_state(connection: apsw.Connection, state: AveragingState) -> None:
@@ -175,4 +195,4 @@ class SqliteAverages:
             rows = connection.execute(
                 f"SELECT id, {_COLUMNS} FROM average WHERE id > ? ORDER BY id LIMIT ?", (average_id, limit)
             ).fetchall()
-        return [(row[0], _average(row[1:])) for row in rows]
+        return [_numbered(row) for row in rows]

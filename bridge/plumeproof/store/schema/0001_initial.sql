@@ -77,9 +77,8 @@ CREATE TABLE average (
     revision        INTEGER NOT NULL,
     reason          TEXT    NOT NULL,
     made_utc_ms     INTEGER NOT NULL,
-    UNIQUE (device, channel, interval_s, start_utc_ms, rule, rule_version, revision)
+    UNIQUE (device, interval_s, start_utc_ms, channel, rule, rule_version, revision)
 ) STRICT;
-CREATE INDEX average_by_start ON average (device, interval_s, start_utc_ms);
 
 CREATE TABLE averaging_state (                          -- one row a module; moves with the cursor of averaging
     device      TEXT    PRIMARY KEY,
