@@ -460,16 +460,17 @@ def play(actions):
     return module, order + held
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(ACTIONS, st.integers(0, 2**32))
 def test_any_life_in_any_portions_with_any_restarts(tmp_path_factory, actions, seed):
     module, order = play(actions)
     rng = random.Random(seed)
     folder = tmp_path_factory.mktemp("life")
-    whole, parted = Bench(folder / "whole", grace_s=rng.choice((0, 20))), None
+    lengths = rng.choice((INTERVALS_S, (60,), (90, 120)))
+    whole = Bench(folder / "whole", lengths, grace_s=rng.choice((0, 20)))
     store_all(whole.ledger, order)
     whole.run(1000)
-    parted = Bench(folder / "parted", grace_s=whole.grace_s)
+    parted = Bench(folder / "parted", lengths, whole.grace_s)
     at = 0
     while at < len(order):
         count = rng.randint(1, 8)

@@ -149,7 +149,8 @@ class SqliteAverages:
     def _add(
         connection: apsw.Connection, interval: tuple[str, int, int], averages: list[Average], now_utc_ms: int
     ) -> int:
-        if connection.execute(_KNOWN, interval).fetchone() is None:
+        is_single = len({(row.channel, row.rule, row.rule_version) for row in averages}) == len(averages)
+        if is_single and connection.execute(_KNOWN, interval).fetchone() is None:
             connection.executemany(_INSERT, (_row(average, 0, FIRST, now_utc_ms) for average in averages))
             return len(averages)
         written = 0
