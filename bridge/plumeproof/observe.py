@@ -7,11 +7,15 @@ Logs are for the person repairing it tonight: one line per event, `event key=val
 from __future__ import annotations
 
 import logging
+import platform
 import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from importlib import metadata
 from typing import Any
+
+from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST
 
 STARTING = "starting"
 UP = "up"
@@ -19,6 +23,18 @@ WAITING = "waiting"  # degraded but lossless: tries again by itself
 DOWN = "down"  # a person is needed
 
 LEVELS = ("debug", "info", "warning", "error")
+LIBRARIES = ("apsw", "cbor2", "cryptography", "numba", "numpy", "paho-mqtt", "pyserial", "urllib3")
+
+
+def versions() -> dict[str, str]:
+    """Releases of everything whose version can matter to a figure, by name."""
+    found = {
+        "plumeproof": metadata.version("plumeproof"),
+        "wire": f"{WIRE_VERSION} (reads {WIRE_VERSION_OLDEST} to {WIRE_VERSION})",
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+    }
+    return found | {name: metadata.version(name) for name in LIBRARIES}
 
 
 def set_up_logging(level: str) -> None:

@@ -260,6 +260,7 @@ class Service:
         self.config = config
         self.clock: Clock = clock or SystemClock()
         self.health = Health()
+        self.versions = observe.versions()
         self.keys = load_keys(config.keys.file)
         self.stopping = threading.Event()
         self._workers: list[Worker] = []

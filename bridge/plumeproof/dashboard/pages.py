@@ -16,7 +16,6 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from plumeproof import __version__
 from plumeproof.errors import StoreError
 from plumeproof.overview import Overview
 from plumeproof.service import Service
@@ -71,7 +70,7 @@ class Pages:
         )
         self._page = templates.get_template("overview.html").render(
             gateway=config.gateway.id,
-            version=__version__,
+            versions=service.versions,
             trend_minutes=config.dashboard.trend_minutes,
         )
 
@@ -117,7 +116,7 @@ class Pages:
             {
                 **live,
                 "gateway": config.gateway.id,
-                "version": __version__,
+                "versions": self._service.versions,
                 "intervals_s": config.averaging.intervals_s,
                 "parts": parts,
                 "backlog": backlog,
