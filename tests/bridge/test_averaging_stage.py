@@ -460,7 +460,7 @@ def play(actions):
     return module, order + held
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ACTIONS, st.integers(0, 2**32))
 def test_any_life_in_any_portions_with_any_restarts(tmp_path_factory, actions, seed):
     module, order = play(actions)

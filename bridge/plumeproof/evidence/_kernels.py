@@ -53,7 +53,7 @@ def sum_slots(values: Any, counts: Any, n: Any, total: Any, m2: Any, low: Any, h
         whole = width - width % LANES
         seen = 0
         for i in range(width):
-            seen += np.int64(count[i])
+            seen += 1 if count[i] else 0
         n[row] = seen
         total[row] = m2[row] = low[row] = high[row] = 0.0
         if seen == 0:

@@ -51,7 +51,8 @@ def _row(average: Average, revision: int, reason: str, now_utc_ms: int) -> tuple
 
 
 def _average(row: tuple[Any, ...]) -> Average:
-    return Average(*row[:8], tuple(sorted(json.loads(row[8]).items())), *row[9:])
+    values: list[Any] = [*row[:8], tuple(sorted(json.loads(row[8]).items())), *row[9:]]
+    return Average(*values)
 
 
 def _numbered(row: tuple[Any, ...]) -> tuple[int, Average]:
@@ -86,16 +87,17 @@ class SqliteAverages:
     def states(self) -> Sequence[AveragingState]:
         """Every module as the last step left it."""
         with self._writer.reading() as connection:
-            states = connection.execute(
+            states: list[Any] = connection.execute(
                 "SELECT device, seq, slot_utc_ms, longest_ms FROM averaging_state ORDER BY device"
             ).fetchall()
-            opened = connection.execute(
+            opened: list[Any] = connection.execute(
                 "SELECT device, interval_s, start_utc_ms, reason FROM averaging_open"
                 " ORDER BY device, interval_s, start_utc_ms"
             ).fetchall()
+        intervals = [(device, OpenInterval(*values)) for device, *values in opened]
         return [
-            AveragingState(*state, tuple(OpenInterval(*row[1:]) for row in opened if row[0] == state[0]))
-            for state in states
+            AveragingState(device, seq, slot_utc_ms, longest_ms, tuple(one for of, one in intervals if of == device))
+            for device, seq, slot_utc_ms, longest_ms in states
         ]
 
     def spans(self, device: str, start_utc_ms: int, end_utc_ms: int, longest_ms: int) -> Sequence[SlotSpan]:
