@@ -3,7 +3,7 @@
 Retries stay inside the slot and inside the analyzer's count. An analyzer that has been silent in several slots running
 is asked ever more rarely (the slots between are gaps of cause backoff) and never delays the others; one answer ends
 that. Slots whose time has passed before their turn are gaps of cause overrun. Two batches take turns, so that polling
-goes on while a record is signed; when both are full the slots are counted as lost and come back as an overflow span.
+goes on while a record is signed; when both are full the slots are lost, up to the overflow record that counts them.
 Between the first poll and the sealing nothing is allocated.
 """
 
@@ -80,7 +80,6 @@ class Sampler:
         self._patience = [_Patience() for _ in self._analyzers]
         self._timeouts_us = [analyzer.timeout_ms * 1000 for analyzer in self._analyzers]
         self._is_in_slot = False
-        self._is_asking = False
         self._is_cut = False  # the attempt has less time than the analyzer may take
         self._block = 0
         self._retries = 0  # used for the present block
@@ -93,24 +92,35 @@ class Sampler:
         """No slot is under way."""
         return not self._is_in_slot
 
+    def wait_us(self, now_us: int) -> int:
+        """How long nothing needs to be done, unless bytes arrive on the bus."""
+        return self._client.wait_us() if self._is_in_slot else self._schedule.wait_us(now_us)
+
     @property
     def next_slot(self) -> int:
         """The slot that is under way or comes next."""
         return self._schedule.next_slot
 
     def take(self):
-        """The batch that is due, once; None when there is none. Give it back with `release` when it is durable."""
+        """The batch that is due, once; None when there is none. Say `release` when its record is durable."""
         batch = self._full
         self._full = None
         return batch
 
     def release(self) -> None:
-        """The batch handed out is durable: its buffers may be filled again."""
+        """The record of the batch handed out is durable: its buffers may be filled again."""
         self._is_spare_out = False
+        if self._filling.slot_count == self._filling.slots_max:
+            self._turn()
 
-    def forget_lost(self) -> None:
-        """The lost span is durable as an overflow record."""
-        self.lost.slot_count = 0
+    def take_lost(self):
+        """The span of lost slots once every batch before it is durable; None before. Sampling goes on behind it."""
+        if self.lost.slot_count == 0 or self._is_spare_out:
+            return None
+        span = self.lost
+        self.lost = Span(span.slot_ms)
+        self._filling.begin(self._schedule.next_slot)
+        return span
 
     def step(self, now_us: int) -> None:
         """Go on with the slot under way, or begin the one that is due."""
@@ -120,7 +130,7 @@ class Sampler:
             self._begin_slot(now_us)
 
     def _begin_slot(self, now_us: int) -> None:
-        if self._filling.slot_count == self._filling.slots_max and not self._turn():
+        if self.lost.slot_count or (self._filling.slot_count == self._filling.slots_max and not self._turn()):
             self._lose_slot()
             return
         for patience in self._patience:
@@ -132,7 +142,7 @@ class Sampler:
 
     def _turn(self) -> bool:
         """Make the full batch due and go on in the other one, if it is free."""
-        if self._is_spare_out or self.lost.slot_count:
+        if self._is_spare_out:
             return False
         full = self._filling
         self._filling = self._spare
@@ -170,12 +180,10 @@ class Sampler:
         unit = self._analyzers[block.analyzer].unit
         self._client.begin(unit, block.function, block.address, block.quantity, min(timeout_us, left_us))
         self.polls_total += 1
-        self._is_asking = True
 
     def _go_on(self, now_us: int) -> None:
         if not self._client.step():
             return
-        self._is_asking = False
         outcome = self._client.outcome
         index = self._blocks[self._block].analyzer
         patience = self._patience[index]

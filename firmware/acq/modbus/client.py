@@ -66,6 +66,16 @@ class Client:
             return self._end(causes.GAP_BUS_FAULT)
         return True
 
+    def wait_us(self) -> int:
+        """How long `step` has nothing to do, unless bytes arrive."""
+        if self._state != _ANSWER:
+            return 0
+        now = self._clock.ticks()
+        left_us = self._timeout_us - self._clock.elapsed(now, self._sent)
+        if self._count:
+            left_us = min(left_us, self.timing.t35_us)
+        return left_us if left_us > 0 else 0
+
     def _wait_for_silence(self) -> bool:
         now = self._clock.ticks()
         strays = self._bus.drain()
