@@ -1,0 +1,64 @@
+"""Where everything of a demo lies below its directory, and the bridge's configuration for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MODULES = ("plume-01", "plume-02")
+ANALYZERS = ("gas=sick_mcs100ft@1", "dust=generic_dust_int16@2", "stack=generic_flow_tpm@3")
+SLOT_MS = 1000
+SEAL_MS = 3000  # every few seconds, so that everything behind it appears at once
+INTERVALS_S = (10, 60, 600, 1800, 3600, 86400)  # 10 s for the demo, the others as at a plant
+REPORT_INTERVAL_S = 10
+GRACE_S = 1
+BUS_BAUD = 115200
+GATEWAY = "demo-gateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Paths of one demo."""
+
+    root: Path
+
+    def module(self, name: str) -> Path:
+        return self.root / name
+
+    @property
+    def authority(self) -> Path:
+        return self.root / "ca"
+
+    @property
+    def platform(self) -> Path:
+        return self.root / "platform"
+
+    @property
+    def broker(self) -> Path:
+        return self.root / "broker"
+
+    @property
+    def keys(self) -> Path:
+        return self.root / "keys.json"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "bridge.toml"
+
+    @property
+    def ledger(self) -> Path:
+        return self.root / "bridge" / "ledger.sqlite"
+
+    @property
+    def envelopes(self) -> Path:
+        return self.root / "envelopes.cbor"
+
+    @property
+    def anchor(self) -> Path:
+        return self.root / "anchor.json"
+
+    def log(self, part: str) -> Path:
+        return self.root / f"{part}.log"
+
+    def plant_log(self, name: str) -> Path:
+        return self.module(name) / "plant.jsonl"

@@ -1,0 +1,74 @@
+"""A broker client of its own that writes down every message: the demo's witness on the far side of MQTT.
+
+A persistent session with QoS 1: what the broker has taken while this client was away comes afterwards.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from pathlib import Path
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+SESSION_S = 3600
+
+
+class Subscriber:
+    """Listens to everything below a root topic. `envelopes`: (module, raw bytes); `averages`: (topic, JSON bytes)."""
+
+    def __init__(self, root_topic: str, is_mqtt5: bool, authority: Path, certificate: Path, key: Path) -> None:
+        self.envelopes: list[tuple[str, bytes]] = []
+        self.averages: list[tuple[str, bytes]] = []
+        self.statuses: list[tuple[str, bytes]] = []
+        self._topic = f"{root_topic}/#"
+        self._is_mqtt5 = is_mqtt5
+        self._lock = threading.Lock()
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id="plumeproof-demo-witness",
+            protocol=mqtt.MQTTv5 if is_mqtt5 else mqtt.MQTTv311,
+            clean_session=None if is_mqtt5 else False,
+        )
+        context = ssl.create_default_context(cafile=str(authority))
+        context.load_cert_chain(certificate, key)
+        self._client.tls_set_context(context)
+        self._client.on_connect = self._on_connect
+        self._client.on_message = self._on_message
+        self._client.reconnect_delay_set(1, 2)
+
+    def start(self, host: str, port: int) -> None:
+        """Connect and subscribe; goes on by itself when the broker comes back."""
+        if self._is_mqtt5:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.SessionExpiryInterval = SESSION_S
+            self._client.connect_async(host, port, keepalive=20, clean_start=False, properties=properties)
+        else:
+            self._client.connect_async(host, port, keepalive=20)
+        self._client.loop_start()
+
+    def stop(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def counts(self) -> tuple[int, int]:
+        """Envelopes and averages so far."""
+        with self._lock:
+            return len(self.envelopes), len(self.averages)
+
+    def _on_connect(self, client: mqtt.Client, _data: object, _flags: object, reason: object, _more: object) -> None:
+        if not getattr(reason, "is_failure", False):
+            client.subscribe(self._topic, qos=1)
+
+    def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        parts = message.topic.split("/")
+        with self._lock:
+            if parts[-1] == "envelope":
+                self.envelopes.append((parts[-2], bytes(message.payload)))
+            elif parts[-2] == "average":
+                self.averages.append((message.topic, bytes(message.payload)))
+            elif parts[-1] == "status":
+                self.statuses.append((message.topic, bytes(message.payload)))
