@@ -13,6 +13,8 @@ test: setup
 
 check: setup
 	@$(VENV)/ruff check .
+	@$(VENV)/ruff format --check .
+	@$(VENV)/mypy
 	@$(VENV)/python -m pytest $(ARGS)
 
 clean:

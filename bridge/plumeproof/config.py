@@ -89,9 +89,10 @@ def _each(check_one: _Check, minimum: int = 0) -> _Check:
 
 
 def _path(value: Any, folder: Path) -> Path:
-    if not _typed(value, str) or "\x00" in value:
+    text = _typed(value, str)
+    if not text or "\x00" in text:
         raise ValueError("is no path")
-    return (folder / value).absolute()
+    return (folder / text).absolute()
 
 
 def _device(value: Any, _folder: Path) -> str:

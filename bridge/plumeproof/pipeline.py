@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from acqwire import frames
 
-from plumeproof.errors import EvidenceError, LinkError
+from plumeproof.errors import ChainError, EvidenceError, LinkError
 from plumeproof.evidence import chain
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.evidence.record import parse_record
@@ -39,6 +39,7 @@ class Fetched(Protocol):
     raw: bytes
 
 
+@runtime_checkable
 class Lost(Protocol):
     """link.session.Missing."""
 
@@ -85,7 +86,10 @@ class Ingest:
         self.counters = IngestCounters()
 
     def greet(self) -> None:
-        """After any restart of either side: who is there, and what have we on disk?"""
+        """After any restart of either side: who is there, and what have we on disk?
+
+        Raises ChainError (rollback) when the module holds less than it has sent: nothing is taken from it then.
+        """
         welcome = self._line.hello()
         if welcome.device != self._device:
             raise LinkError(
@@ -95,8 +99,12 @@ class Ingest:
         if self._head is None:
             return
         if welcome.newest_seq < self._head.seq:
-            # An old flash image or an empty journal under the same key: whatever it seals now will fork the chain.
             self.counters.rollbacks_total += 1
+            raise ChainError(
+                "rollback",
+                f"{self._device} holds records up to seq {welcome.newest_seq}, the ledger up to {self._head.seq}: its"
+                " flash was exchanged or restored and would fork the chain; enrol it anew under another device id",
+            )
         self._line.acknowledge(self._head.seq, self._head.content_hash)
 
     def poll(self, window: int = frames.WINDOW_MAX) -> int:
@@ -110,7 +118,7 @@ class Ingest:
         head = self._head
         missing_until: int | None = None
         for item in fetched:
-            if not hasattr(item, "raw"):
+            if isinstance(item, Lost):
                 missing_until = item.last_seq
                 continue
             try:

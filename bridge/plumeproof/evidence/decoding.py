@@ -68,7 +68,8 @@ class DecodedRecord:
 
 def is_valid(status: Statuses) -> npt.NDArray[np.bool_]:
     """Which samples count: valid and warning."""
-    return (status == VALID) | (status == WARNING)
+    valid: npt.NDArray[np.bool_] = (status == VALID) | (status == WARNING)
+    return valid
 
 
 def slot_times(record: Record, samples: Samples) -> npt.NDArray[np.int64] | None:
@@ -119,7 +120,8 @@ def _bit(block: Block, bit: int, rows: Bytes2D) -> npt.NDArray[np.bool_]:
     else:
         register, number = divmod(bit, 16)
         index, shift = 2 * register + (1 - number // 8), number % 8
-    return (rows[:, index] >> shift) & 1 == 1
+    is_set: npt.NDArray[np.bool_] = (rows[:, index] >> shift) & 1 == 1
+    return is_set
 
 
 def _read_status(spec: StatusSpec, block: Block, outcomes: Statuses, rows: Bytes2D) -> Statuses:

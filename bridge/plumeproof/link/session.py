@@ -189,11 +189,13 @@ def _parse(frame: Frame) -> Answer | None:
             device = body[_WELCOME_HEAD.size :].decode("ascii", "replace")
             if any(letter not in limits.DEVICE_CHARACTERS for letter in device):
                 return None
-            return Welcome(*_WELCOME_HEAD.unpack_from(body), device)
+            version, boot, oldest, newest, newest_hash, kid = _WELCOME_HEAD.unpack_from(body)
+            return Welcome(version, boot, oldest, newest, newest_hash, kid, device)
         case frames.RECORD:
             if not _RECORD_HEAD.size < len(body) <= _RECORD_HEAD.size + limits.ENVELOPE_MAX_BYTES:
                 return None
-            return RecordFrame(*_RECORD_HEAD.unpack_from(body), body[_RECORD_HEAD.size :])
+            seq, content_hash = _RECORD_HEAD.unpack_from(body)
+            return RecordFrame(seq, content_hash, body[_RECORD_HEAD.size :])
         case frames.END:
             return End(*_PAIR.unpack(body)) if len(body) == _PAIR.size else None
         case frames.MISSING:

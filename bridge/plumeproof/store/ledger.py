@@ -7,6 +7,7 @@ transaction; the acknowledgement to the module follows the commit and is not thi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import apsw
 
@@ -16,6 +17,10 @@ from plumeproof.store.connection import Writer
 
 _COLUMNS = "position, device, seq, kind, boot, content_hash, utc_ms, received_utc_ms, envelope"
 _PAGE = 256  # rows read at a time, so that a reader holds the writer's lock for moments only
+
+
+def _stored(row: tuple[Any, ...]) -> StoredRecord:
+    return StoredRecord(*row)
 
 
 class SqliteLedger:
@@ -28,11 +33,14 @@ class SqliteLedger:
     def head(self, device: str) -> Head | None:
         """Newest accepted record of a module, None before the first."""
         with self._writer.reading() as connection:
-            row = connection.execute(
+            row: Any = connection.execute(
                 "SELECT device, seq, content_hash, boot, mono_ms, next_slot, is_frozen FROM head WHERE device = ?",
                 (device,),
             ).fetchone()
-        return None if row is None else Head(*row[:6], bool(row[6]))
+        if row is None:
+            return None
+        name, seq, content_hash, boot, mono_ms, next_slot, is_frozen = row
+        return Head(name, seq, content_hash, boot, mono_ms, next_slot, bool(is_frozen))
 
     def append(self, accepted: Sequence[tuple[Record, Envelope]], head: Head, holes: Sequence[tuple[int, int]]) -> None:
         """Store accepted records, the holes between them and the new head in one synced transaction."""
@@ -107,7 +115,7 @@ class SqliteLedger:
             row = connection.execute(
                 f"SELECT {_COLUMNS} FROM record WHERE device = ? AND seq = ?", (device, seq)
             ).fetchone()
-        return None if row is None else StoredRecord(*row)
+        return None if row is None else _stored(row)
 
     def after(self, position: int, limit: int) -> Sequence[StoredRecord]:
         """Records behind a cursor, in commit order."""
@@ -115,7 +123,7 @@ class SqliteLedger:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM record WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
             ).fetchall()
-        return [StoredRecord(*row) for row in rows]
+        return [_stored(row) for row in rows]
 
     def of_device(self, device: str, first_seq: int, last_seq: int) -> Iterator[StoredRecord]:
         """Records of a module in seq order, both ends included."""
@@ -127,15 +135,16 @@ class SqliteLedger:
                     (device, seq, last_seq, _PAGE),
                 ).fetchall()
             for row in rows:
-                yield StoredRecord(*row)
+                stored = _stored(row)
+                seq = stored.seq
+                yield stored
             if len(rows) < _PAGE:
                 return
-            seq = rows[-1][2]
 
     def parameter_set(self, parameters_hash: bytes) -> bytes | None:
         """The complete parameter set with this SHA-256, if all its parts are here."""
         with self._writer.reading() as connection:
-            rows = connection.execute(
+            rows: list[Any] = connection.execute(
                 "SELECT part, parts, bytes FROM parameter_part WHERE parameters_hash = ? ORDER BY part",
                 (parameters_hash,),
             ).fetchall()

@@ -1,7 +1,8 @@
 """Reads a ledger file from outside: read-only, nothing trusted (reliability section 8).
 
-`read_rows` goes through all of it for `verify` and `export`, quick_check first. `LedgerView` answers the questions of the
-faces about the newest part; every query of it is bounded or runs on an index: a year of records costs no more than a day.
+`read_rows` goes through all of it for `verify` and `export`, quick_check first. `LedgerView` answers the questions of
+the faces about the newest part; every query of it is bounded or runs on an index: a year of records costs no more than
+a day.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class LedgerView:
     def heads(self) -> dict[str, Head]:
         """Newest accepted record of every module."""
         rows = self._ask("SELECT device, seq, content_hash, boot, mono_ms, next_slot, is_frozen FROM head")
-        return {row[0]: Head(*row[:6], bool(row[6])) for row in rows}
+        return {
+            device: Head(device, seq, content_hash, boot, mono_ms, next_slot, bool(is_frozen))
+            for device, seq, content_hash, boot, mono_ms, next_slot, is_frozen in rows
+        }
 
     def newest_position(self) -> int:
         """Position of the newest record: how many were ever stored."""
