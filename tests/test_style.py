@@ -1,4 +1,4 @@
-"""Lint, layout and types of the whole tree, with the settings of pyproject.toml: what `make check` says, in the suite."""
+"""Lint, layout and types of the whole tree by the settings of pyproject.toml: what `make check` says, in the suite."""
 
 from __future__ import annotations
 
