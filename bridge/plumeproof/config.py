@@ -89,8 +89,7 @@ def _each(check_one: _Check, minimum: int = 0) -> _Check:
 
 
 def _path(value: Any, folder: Path) -> Path:
-    text = _typed(value, str)
-    if not text or "\x00" in text:
+    if not (text := _typed(value, str)) or "\x00" in text:
         raise ValueError("is no path")
     return (folder / text).absolute()
 
