@@ -23,8 +23,11 @@ class PartError(Exception):
 class Part:
     """A process that is started, killed and started again with the same command."""
 
-    def __init__(self, name: str, command: list[str], log: Path, cwd: Path) -> None:
+    def __init__(
+        self, name: str, command: list[str], log: Path, cwd: Path, environment: dict[str, str] | None = None
+    ) -> None:
         self.name = name
+        self._environment = environment
         self._command = command
         self._log = log
         self._cwd = cwd
@@ -44,6 +47,7 @@ class Part:
             self._child = subprocess.Popen(
                 self._command,
                 cwd=self._cwd,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
