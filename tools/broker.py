@@ -26,6 +26,7 @@ from tools.demo.part import Part, PartError
 CHECKOUT = Path(__file__).resolve().parents[1]
 UNPACKED = CHECKOUT / ".cache" / "broker"
 SBIN = ("/usr/sbin", "/usr/local/sbin")  # Debian puts mosquitto there; ordinary users have them not in PATH
+CERTIFICATES = ("ca.pem", "server.pem", "server.key")
 START_S = 20.0
 PACKET_MAX_BYTES = 1 << 20  # far above an envelope (4 KiB) and an average; a larger one is no message of ours
 
@@ -83,6 +84,10 @@ class Broker:
 
     def start(self) -> None:
         """Start it, again after stop or kill; returns when it listens."""
+        for name in CERTIFICATES:
+            if not (self._authority / name).exists():
+                mend = f"make it with `python -m tools.test_ca {self._authority}`"
+                raise PartError(f"broker: {self._authority / name} is not there; {mend}")
         self.part.start()
         try:
             self.part.wait_for(self._ready_words(), START_S)
