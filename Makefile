@@ -1,15 +1,25 @@
-# `make test` sets everything up (.cache/, nothing else) and runs the whole everyday suite; `make check` lints first.
+# `make demo` runs the whole line on this machine, `make test` the whole everyday suite, `make check` lints first. Each sets
+# up what it needs in .cache/; system packages are installed with root or sudo, or named. `make trial ARGS="bookworm"`
+# tries both commands in a clean Debian.
 PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup test check clean
+.PHONY: setup demo test check trial clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
 
+demo:
+	@$(PYTHON) tools/setup/environment.py --for demo
+	@$(VENV)/python -m plumeproof demo $(ARGS)
+
 test: setup
 	@$(VENV)/python -m pytest $(ARGS)
+	@$(PYTHON) tools/setup/browser.py --remark
+
+trial:
+	@$(PYTHON) tools/trial/clean_root.py $(ARGS)
 
 check: setup
 	@$(VENV)/ruff check .
@@ -18,4 +28,4 @@ check: setup
 	@$(VENV)/python -m pytest $(ARGS)
 
 clean:
-	rm -rf .cache/venv .cache/referees .cache/setup.stamp
+	rm -rf .cache/venv .cache/referees .cache/broker .cache/browser

@@ -1,89 +1,102 @@
-"""Set up everything the commands need: virtual environment, locked dependencies, interpreter.
+"""Set up everything the commands need: system packages, virtual environment, interpreter, broker, browser.
 
-All of it lives in .cache/ of the checkout. A stamp over the lock, the project file and this Python makes a second run
-short. Talks on standard error only, so that the last line of a command stays the command's own. Standard library only.
+All of it lives in .cache/ of the checkout, but for system packages, which root or sudo installs in one go. A stamp over
+the locks, the project file and this Python makes a second run short. Talks on standard error only, so that the last
+line of a command stays the command's own. Standard library only.
+
+    python3 tools/setup/environment.py              # everything
+    python3 tools/setup/environment.py --for demo   # without browser and referees, which only tests need
 """
 
 from __future__ import annotations
 
+import argparse
+import fcntl
 import hashlib
+import importlib.util
 import shutil
 import sys
 from pathlib import Path
 
+import broker
+import browser
 import interpreter
+import packages
+from packages import Unobtainable, run, say
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 VENV = CACHE / "venv"
-STAMP = CACHE / "setup.stamp"
 REFEREES = CACHE / "referees"  # pycose and cwt need an older cbor2 than the bridge does
-INPUTS = (
-    "requirements.lock",
-    "tests/referees.lock",
-    "pyproject.toml",
-    "tools/setup/environment.py",
-    "tools/setup/interpreter.py",
-)
+LOCKS = {VENV: "requirements.lock", REFEREES: "tests/referees.lock"}
 PYTHON_FLOOR = (3, 11)
 
 
-def fingerprint() -> str:
-    """What the set-up was made from."""
-    digest = hashlib.sha256(sys.version.encode() + str(ROOT).encode())
-    for name in INPUTS:
+def fingerprint(folder: Path) -> str:
+    """What an environment was made from."""
+    digest = hashlib.sha256(sys.version.encode() + str(folder).encode())
+    for name in (LOCKS[folder], "pyproject.toml", "tools/setup/environment.py"):
         digest.update((ROOT / name).read_bytes())
     return digest.hexdigest()
 
 
-def make_venv(folder: Path) -> None:
-    """A virtual environment, with venv installed by the package manager where the system lacks it."""
-    if (folder / "bin" / "python").exists():
-        return
-    interpreter.say(f"creating the virtual environment {folder.relative_to(ROOT)}")
-    shutil.rmtree(folder, ignore_errors=True)
-    try:
-        interpreter.run(sys.executable, "-m", "venv", str(folder))
-    except interpreter.Unobtainable:
+def make(folder: Path) -> bool:
+    """A virtual environment with exactly the versions and hashes of its lock; False when it was there already."""
+    stamp, wanted = folder / "setup.stamp", fingerprint(folder)
+    if stamp.exists() and stamp.read_text() == wanted and (folder / "bin" / "python").exists():
+        return False
+    python = str(folder / "bin" / "python")
+    if not (folder / "bin" / "pip").exists():
+        say(f"creating the virtual environment {folder.relative_to(ROOT)}")
         shutil.rmtree(folder, ignore_errors=True)
-        interpreter.install("python3-venv")
-        interpreter.run(sys.executable, "-m", "venv", str(folder))
+        run(sys.executable, "-m", "venv", str(folder))
+    stamp.unlink(missing_ok=True)
+    say(f"installing the locked packages of {LOCKS[folder]}")
+    pip = (python, "-m", "pip", "install", "-q", "--disable-pip-version-check")
+    run(*pip, "--require-hashes", "-r", LOCKS[folder], cwd=ROOT)
+    if folder == VENV:
+        run(*pip, "--no-deps", "--no-build-isolation", "-e", ".", cwd=ROOT)
+    stamp.write_text(wanted)
+    return True
 
 
-def install_locked(folder: Path, lock: str) -> None:
-    """Exactly the versions and hashes of a lock."""
-    interpreter.say(f"installing the locked packages of {lock}")
-    interpreter.run(*pip(folder), "--require-hashes", "-r", lock, cwd=ROOT)
+def lacks(is_for_tests: bool) -> tuple[str, ...]:
+    """All system packages that this machine lacks, so that one command installs and one line names them."""
+    venv = () if importlib.util.find_spec("ensurepip") else ("python3-venv",)
+    return (*venv, *interpreter.lacks(), *broker.lacks(), *(browser.lacks() if is_for_tests else ()))
 
 
-def install_project() -> None:
-    """The project itself, editable."""
-    interpreter.run(*pip(VENV), "--no-deps", "--no-build-isolation", "-e", ".", cwd=ROOT)
-
-
-def pip(folder: Path) -> tuple[str, ...]:
-    return (str(folder / "bin" / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check")
+def set_up(is_for_tests: bool) -> None:
+    """Everything, in the order in which it is needed. Raises Unobtainable."""
+    missing = lacks(is_for_tests)
+    if missing:
+        packages.install(*missing)
+    path = interpreter.obtain()
+    broker_words = broker.obtain()
+    is_new = make(VENV)
+    if is_for_tests:
+        is_new = make(REFEREES) or is_new
+        browser.obtain()
+    if is_new or missing:
+        say(f"ready; MicroPython {'.'.join(map(str, interpreter.version_of(path) or ()))} at {path}; {broker_words}")
 
 
 def main() -> int:
+    """Run the set-up; exit status 3 when something cannot be had, 2 when this Python is too old."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--for", dest="purpose", choices=("demo", "test"), default="test", help="default: test")
+    args = parser.parse_args()
     if sys.version_info < PYTHON_FLOOR:
         print("set-up: Python 3.11 or later is needed; call make with PYTHON=python3.x", file=sys.stderr)
         return 2
-    wanted = fingerprint()
-    try:
-        path = interpreter.obtain()
-        if STAMP.exists() and STAMP.read_text() == wanted and (VENV / "bin" / "python").exists():
-            return 0
-        make_venv(VENV)
-        install_locked(VENV, "requirements.lock")
-        install_project()
-        make_venv(REFEREES)
-        install_locked(REFEREES, "tests/referees.lock")
-    except interpreter.Unobtainable as reason:
-        print(f"set-up: {reason}", file=sys.stderr)
-        return 3
-    STAMP.write_text(wanted)
-    interpreter.say(f"ready; MicroPython at {path}")
+    CACHE.mkdir(exist_ok=True)
+    with (CACHE / "setup.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started at once take turns
+        try:
+            set_up(args.purpose == "test")
+        except Unobtainable as reason:
+            print(f"set-up: {reason}", file=sys.stderr)
+            return 3
     return 0
 
 

@@ -1,7 +1,7 @@
 """Find or build the MicroPython interpreter that demo, tests and emulated modules run on.
 
 Order: $PLUMEPROOF_MICROPYTHON; an installed `micropython` of sufficient version; the distribution's package; the
-unix port built from Debian's source package (1.25.0+ds-1, source tarball pinned by SHA-256), read through a private
+unix port built from Debian's source package (1.25.0+ds-1, both tarballs pinned by SHA-256), read through a private
 package index so that the system's own sources stay as they are. The result is kept in .cache/micropython/.
 A missing interpreter is an error, never a reason to skip. Only the standard library is used.
 """
@@ -18,11 +18,23 @@ import sys
 import tempfile
 from pathlib import Path
 
+import packages
+from packages import Unobtainable, run, say
+
 VERSION_FLOOR = (1, 23)
 SOURCE_PACKAGE = "micropython=1.25.0+ds-1"  # Debian 13; the oldest release that the package sources give
 SOURCE_SUITE = "trixie"
-SOURCE_SHA256 = "7b25be99a502f070b2de81dafc08da7051d992325d6e67daa9045a918fffdbea"
-BUILD_PACKAGES = ("gcc", "libc6-dev", "make", "dpkg-dev", "xz-utils")
+SOURCE_SHA256 = {
+    "micropython_1.25.0+ds.orig.tar.xz": "7b25be99a502f070b2de81dafc08da7051d992325d6e67daa9045a918fffdbea",
+    "micropython_1.25.0+ds-1.debian.tar.xz": "87cd89f7900c86b963885dabe25acf3e5348815993f1500278ad8f6464465af4",
+}
+BUILD_PACKAGES = {  # package: the command or file that shows it is there
+    "gcc": "gcc",
+    "libc6-dev": "/usr/include/stdio.h",
+    "make": "make",
+    "dpkg-dev": "dpkg-source",
+    "xz-utils": "xz",
+}
 DISTRIBUTION_MIRROR = "http://deb.debian.org/debian"  # Debian's own name, where the machine's sources name none
 KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,14 +43,6 @@ PROBE = (
     "import sys,select,hashlib,os,vfs,termios;hashlib.sha256;select.poll;vfs.VfsPosix;"
     "print('.'.join(str(n) for n in sys.implementation[1][:3]))"
 )
-
-
-class Unobtainable(Exception):
-    """No interpreter; the text says what, why and the mend."""
-
-
-def say(text: str) -> None:
-    print(f"set-up: {text}", file=sys.stderr, flush=True)
 
 
 def version_of(path: str | Path) -> tuple[int, ...] | None:
@@ -56,48 +60,36 @@ def version_of(path: str | Path) -> tuple[int, ...] | None:
     return version if version >= VERSION_FLOOR else None
 
 
-def as_root(*command: str) -> list[str]:
-    """The command with the rights that package tools need, or [] where there are none."""
-    if os.geteuid() == 0:
-        return list(command)
-    if (
-        shutil.which("sudo")
-        and subprocess.run(["sudo", "-n", "true"], capture_output=True, check=False).returncode == 0
-    ):
-        return ["sudo", "-n", *command]
-    return []
-
-
-def run(*command: str, cwd: Path | None = None, env: dict[str, str] | None = None) -> str:
-    """Run a command; its last lines become the error when it fails."""
-    answer = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    if answer.returncode != 0:
-        tail = " | ".join((answer.stderr or answer.stdout).strip().splitlines()[-3:])
-        raise Unobtainable(f"{' '.join(command[:4])} failed: {tail}")
-    return answer.stdout
-
-
-def install(*packages: str) -> None:
-    """Install system packages. Raises Unobtainable naming them when there is no right to."""
-    command = as_root("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends")
-    if not command:
-        raise Unobtainable(f"not root and no sudo: ask for `apt-get install {' '.join(packages)}`, then run again")
-    say(f"installing {' '.join(packages)}")
-    run(*as_root("apt-get", "update", "-q"))
-    run(*command, *packages)
-
-
-def from_distribution() -> Path | None:
-    """The distribution's package, where it is new enough."""
-    if shutil.which("apt-cache") is None:
-        return None
-    policy = subprocess.run(["apt-cache", "policy", "micropython"], capture_output=True, text=True, check=False).stdout
-    candidate = re.search(r"Candidate: (\d+)\.(\d+)", policy)
-    if candidate is None or (int(candidate[1]), int(candidate[2])) < VERSION_FLOOR or not as_root("true"):
-        return None
-    install("micropython")
+def installed() -> Path | None:
+    """An interpreter that is there already: named, installed, or kept from an earlier set-up."""
+    wished = os.environ.get("PLUMEPROOF_MICROPYTHON")
+    if wished:
+        if version_of(wished) is None:
+            raise Unobtainable(
+                f"$PLUMEPROOF_MICROPYTHON={wished} is no MicroPython >= 1.23 with select, vfs and termios"
+            )
+        return Path(wished)
     found = shutil.which("micropython")
-    return Path(found) if found and version_of(found) else None
+    if found and version_of(found):
+        return Path(found)
+    return next((kept for kept in sorted(CACHE.glob("*/micropython"), reverse=True) if version_of(kept)), None)
+
+
+def lacks() -> tuple[str, ...]:
+    """System packages that `obtain` needs and this machine lacks."""
+    if installed():
+        return ()
+    missing = tuple(package for package, sign in BUILD_PACKAGES.items() if not _is_there(sign))
+    if packages.may_install():
+        packages.refresh()
+    offered = packages.candidate("micropython")
+    # Where nothing can be installed but everything to build with is there, building asks for nobody's help.
+    is_offered = offered is not None and offered >= VERSION_FLOOR
+    return ("micropython",) if is_offered and (packages.may_install() or missing) else missing
+
+
+def _is_there(sign: str) -> bool:
+    return Path(sign).exists() if sign.startswith("/") else shutil.which(sign) is not None
 
 
 def mirror() -> str:
@@ -115,32 +107,18 @@ def mirror() -> str:
 
 def build() -> Path:
     """Build the unix port from Debian's source package; about a minute on two cores."""
-    missing = [
-        package
-        for package, tool in zip(BUILD_PACKAGES, ("gcc", "", "make", "dpkg-source", "xz"), strict=True)
-        if (tool and shutil.which(tool) is None) or (not tool and not list(Path("/usr/include").rglob("stdio.h"))[:1])
-    ]
-    if missing:
-        install(*missing)
     say("building MicroPython 1.25.0 (unix port) from Debian's source package, about a minute")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch_name:
         scratch = Path(scratch_name)
-        for folder in ("lists/partial", "cache/archives/partial"):
-            (scratch / folder).mkdir(parents=True)
-        signed = f"[signed-by={KEYRING}] " if Path(KEYRING).exists() else ""
-        (scratch / "sources.list").write_text(f"deb-src {signed}{mirror()} {SOURCE_SUITE} main\n")
-        (scratch / "aptrc").write_text(
-            f'Dir::Etc::SourceList "{scratch}/sources.list";\nDir::Etc::SourceParts "-";\n'
-            f'Dir::State::Lists "{scratch}/lists";\nDir::Cache "{scratch}/cache";\n'
-            'Acquire::Languages "none";\nAPT::Sandbox::User "";\n'
-        )
-        env = {**os.environ, "APT_CONFIG": str(scratch / "aptrc")}
-        run("apt-get", "update", "-q", cwd=scratch, env=env)
+        # Without Debian's keys (Ubuntu) the index goes unchecked; the two files that are used are pinned below.
+        option = f"signed-by={KEYRING}" if Path(KEYRING).exists() else "trusted=yes"
+        env = packages.private_index(scratch, f"deb-src [{option}] {mirror()} {SOURCE_SUITE} main\n")
         run("apt-get", "source", "-q", "--download-only", SOURCE_PACKAGE, cwd=scratch, env=env)
-        tarball = next(scratch.glob("micropython_*.orig.tar.*"))
-        if hashlib.sha256(tarball.read_bytes()).hexdigest() != SOURCE_SHA256:
-            raise Unobtainable(f"{tarball.name}: SHA-256 is not the pinned one; the source is not to be trusted")
+        for name, pinned in SOURCE_SHA256.items():
+            if hashlib.sha256((scratch / name).read_bytes()).hexdigest() != pinned:
+                raise Unobtainable(f"{name}: SHA-256 is not the pinned one; the source is not to be trusted")
+        # --no-check: the signature on the .dsc is not asked for, its two tarballs have just been checked.
         run("dpkg-source", "--no-check", "-x", next(scratch.glob("*.dsc")).name, "source", cwd=scratch)
         source = scratch / "source"
         run("make", "-C", "mpy-cross", "-j2", cwd=source)
@@ -159,21 +137,14 @@ def build() -> Path:
 
 
 def obtain() -> Path:
-    """Path of a usable interpreter. Raises Unobtainable."""
-    wished = os.environ.get("PLUMEPROOF_MICROPYTHON")
-    if wished:
-        if version_of(wished) is None:
-            raise Unobtainable(
-                f"$PLUMEPROOF_MICROPYTHON={wished} is no MicroPython >= 1.23 with select, vfs and termios"
-            )
-        return Path(wished)
-    installed = shutil.which("micropython")
-    if installed and version_of(installed):
-        return Path(installed)
-    for kept in sorted(CACHE.glob("*/micropython"), reverse=True):
-        if version_of(kept):
-            return kept
-    path = from_distribution() or build()
+    """Path of a usable interpreter; system packages it lacks are installed. Raises Unobtainable."""
+    there = installed()
+    if there is not None:
+        return there
+    missing = lacks()
+    if missing:
+        packages.install(*missing)
+    path = installed() or build()
     if version_of(path) is None:
         raise Unobtainable(f"{path}: built or installed, but does not run as needed")
     return path
