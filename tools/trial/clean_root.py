@@ -129,8 +129,10 @@ def main() -> int:
     parser.add_argument("--also", type=Path, action="append", default=[], metavar="PATH",
                         help="file (copied) or folder (read-only) of this machine to have inside")  # fmt: skip
     parser.add_argument("--env", action="append", default=[], metavar="NAME", help="variable of this shell to have")
-    parser.add_argument("commands", nargs="*", help="default: make test, a demo of 60 s, and make setup again")
-    args = parser.parse_args()
+    parser.epilog = "After `--`: the commands to run; by default `make test`, a demo of 60 s, and `make setup` again."
+    given = sys.argv[1:]
+    end = given.index("--") if "--" in given else len(given)
+    args, commands = parser.parse_args(given[:end]), given[end + 1 :]
     if os.geteuid() != 0:
         print("trial: only root can make a root; call it with sudo", file=sys.stderr)
         return 2
@@ -145,7 +147,7 @@ def main() -> int:
     except Unobtainable as reason:
         print(f"trial: {reason}", file=sys.stderr)
         return 3
-    results = [(command, *enter(root, args.who, command, also, args.env)) for command in args.commands or COMMANDS]
+    results = [(command, *enter(root, args.who, command, also, args.env)) for command in commands or COMMANDS]
     print(f"\n{args.suite}, {args.who}:")
     for command, status, seconds, last in results:
         print(f"  status {status}, {seconds:.0f} s: {command}\n    {last[:500]}")
