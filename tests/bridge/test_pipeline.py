@@ -255,3 +255,83 @@ def test_an_unknown_kind_is_stored_and_chained(ledger):
     ingest.greet()
     drain(ingest)
     assert stored(ledger) == [1, 2, 3]
+
+
+class CountedLedger:
+    """The ledger, and how many records each commit held."""
+
+    def __init__(self, ledger: SqliteLedger) -> None:
+        self._ledger = ledger
+        self.commits: list[int] = []
+
+    def __getattr__(self, name):
+        return getattr(self._ledger, name)
+
+    def append(self, accepted, head, holes):
+        self._ledger.append(accepted, head, holes)
+        self.commits.append(len(accepted))
+
+
+def backlog(count: int) -> SealedModule:
+    module = SealedModule()
+    module.start()
+    for _ in range(count - 1):
+        module.sample()
+    return module
+
+
+def grouped(module: SealedModule, ledger: SqliteLedger, seconds_a_look: float) -> tuple[Ingest, CountedLedger]:
+    counted = CountedLedger(ledger)
+    line = Line(module, FrameCodec(), Session(1), TickingTime())
+    looks = iter(range(10**6))
+    ingest = Ingest("plume-01", line, OneKey(module), counted, lambda: next(looks) * seconds_a_look)
+    ingest.greet()
+    return ingest, counted
+
+
+def test_a_fast_backlog_is_committed_in_groups(ledger):
+    module = backlog(150)
+    ingest, counted = grouped(module, ledger, 0.0)
+    assert [ingest.poll(), ingest.poll(), ingest.poll(), ingest.poll()] == [64, 64, 22, 0]
+    assert counted.commits == [64, 64, 22]
+    assert module.acknowledged == [64, 128, 150]
+    assert stored(ledger) == list(range(1, 151))
+
+
+def test_a_slow_line_waits_for_no_group(ledger):
+    module = backlog(20)
+    ingest, counted = grouped(module, ledger, 1.0)
+    drain(ingest)
+    assert counted.commits == [8, 8, 4]
+    assert module.acknowledged == [8, 16, 20]
+
+
+def test_a_line_that_breaks_inside_a_group_leaves_what_came_before(ledger):
+    module = backlog(20)
+    ingest, counted = grouped(module, ledger, 0.0)
+    fetch, questions = ingest._line.fetch, []
+
+    def break_third(from_seq, window):
+        questions.append(from_seq)
+        if len(questions) == 3:
+            raise LinkError("unplugged")
+        return fetch(from_seq, window)
+
+    ingest._line.fetch = break_third
+    with pytest.raises(LinkError):
+        ingest.poll()
+    assert counted.commits == [16] and stored(ledger) == list(range(1, 17))
+    drain(ingest)
+    assert stored(ledger) == list(range(1, 21))
+    assert ingest.counters.records_total == 20
+
+
+def test_poison_inside_a_group_is_settled_behind_what_came_before(ledger):
+    module = backlog(11)
+    module.put(b"\xff not an envelope", hashlib.sha256(b"poison").digest())
+    module.sample()
+    ingest, counted = grouped(module, ledger, 0.0)
+    drain(ingest)
+    assert counted.commits == [11, 1]
+    assert stored(ledger) == [*range(1, 12), 13]
+    assert ingest.counters.quarantined_total == 1

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plumeproof.errors import RecordError
-from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.envelope import decode_deterministic, verify_envelope
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.model import UnknownBody
 from tests.doubles.evidence_chain import BOOT_BODY, POINT, build_payload, seal
@@ -103,6 +103,52 @@ def test_payload_limits():
     for size in (0, 4097, 4096 * 1000):
         with pytest.raises(RecordError, match="limits"):
             parse_payload(bytes(size), HASH)
+
+
+def write_map(pairs: list[tuple[Any, bytes]]) -> bytes:
+    """A map of at most 23 pairs in the order given, values encoded already."""
+    return bytes((0xA0 | len(pairs),)) + b"".join(cbor2.dumps(key) + encoded for key, encoded in pairs)
+
+
+def pairs_of(name: str) -> list[tuple[Any, bytes]]:
+    return [(key, cbor2.dumps(item, canonical=True)) for key, item in sorted(PAYLOADS[name].items())]
+
+
+IN_ORDER = write_map([(1, b"\x02"), (3, b"\x04"), ("a", b"\x05")])
+OUT_OF_ORDER = write_map([(3, b"\x04"), (1, b"\x02"), ("a", b"\x05")])
+
+
+def test_a_map_inside_an_unknown_kind_is_taken_in_its_order_only():
+    pairs = pairs_of("unknown_kind")
+    assert parse_payload(write_map([*pairs, (200, IN_ORDER)]), HASH).body == UnknownBody(4711)
+    for inner in (OUT_OF_ORDER, b"\x81" + OUT_OF_ORDER, write_map([(1, OUT_OF_ORDER)])):
+        with pytest.raises(RecordError, match="not_deterministic"):
+            parse_payload(write_map([*pairs, (200, inner)]), HASH)
+
+
+@pytest.mark.parametrize("name", sorted(PAYLOADS))
+def test_another_order_or_form_is_refused(name):
+    pairs = pairs_of(name)
+    whole = cbor2.dumps(PAYLOADS[name], canonical=True)
+    assert write_map(pairs) == whole
+    longer = [(1, b"\x18\x01"), *pairs[1:]]
+    swapped = [pairs[1], pairs[0], *pairs[2:]]
+    for changed in (write_map(longer), write_map(swapped), whole + b"\x00"):
+        with pytest.raises(RecordError, match="not_deterministic"):
+            parse_payload(changed, HASH)
+
+
+@given(st.sampled_from(sorted(PAYLOADS)), st.data())
+def test_what_is_read_has_one_form(name, data):
+    """Whatever is changed in a payload: what is still read is its own canonical encoding, byte for byte."""
+    raw = bytearray(cbor2.dumps(PAYLOADS[name], canonical=True))
+    place = data.draw(st.integers(0, len(raw)))
+    raw[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+    try:
+        parse_payload(bytes(raw), HASH)
+    except RecordError:
+        return
+    assert cbor2.dumps(decode_deterministic(bytes(raw), RecordError), canonical=True) == raw
 
 
 def test_a_boot_record_names_the_key_that_signed_it():

@@ -53,8 +53,18 @@ def decode_deterministic(raw: bytes, error: type[EvidenceError]) -> Any:
 
     Raises `error` (cbor, not_deterministic). Size must have been checked before.
     """
+    item = decode_untagged(raw, error)
+    check_deterministic(item, raw, error)
+    return item
+
+
+def decode_untagged(raw: bytes, error: type[EvidenceError]) -> Any:
+    """The CBOR item that `raw` begins with; to be compared with `raw` by check_deterministic before it is believed.
+
+    Raises `error` (cbor), also for a tag, an indefinite length or a key that is there twice.
+    """
     try:
-        item = cbor2.loads(
+        return cbor2.loads(
             raw,
             tag_hook=_refuse_tag,
             semantic_decoders=_REFUSED_TAGS,
@@ -62,12 +72,23 @@ def decode_deterministic(raw: bytes, error: type[EvidenceError]) -> Any:
             allow_indefinite=False,
             allow_duplicate_keys=False,
         )
-        again = cbor2.dumps(item, canonical=True)
+    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as fault:
+        raise error("cbor", f"not readable as CBOR: {type(fault).__name__}") from fault
+
+
+def check_deterministic(item: Any, raw: bytes, error: type[EvidenceError], is_ordered: bool = False) -> None:
+    """Whether `raw`, all of it, is the deterministic encoding of the `item` read from it.
+
+    `is_ordered`: the caller vouches that there is no float inside and that the keys of every map stand in their
+    order; then each part has one shortest form, in the order received, and nothing must be sorted (half the time).
+    Raises `error` (cbor, not_deterministic).
+    """
+    try:
+        again = cbor2.dumps(item, canonical=not is_ordered)
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as fault:
         raise error("cbor", f"not readable as CBOR: {type(fault).__name__}") from fault
     if again != raw:
         raise error("not_deterministic", "other bytes than its deterministic encoding")
-    return item
 
 
 def verify_envelope(
@@ -86,7 +107,8 @@ def verify_envelope(
         raise EnvelopeError("too_large", f"{len(raw)} bytes, at most {limits.ENVELOPE_MAX_BYTES}")
     if raw[:1] != TAG_AND_ARRAY[:1]:
         raise EnvelopeError("tag", "not tagged as COSE_Sign1 (18)")
-    parts = decode_deterministic(raw[1:], EnvelopeError)  # the tag is checked; behind it no tag may stand
+    untagged = raw[1:]  # the tag is checked; behind it no tag may stand
+    parts = decode_untagged(untagged, EnvelopeError)
     if not isinstance(parts, (list, tuple)) or len(parts) != 4:
         raise EnvelopeError("array", "not an array of four")
     protected, unprotected, payload, signature = parts
@@ -99,9 +121,18 @@ def verify_envelope(
         raise EnvelopeError("payload", f"no byte string of 1..{limits.RECORD_MAX_BYTES} bytes")
     if not isinstance(signature, bytes) or len(signature) != limits.SIGNATURE_BYTES:
         raise EnvelopeError("signature_form", f"not {limits.SIGNATURE_BYTES} bytes r || s")
+    check_deterministic(parts, untagged, EnvelopeError, is_ordered=True)  # byte strings and an empty map: no order
     content_hash = hashlib.sha256(build_sig_structure(protected, payload)).digest()
     is_high_s = verify_signature(public_key_of_kid(kid), content_hash, signature)
     return Envelope(raw=raw, kid=kid, payload=payload, content_hash=content_hash, is_high_s=is_high_s)
+
+
+def kid_in(raw: bytes) -> bytes:
+    """The kid of an envelope that was verified before. Raises EnvelopeError for anything else than an envelope."""
+    parts = decode_deterministic(raw[1:], EnvelopeError)
+    if not isinstance(parts, (list, tuple)) or len(parts) != 4 or not isinstance(parts[0], bytes):
+        raise EnvelopeError("array", "not an array of four")
+    return _read_protected(parts[0], limits.KID_BYTES)
 
 
 def build_sig_structure(protected: bytes, payload: bytes) -> bytes:

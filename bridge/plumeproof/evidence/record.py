@@ -14,7 +14,7 @@ from typing import Any
 from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, causes, fields, limits
 
 from plumeproof.errors import RecordError
-from plumeproof.evidence.envelope import decode_deterministic, kid_of
+from plumeproof.evidence.envelope import check_deterministic, decode_untagged, kid_of
 from plumeproof.model import (
     BlockReadings,
     Body,
@@ -35,6 +35,7 @@ U16_MAX = 2**16 - 1
 U32_MAX = 2**32 - 1
 U63_MAX = 2**63 - 1  # 64-bit fields end here: the ledger stores signed 64 bit; at 1 ms a step 292 million years
 U64_MAX = 2**64 - 1
+S64_MIN = -(2**63)
 ARGS_MAX = 16  # of an event, record.cddl
 PARTS_MAX = limits.PARAMETERS_MAX_BYTES // limits.PARAMETERS_PART_BYTES
 BLOCK_WIDTH_MAX = max(2 * limits.REGISTERS_MAX, -(-limits.BITS_MAX // 8))  # bytes of one block in one slot
@@ -76,21 +77,26 @@ def parse_payload(payload: bytes, content_hash: bytes) -> Record:
     """Read payload bytes; `content_hash` is taken over as identity. Raises RecordError as parse_record."""
     if not 1 <= len(payload) <= limits.RECORD_MAX_BYTES:
         raise RecordError("limits", f"payload of {len(payload)} bytes")
-    entries = decode_deterministic(payload, RecordError)
+    entries = decode_untagged(payload, RecordError)
     if not isinstance(entries, dict):
         raise RecordError("map", "payload is no map")
-    if not all(type(key) is int and 0 <= key <= U64_MAX for key in entries):
-        raise RecordError("key_type", "a key is no unsigned integer")
-    _check_limits(entries)
+    newest = -1
+    for key in entries:
+        if type(key) is not int or not 0 <= key <= U64_MAX:
+            raise RecordError("key_type", "a key is no unsigned integer")
+        if key <= newest:  # unsigned integers sort as their shortest encodings do
+            raise RecordError("not_deterministic", f"key {key} behind key {newest}")
+        newest = key
+    has_inner_maps = _check_limits(entries)
+    check_deterministic(entries, payload, RecordError, is_ordered=not has_inner_maps)
     version = _uint(entries, fields.VERSION, U64_MAX)
     if not WIRE_VERSION_OLDEST <= version <= WIRE_VERSION:
         raise RecordError("version", f"wire version {version}; this bridge reads {WIRE_VERSION_OLDEST}..{WIRE_VERSION}")
     kind = _uint(entries, fields.KIND, U64_MAX)
     has_utc = _check_utc_keys(entries)
-    keys, parse_body = _KINDS.get(kind, (None, None))
-    if keys is not None:
-        optional = _OPTIONAL.get(kind, frozenset())
-        _check_keys(set(entries) - optional, COMMON_KEYS | keys | (UTC_KEYS if has_utc else frozenset()))
+    wanted, parse_body = _KINDS.get((kind, has_utc), (None, None))
+    if wanted is not None and entries.keys() != wanted:
+        _check_keys(entries.keys() - _OPTIONAL.get(kind, frozenset()), wanted)
     seq = _uint(entries, fields.SEQ, U63_MAX, 1)
     return Record(
         kind=min(kind, U63_MAX),
@@ -109,29 +115,35 @@ def parse_payload(payload: bytes, content_hash: bytes) -> Record:
     )
 
 
-def _check_limits(container: _Map | list[Any] | tuple[Any, ...]) -> None:
-    """Sizes and types of everything inside, known or not: no floats, tags, bools, null (SPEC.md section 4)."""
+def _check_limits(container: _Map | list[Any] | tuple[Any, ...]) -> bool:
+    """Sizes and types of everything inside, known or not: no floats, tags, bools, null (SPEC.md section 4).
+
+    True when a map stands inside.
+    """
     if len(container) > limits.ENTRIES_MAX:
         raise RecordError("limits", f"{len(container)} entries in one container")
+    has_maps = False
     items = (*container, *container.values()) if isinstance(container, dict) else container
     for item in items:
         kind = type(item)
-        if kind is int:
-            if not -U63_MAX - 1 <= item <= U64_MAX:
-                raise RecordError("limits", "integer beyond 64 bit")
-        elif kind is bytes:
+        if kind is bytes:
             if len(item) > limits.STRING_MAX_BYTES:
                 raise RecordError("limits", f"byte string of {len(item)} bytes")
+        elif kind is int:
+            if not S64_MIN <= item <= U64_MAX:
+                raise RecordError("limits", "integer beyond 64 bit")
+        elif kind is list or kind is tuple or kind is dict:
+            has_maps |= _check_limits(item) or kind is dict
         elif kind is str:
             if len(item.encode()) > limits.TEXT_MAX_BYTES:
                 raise RecordError("limits", "text too long")
-        elif isinstance(item, (list, tuple, dict)):
-            _check_limits(item)
         else:
             raise RecordError("type", "a float, bool, null or simple value inside")
+    return has_maps
 
 
 def _check_keys(present: set[int], wanted: frozenset[int]) -> None:
+    """`present` without those that may be absent."""
     missing = wanted - present
     if missing:
         raise RecordError("key_missing", f"key {min(missing)} is missing")
@@ -214,9 +226,11 @@ def _samples(entries: _Map) -> Samples:
 
 
 def _block(pair: object, slot_count: int) -> BlockReadings:
-    if not isinstance(pair, (list, tuple)) or len(pair) != 2 or not all(isinstance(item, bytes) for item in pair):
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2:
         raise RecordError("type", "a block is no pair of byte strings")
     outcomes, data = pair
+    if not isinstance(outcomes, bytes) or not isinstance(data, bytes):
+        raise RecordError("type", "a block is no pair of byte strings")
     if len(outcomes) != slot_count:
         raise RecordError("outcomes", f"{len(outcomes)} outcomes for {slot_count} slots")
     if outcomes.translate(None, MODULE_OUTCOMES):
@@ -226,7 +240,7 @@ def _block(pair: object, slot_count: int) -> BlockReadings:
         raise RecordError("data", "register bytes without a value")
     if value_count and (len(data) % value_count or not 1 <= len(data) // value_count <= BLOCK_WIDTH_MAX):
         raise RecordError("data", f"{len(data)} register bytes for {value_count} values")
-    return BlockReadings(outcomes=outcomes, data=data)
+    return BlockReadings(outcomes, data)
 
 
 def _overflow(entries: _Map) -> Overflow:
@@ -278,7 +292,7 @@ def _event(entries: _Map) -> Event:
     return Event(code=_uint(entries, fields.EVENT_CODE, U16_MAX), args=tuple(args))
 
 
-_KINDS: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
+_BODIES: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
     fields.KIND_BOOT: (frozenset(range(fields.RESET_CAUSE, fields.TORN_COUNT + 1)), _boot),
     fields.KIND_SAMPLES: (SLOT_KEYS | {fields.BLOCKS, fields.RETRIES}, _samples),
     fields.KIND_PARAMETERS: (frozenset(range(fields.PART_HASH, fields.PART_BYTES + 1)), _parameters),
@@ -290,3 +304,9 @@ _KINDS: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
     fields.KIND_OVERFLOW: (SLOT_KEYS, _overflow),
 }
 _OPTIONAL = {fields.KIND_TIME_SYNC: frozenset((fields.SYNC_STEP_MS,))}
+# Kind and whether it has UTC -> all its keys but the optional ones, and who reads the body
+_KINDS = {
+    (kind, has_utc): (COMMON_KEYS | keys | (UTC_KEYS if has_utc else frozenset()), parse_body)
+    for kind, (keys, parse_body) in _BODIES.items()
+    for has_utc in (False, True)
+}
