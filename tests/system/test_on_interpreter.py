@@ -39,9 +39,11 @@ def test_firmware_file(micropython: str, name: str) -> None:
         check=False,
         timeout=110,
     )
+    lines = run.stdout.strip().splitlines()
+    if run.returncode == 5 and lines[0].startswith("skipped"):
+        pytest.skip(lines[0])  # every test of the file: what they need lies outside the checkout
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-1000:]
-    last = run.stdout.strip().splitlines()[-1]
-    assert " 0 failed" in last and not last.startswith("0 passed"), last
+    assert " 0 failed" in lines[-1] and not lines[-1].startswith("0 passed"), lines[-1]
 
 
 def test_there_is_something_to_run() -> None:
