@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plumeproof.evidence.chain import ACCEPT, DUPLICATE, EQUIVOCATION, HOLE, REFUSE, SLOT_UNKNOWN, accept
+from plumeproof.evidence.chain import (
+    ACCEPT,
+    BOOT_UNKNOWN,
+    DUPLICATE,
+    EQUIVOCATION,
+    HOLE,
+    REFUSE,
+    SLOT_UNKNOWN,
+    accept,
+    head_behind,
+)
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.evidence.record import parse_record
 from tests.doubles.evidence_chain import POINT, build_chain
@@ -93,6 +103,33 @@ def test_behind_a_hole_the_slots_are_unknown():
     decision = accept(HEAD, event, missing_until=8)
     assert decision.verdict == ACCEPT and decision.head.next_slot == SLOT_UNKNOWN
     assert accept(HEAD, replace(RECORDS[8], body=RECORDS[2].body), missing_until=8).code == "slot_order"
+
+
+BOOT_3 = {"kind": 1, "body": RECORDS[0].body, "boot": 3, "mono_ms": 0}
+
+
+def test_behind_unreadable_bytes_a_boot_may_have_begun():
+    head = head_behind(HEADS[4], HEAD.device, 6, HEAD.content_hash, None)
+    assert (head.seq, head.boot, head.next_slot) == (6, 1, BOOT_UNKNOWN)
+    for change in ({}, {"boot": 2, "mono_ms": 0}, BOOT_3):
+        assert accept(head, replace(NEXT, **change)).verdict == ACCEPT
+    assert accept(head, replace(NEXT, prev=bytes(32))).code == "prev"
+    event = accept(head, replace(NEXT, kind=5, body=RECORDS[1].body)).head
+    assert event.next_slot == SLOT_UNKNOWN  # they were of this boot
+    assert accept(event, replace(RECORDS[7], **BOOT_3)).code == "boot_skipped"
+
+
+def test_behind_a_refused_boot_its_records_follow():
+    refused = replace(NEXT, **BOOT_3)
+    head = head_behind(HEAD, HEAD.device, 7, NEXT.content_hash, refused)
+    following = replace(RECORDS[7], boot=3, body=RECORDS[2].body)
+    assert accept(head, following).verdict == ACCEPT
+
+
+def test_behind_a_refused_record_nothing_goes_back():
+    head = head_behind(replace(HEAD, boot=2), HEAD.device, 7, NEXT.content_hash, NEXT)
+    assert (head.seq, head.boot, head.mono_ms) == (7, 2, HEAD.mono_ms)
+    assert accept(head, RECORDS[7]).code == "boot_lower"
 
 
 def test_high_s_can_only_be_a_duplicate():

@@ -22,6 +22,7 @@ EQUIVOCATION = "equivocation"  # another record for a stored seq: quarantine it,
 REFUSE = "refuse"  # contradicts the chain: quarantine it; `code` says how
 
 SLOT_UNKNOWN = -1  # Head.next_slot behind a hole: the slots inside it cannot be counted
+BOOT_UNKNOWN = -2  # Head.next_slot behind bytes that nobody could read: they may have been the record of a boot
 NO_PREV = bytes(limits.HASH_BYTES)  # prev of seq 1
 
 
@@ -70,14 +71,28 @@ def accept(
     return Decision(ACCEPT, next_head(head, record), holes)
 
 
+def head_behind(head: Head | None, device: str, seq: int, content_hash: bytes, record: Record | None) -> Head:
+    """The head for going on behind a record in quarantine; `record` None: nobody could read it.
+
+    What it says of its boot and time counts only forward: one record that goes back must not let a second one follow.
+    """
+    if head is None:
+        head = Head(device, 0, NO_PREV, 0, 0, SLOT_UNKNOWN, False)
+    if record is None:
+        return replace(head, seq=seq, content_hash=content_hash, next_slot=BOOT_UNKNOWN)
+    if (record.boot, record.mono_ms) < (head.boot, head.mono_ms):
+        return replace(head, seq=seq, content_hash=content_hash, next_slot=SLOT_UNKNOWN)
+    return replace(next_head(head, record), seq=seq, content_hash=content_hash)
+
+
 def next_head(head: Head | None, record: Record) -> Head:
-    """The head when `record` has been taken, whatever was found: also for going on behind a quarantined record."""
+    """The head when `record` has been taken, whatever was found."""
     is_next = record.seq == (head.seq if head else 0) + 1
     if isinstance(record.body, (Samples, Overflow)):
         next_slot = record.body.slots.first_slot + record.body.slots.slot_count
     elif record.kind == fields.KIND_BOOT:
         next_slot = 0
-    elif head is not None and is_next and head.boot == record.boot:
+    elif head is not None and is_next and head.boot == record.boot and head.next_slot != BOOT_UNKNOWN:
         next_slot = head.next_slot
     else:
         next_slot = SLOT_UNKNOWN
@@ -121,7 +136,7 @@ def _fault(head: Head | None, record: Record, has_hole: bool) -> tuple[str, str]
     if record.boot < head.boot:
         return "boot_lower", f"boot {record.boot} behind boot {head.boot}"
     if record.boot > head.boot:
-        return _fault_of_new_boot(head, record, has_hole)
+        return _fault_of_new_boot(head, record, has_hole or head.next_slot == BOOT_UNKNOWN)
     if is_boot:
         return "boot_repeated", f"second boot record of boot {record.boot}"
     if record.mono_ms < head.mono_ms:
@@ -140,7 +155,7 @@ def _fault_of_new_boot(head: Head, record: Record, has_hole: bool) -> tuple[str,
 
 
 def _fault_of_slots(next_slot: int, record: Record, has_hole: bool) -> tuple[str, str] | None:
-    if not isinstance(record.body, (Samples, Overflow)) or next_slot == SLOT_UNKNOWN:
+    if not isinstance(record.body, (Samples, Overflow)) or next_slot in (SLOT_UNKNOWN, BOOT_UNKNOWN):
         return None
     first = record.body.slots.first_slot
     if first < next_slot or (first > next_slot and not has_hole):
