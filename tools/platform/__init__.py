@@ -10,5 +10,5 @@ Certificates come from `--authority FOLDER` (DIR/../ca; made there by tools.test
 in DIR: `clients.json` (client `gateway`) and `client.secret` (its secret), `receipt.key` (signs receipts), and
 `platform.sqlite` (what was received). `--client ID --secret-file FILE` instead names one client and the file that holds
 its secret. `--control` opens /control for faults on demand (tools.platform.control); `--fault` sets them from the start
-(tools.platform.faults). The page is the address itself. SIGTERM or SIGINT stops it; whatever was answered is on the disk.
+(tools.platform.faults). The page is the address itself. SIGTERM or SIGINT stops it; what was answered is on the disk.
 """

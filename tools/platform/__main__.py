@@ -1,0 +1,108 @@
+"""Command line of the reference platform; what it is and leaves: docstring of tools.platform.
+
+Exit codes: 0 stopped as asked, 1 a fault of its own, 2 wrong usage or files, 3 a place or port that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import logging
+import os
+import sys
+import time
+from pathlib import Path
+
+from tools import test_ca
+from tools.platform.app import Endpoints, build_app
+from tools.platform.description import Description
+from tools.platform.intake import Intake
+from tools.platform.pages import Pages
+from tools.platform.receipts import ReceiptKey
+from tools.platform.server import bind, serve
+from tools.platform.store import Store, StoreFault
+from tools.platform.tokens import Clients, TokenDesk
+
+TOKEN_S = 3600  # life of a token
+LONGEST_TOKEN_S = 86_400
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The choices of a command line; argparse ends with 2 on wrong ones."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.platform", description="reference EU platform on loopback (provisional, not certified)"
+    )
+    parser.add_argument("--dir", type=Path, required=True, help="folder of its keys, secrets and database")
+    parser.add_argument("--port", type=int, default=0, help="0, the default: a free one, printed")
+    parser.add_argument("--authority", type=Path, metavar="FOLDER", help="certificates (DIR/../ca; made where absent)")
+    parser.add_argument("--client", metavar="ID", help="one client, instead of those of DIR/clients.json")
+    parser.add_argument("--secret-file", type=Path, metavar="FILE", help="its secret")
+    parser.add_argument("--token-s", type=int, default=TOKEN_S, help=f"life of a token, 1 to {LONGEST_TOKEN_S} s")
+    chosen = parser.parse_args(arguments)
+    if (chosen.client is None) != (chosen.secret_file is None):
+        parser.error("--client and --secret-file belong together")
+    if not 1 <= chosen.token_s <= LONGEST_TOKEN_S:
+        parser.error(f"--token-s is 1 to {LONGEST_TOKEN_S}")
+    if not 0 <= chosen.port <= 65535:
+        parser.error("--port is 0 to 65535")
+    return chosen
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Until it is told to stop. Raises StoreFault, ValueError for wrong files, OSError for places."""
+    folder: Path = chosen.dir
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder / "platform.lock")
+    authority = chosen.authority or folder.resolve().parent / "ca"
+    test_ca.make(authority)
+    if chosen.client is None:
+        clients = Clients.from_folder(folder)
+    else:
+        clients = Clients.from_secret_file(chosen.client, chosen.secret_file)
+    description = Description()
+    key = ReceiptKey(folder / "receipt.key")
+    listener = bind(chosen.port)
+    store = Store(folder / "platform.sqlite")
+    try:
+        intake = Intake(description, store, key)
+        endpoints = Endpoints(description, TokenDesk(clients, store, chosen.token_s), intake, key)
+        app = build_app(endpoints, Pages(store, description, key), [], [])
+        asyncio.run(serve(app, listener, authority / "server.pem", authority / "server.key"))
+    finally:
+        store.close()
+        os.close(lock)
+
+
+def _lock(path: Path) -> int:
+    """Two platforms in one folder would not know of each other's requests in flight. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise OSError(error.errno, "another platform uses this folder", str(path)) from error
+    return descriptor
+
+
+def main() -> int:
+    """Run until told to stop."""
+    chosen = parse_arguments()
+    logging.basicConfig(
+        stream=sys.stderr, level=logging.INFO, format="%(asctime)sZ level=%(levelname)s %(name)s %(message)s"
+    )
+    logging.Formatter.converter = time.gmtime
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        run(chosen)
+    except (StoreFault, ValueError) as fault:
+        print(f"platform: {fault}", file=sys.stderr)
+        return 2
+    except OSError as fault:
+        print(f"platform: {fault}; choose another --dir or --port, or free it", file=sys.stderr)
+        return 3
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
