@@ -22,7 +22,8 @@ from plumeproof.evidence.record import parse_record
 from plumeproof.model import Envelope, Head, Record
 from plumeproof.ports import Ledger
 
-NO_HASH = bytes(32)
+# What an entry in keys.json mends: such records stay in the module until then, they are evidence that waits.
+KEY_LACKING = frozenset(("key_unknown", "key_not_valid", "key_other_device"))
 # A backlog over a fast line is committed in groups, because a synced commit costs as much as verifying up to hundreds
 # of records. A serial line is slower than any disk: there every FETCH is a group of its own.
 GROUP_RECORDS = 64
@@ -105,6 +106,7 @@ class Ingest:
         self._keys = keys
         self._ledger = ledger
         self._head = ledger.head(device)
+        self._suspect: tuple[int, bytes, bytes] | None = None  # seq, hash, bytes that were no evidence at the last look
         self.counters = IngestCounters()
 
     def greet(self) -> None:
@@ -130,9 +132,10 @@ class Ingest:
         self._line.acknowledge(self._head.seq, self._head.content_hash)
 
     def poll(self, window: int = frames.WINDOW_MAX) -> int:
-        """Fetch, store, acknowledge; how many answers came. 0 when there is nothing or the chain is frozen.
+        """Fetch, store, acknowledge; how many records came. 0 when there is nothing or the chain is frozen.
 
-        While whole windows come, fast, more is fetched before the commit: GROUP_RECORDS, GROUP_S.
+        While whole windows come, fast, more is fetched before the commit: GROUP_RECORDS, GROUP_S. Raises EvidenceError
+        (KEY_LACKING) for a record whose key is not enrolled: it is not acknowledged.
         """
         if self._head is not None and self._head.is_frozen:
             return 0
@@ -142,7 +145,7 @@ class Ingest:
         has_more = True
         while has_more:
             fetched = self._fetch(group, window)
-            count += len(fetched)
+            count += sum(not isinstance(item, Lost) for item in fetched)
             is_whole = self._take(group, fetched) == window
             has_more = is_whole and len(group.accepted) + window <= GROUP_RECORDS and self._monotonic_s() < until_s
         self._commit(group)
@@ -170,7 +173,10 @@ class Ingest:
                 decision = chain.accept(group.head, record, envelope.is_high_s, None, missing_until)
             except EvidenceError as error:
                 self._commit(group)
-                self._pass_over(item, error.code, error.detail)
+                if error.code in KEY_LACKING:
+                    mend = "enrol it in keys.json and start the bridge again; the module keeps its records until then"
+                    raise EvidenceError(error.code, f"{self._device} seq {item.seq}: {error.detail}; {mend}") from error
+                self._pass_over(item, None, error.code, error.detail)
                 return 0
             if decision.verdict != chain.ACCEPT:
                 self._commit(group)
@@ -187,7 +193,12 @@ class Ingest:
         envelope = verify_envelope(item.raw, self._keys.public_key)
         record = parse_record(envelope)
         self._keys.find(envelope.kid, record.device, record.seq)
-        if record.device != self._device or record.seq != item.seq:
+        if record.device != self._device:
+            # Its signature holds: it is another module's good record, and must stay in that module.
+            raise LinkError(
+                f"a record of module {record.device} on the line of {self._device}: exchange the cables or ports"
+            )
+        if record.seq != item.seq:
             raise EvidenceError("frame_mismatch", f"record {record.device} {record.seq} in the frame of seq {item.seq}")
         return record, envelope
 
@@ -203,16 +214,26 @@ class Ingest:
         self.counters.holes_total += len(holes)
         self._line.acknowledge(group.head.seq, group.head.content_hash)
 
-    def _pass_over(self, item: Fetched, code: str, detail: str) -> None:
-        """Bytes that are no evidence: keep them, and go on only when the module confirms that they are its own."""
+    def _pass_over(self, item: Fetched, record: Record | None, code: str, detail: str) -> None:
+        """No evidence: keep the bytes, and go on only when they came twice and the module confirms them as its own.
+
+        Twice, because the module names its own hash whatever the line made of the envelope on the way.
+        """
+        bytes_now = (item.seq, item.content_hash, item.raw)
+        if self._suspect != bytes_now:
+            self._suspect = bytes_now
+            return
         self._ledger.quarantine(self._device, item.seq, item.content_hash, code, detail, item.raw, None)
         released = self._line.acknowledge(item.seq, item.content_hash)
         if getattr(released, "result", None) != frames.RELEASE_DONE:
-            return  # the line made them up: the module's own record is fetched again
+            raise LinkError(f"{self._device} does not confirm the bytes that came as its seq {item.seq} ({code})")
         self.counters.quarantined_total += 1
-        old = self._head or Head(self._device, 0, NO_HASH, 0, 0, chain.SLOT_UNKNOWN, False)
-        self._head = replace(old, seq=item.seq, content_hash=item.content_hash, next_slot=chain.SLOT_UNKNOWN)
-        self._ledger.quarantine(self._device, item.seq, item.content_hash, code, detail, item.raw, self._head)
+        first = 1 if self._head is None else self._head.seq + 1
+        holes = [(first, item.seq - 1)] if item.seq > first else []  # only MISSING lets a seq be skipped
+        head = chain.head_behind(self._head, self._device, item.seq, item.content_hash, record)
+        self._ledger.append([], head, holes)
+        self._head = head
+        self.counters.holes_total += len(holes)
 
     def _settle(self, item: Fetched, record: Record, decision: chain.Decision) -> None:
         """A signed record that the chain does not take."""
@@ -221,10 +242,11 @@ class Ingest:
         elif decision.verdict == chain.EQUIVOCATION or decision.code == "prev":
             # Two histories under one key. Both stay, nothing more is taken or acknowledged until a person decides.
             self.counters.equivocations_total += 1
-            frozen = replace(decision.head, is_frozen=True) if decision.head is not None else None
+            empty = Head(self._device, 0, chain.NO_PREV, 0, 0, chain.SLOT_UNKNOWN, True)
+            frozen = empty if decision.head is None else replace(decision.head, is_frozen=True)
             self._ledger.quarantine(
                 self._device, record.seq, record.content_hash, decision.code, decision.detail, item.raw, frozen
             )
             self._head = frozen
         elif decision.verdict == chain.REFUSE:
-            self._pass_over(item, decision.code, decision.detail)
+            self._pass_over(item, record, decision.code, decision.detail)

@@ -7,16 +7,19 @@ from pathlib import Path
 
 import pytest
 from acqwire import fields, frames
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from plumeproof.errors import ChainError, EnvelopeError, LinkError, StoreError
+from plumeproof.errors import ChainError, EnvelopeError, EvidenceError, LinkError, StoreError
 from plumeproof.evidence.framing import FrameCodec
+from plumeproof.keys import parse_keys
 from plumeproof.link.line import Line
 from plumeproof.link.session import Session
 from plumeproof.pipeline import Ingest
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
 from tests.bridge.test_session import SteppedTime
-from tests.doubles.sealed_module import SealedModule
+from tests.doubles.sealed_module import ORDER, SealedModule
 
 
 class OneKey:
@@ -164,11 +167,160 @@ def test_bytes_that_only_the_line_made_up_do_not_move_the_head(ledger):
 
     module._answers = forged
     ingest.poll()
+    with pytest.raises(LinkError, match="does not confirm the bytes that came as its seq 1"):
+        ingest.poll()
     assert stored(ledger) == []
     assert module.journal == {1: true_entry}
     module._answers = honest
     drain(ingest)
     assert stored(ledger) == [1]
+
+
+def damaged_once(module: SealedModule, seq: int, damage) -> None:
+    """The line changes one envelope on its first way, with a good CRC and the module's own hash in the header."""
+    honest, is_done = module._answers, []
+
+    def answers(question):
+        found = []
+        for kind, body in honest(question):
+            if kind == frames.RECORD and int.from_bytes(body[:8], "big") == seq and not is_done:
+                is_done.append(True)
+                body = body[:40] + damage(body[40:])
+            found.append((kind, body))
+        return found
+
+    module._answers = answers
+
+
+def high_s(raw: bytes) -> bytes:
+    return raw[:-32] + (ORDER - int.from_bytes(raw[-32:], "big")).to_bytes(32, "big")
+
+
+@pytest.mark.parametrize("damage", [lambda raw: raw[:-1] + bytes((raw[-1] ^ 1,)), lambda raw: raw[:-9], high_s])
+def test_what_the_line_spoils_once_is_neither_lost_nor_quarantined(ledger, damage):
+    module = SealedModule()
+    module.start()
+    for _ in range(4):
+        module.sample()
+    damaged_once(module, 3, damage)
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [1, 2, 3, 4, 5]
+    assert ingest.counters.quarantined_total == 0
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.sampled_from("bse"), min_size=1, max_size=14), st.data())
+def test_one_record_in_quarantine_takes_no_other_with_it(tmp_path_factory, history, data):
+    """Whatever it was, even a boot record: all others are stored, and it alone is not."""
+    module = SealedModule()
+    module.start()
+    for what in history:
+        if what == "b":
+            module.start()
+        elif what == "s":
+            module.sample()
+        else:
+            module.seal(fields.KIND_EVENT, {fields.EVENT_CODE: 3, fields.EVENT_ARGS: []})
+    poisoned = data.draw(st.integers(1, module.newest))
+    content_hash, raw = module.journal[poisoned]
+    module.journal[poisoned] = (content_hash, data.draw(st.sampled_from([b"\xff", raw[:-1], high_s(raw)])))
+    writer = Writer(tmp_path_factory.mktemp("one") / "ledger.sqlite")
+    ledger = SqliteLedger(writer, SteppedTime())
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [seq for seq in range(1, module.newest + 1) if seq != poisoned]
+    assert module.journal == {}
+    writer.close()
+
+
+def test_a_boot_record_that_is_refused_takes_no_other_with_it(ledger):
+    module = SealedModule()
+    module.start()
+    module.boot += 3  # its counter has jumped
+    module.start()
+    module.sample()
+    module.start()
+    module.sample()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [1, 3, 4, 5]
+
+
+def test_a_declared_loss_before_poison_is_a_hole(ledger):
+    module = SealedModule()
+    module.start()
+    for _ in range(3):
+        module.sample()
+    module.missing = (2, 3)
+    del module.journal[2], module.journal[3]
+    module.journal[4] = (module.journal[4][0], b"\xff")
+    module.sample()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    assert stored(ledger) == [1, 5]
+    with ledger._writer.reading() as connection:
+        assert connection.execute("SELECT first_seq, last_seq FROM hole").fetchall() == [(2, 3)]
+
+
+def test_a_declared_loss_with_nothing_behind_it_is_no_work(ledger):
+    module = SealedModule()
+    module.start()
+    module.sample()
+    module.missing = (2, 2)
+    del module.journal[2]
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    assert [ingest.poll(), ingest.poll()] == [1, 0]
+
+
+def test_records_of_a_key_that_is_not_enrolled_stay_in_the_module(ledger):
+    module = SealedModule()
+    module.start()
+    module.sample()
+    kept = dict(module.journal)
+    ingest = Ingest("plume-01", Line(module, FrameCodec(), Session(1), TickingTime()), parse_keys(b"[]", "k"), ledger)
+    ingest.greet()
+    for _ in range(3):
+        with pytest.raises(EvidenceError, match="plume-01 seq 1: kid .* not enrolled .*; enrol it in keys.json"):
+            ingest.poll()
+    assert (module.journal, module.acknowledged, stored(ledger)) == (kept, [], [])
+    enrolled = ingest_of(module, ledger)
+    enrolled.greet()
+    drain(enrolled)
+    assert stored(ledger) == [1, 2]
+
+
+def test_another_modules_good_record_stays_in_that_module(ledger):
+    """Two cables change places between two questions: nobody is greeted again, and the seqs happen to fit."""
+    module, other = SealedModule(), SealedModule("plume-02")
+    module.start()
+    other.start()
+    other.sample()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    drain(ingest)
+    kept = dict(other.journal)
+    ingest._line._stream = other
+    for _ in range(3):
+        with pytest.raises(LinkError, match="a record of module plume-02 on the line of plume-01"):
+            ingest.poll()
+    assert (other.journal, other.acknowledged) == (kept, [])
+
+
+def test_a_first_record_with_a_predecessor_freezes(ledger):
+    module = SealedModule()
+    module.newest_hash = bytes((1,)) * 32
+    module.start()
+    ingest = ingest_of(module, ledger)
+    ingest.greet()
+    assert [ingest.poll(), ingest.poll(), ingest.poll()] == [1, 0, 0]
+    head = ledger.head("plume-01")
+    assert head is not None and head.is_frozen and module.acknowledged == []
 
 
 def test_a_declared_loss_is_a_hole_and_the_chain_goes_on(ledger):
@@ -332,6 +484,6 @@ def test_poison_inside_a_group_is_settled_behind_what_came_before(ledger):
     module.sample()
     ingest, counted = grouped(module, ledger, 0.0)
     drain(ingest)
-    assert counted.commits == [11, 1]
+    assert counted.commits == [11, 0, 1]  # none with the head behind the poison
     assert stored(ledger) == [*range(1, 12), 13]
     assert ingest.counters.quarantined_total == 1
