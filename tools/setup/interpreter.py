@@ -105,22 +105,26 @@ def mirror() -> str:
     return DISTRIBUTION_MIRROR
 
 
+def unpack_source(scratch: Path) -> Path:
+    """The pinned source, checked and unpacked below `scratch`, an empty folder. Raises Unobtainable."""
+    # Without Debian's keys (Ubuntu) the index goes unchecked; the two files that are used are pinned below.
+    option = f"signed-by={KEYRING}" if Path(KEYRING).exists() else "trusted=yes"
+    env = packages.private_index(scratch, f"deb-src [{option}] {mirror()} {SOURCE_SUITE} main\n")
+    run("apt-get", "source", "-q", "--download-only", SOURCE_PACKAGE, cwd=scratch, env=env)
+    for name, pinned in SOURCE_SHA256.items():
+        if hashlib.sha256((scratch / name).read_bytes()).hexdigest() != pinned:
+            raise Unobtainable(f"{name}: SHA-256 is not the pinned one; the source is not to be trusted")
+    # --no-check: the signature on the .dsc is not asked for, its two tarballs have just been checked.
+    run("dpkg-source", "--no-check", "-x", next(scratch.glob("*.dsc")).name, "source", cwd=scratch)
+    return scratch / "source"
+
+
 def build() -> Path:
     """Build the unix port from Debian's source package; about a minute on two cores."""
     say("building MicroPython 1.25.0 (unix port) from Debian's source package, about a minute")
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch_name:
-        scratch = Path(scratch_name)
-        # Without Debian's keys (Ubuntu) the index goes unchecked; the two files that are used are pinned below.
-        option = f"signed-by={KEYRING}" if Path(KEYRING).exists() else "trusted=yes"
-        env = packages.private_index(scratch, f"deb-src [{option}] {mirror()} {SOURCE_SUITE} main\n")
-        run("apt-get", "source", "-q", "--download-only", SOURCE_PACKAGE, cwd=scratch, env=env)
-        for name, pinned in SOURCE_SHA256.items():
-            if hashlib.sha256((scratch / name).read_bytes()).hexdigest() != pinned:
-                raise Unobtainable(f"{name}: SHA-256 is not the pinned one; the source is not to be trusted")
-        # --no-check: the signature on the .dsc is not asked for, its two tarballs have just been checked.
-        run("dpkg-source", "--no-check", "-x", next(scratch.glob("*.dsc")).name, "source", cwd=scratch)
-        source = scratch / "source"
+        source = unpack_source(Path(scratch_name))
         run("make", "-C", "mpy-cross", "-j2", cwd=source)
         run(
             "make", "-C", "ports/unix", "-j2", "STRIP=true", "FROZEN_MANIFEST=../../debian/config/manifest.py",
