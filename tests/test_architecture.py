@@ -17,7 +17,19 @@ P = "plumeproof."
 GROUND = (P + "model", P + "errors", P + "ports", "acqwire")
 EVIDENCE = (*GROUND, P + "evidence")
 FACES = tuple(
-    P + name for name in ("service", "inspection", "overview", "config", "model", "errors", "cli", "dashboard")
+    P + name
+    for name in (
+        "service",
+        "module_stage",
+        "delivery_parts",
+        "inspection",
+        "overview",
+        "config",
+        "model",
+        "errors",
+        "cli",
+        "dashboard",
+    )
 )
 ANY = ("",)
 
@@ -39,12 +51,18 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "link/serial_port.py": (*GROUND, P + "link", "serial"),
     "delivery/": (*GROUND, P + "delivery", "rfc8785"),
     "delivery/mqtt_sink.py": (*GROUND, P + "delivery", "paho"),
-    "delivery/https_sink.py": ANY,
+    "delivery/exchange.py": (*GROUND, P + "delivery", "urllib3"),
+    "delivery/answers.py": (*GROUND, P + "delivery", "cryptography", "rfc8785"),
+    "delivery/stage.py": (*GROUND, P + "delivery", "plumeproof"),
+    "delivery/https_sink.py": (*GROUND, P + "delivery", "rfc8785", "plumeproof"),
     "pipeline.py": EVIDENCE,
     "averaging_stage.py": EVIDENCE,
     "inspection.py": (*EVIDENCE, P + "anchors", P + "keys", P + "store.reader"),
     "overview.py": (*EVIDENCE, P + "store.reader"),
     "service.py": ANY,
+    "clock.py": GROUND,
+    "module_stage.py": (*EVIDENCE, P + "clock", P + "config", P + "keys", P + "link", P + "pipeline"),
+    "delivery_parts.py": (*EVIDENCE, P + "config", P + "delivery"),
     "observe.py": GROUND,
     "cli/": (*FACES, P + "keys", P + "anchors", P + "observe", P + "ports", "tqdm", "plumeproof"),
     "dashboard/": (*FACES, P + "ports", "starlette", "uvicorn", "jinja2"),
@@ -53,6 +71,7 @@ HOMES = {
     "apsw": ("store/", "service.py"),
     "serial": ("link/serial_port.py",),
     "paho": ("delivery/mqtt_sink.py",),
+    "urllib3": ("delivery/exchange.py",),
     "numba": ("evidence/_kernels.py",),
 }
 NOT_IN_EVIDENCE = {"socket", "threading", "time", "logging", "random", "os", "pathlib", "subprocess", "asyncio", "io"}

@@ -14,6 +14,7 @@ BridgeError
 ├── StoreError             stop acknowledging; the module's journal is the buffer now
 └── DeliveryError
     ├── RetryableDelivery  back off; may carry "not before"
+    ├── BlockedDelivery    keep everything, alarm, try rarely: a person must put something right
     └── FinalDelivery      quarantine the row (or split it), alarm, continue with the next
 
 Facts are attributes; the text is for people: short, no secrets, bytes from outside escaped.
@@ -90,6 +91,10 @@ class RetryableDelivery(DeliveryError):
     def __init__(self, reason: str, not_before_s: float | None = None) -> None:
         super().__init__(reason)
         self.not_before_s = not_before_s
+
+
+class BlockedDelivery(DeliveryError):
+    """Nothing gets through before a person has put something right (credentials, certificate, address, clock)."""
 
 
 class FinalDelivery(DeliveryError):

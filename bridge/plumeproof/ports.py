@@ -11,6 +11,7 @@ from plumeproof.model import (
     AveragingStep,
     Envelope,
     Head,
+    NewRow,
     OutboxRow,
     Receipt,
     Record,
@@ -77,6 +78,9 @@ class Ledger(Protocol):
     def record(self, device: str, seq: int) -> StoredRecord | None:
         """One record."""
 
+    def newest_position(self) -> int:
+        """Position of the newest record, 0 before the first."""
+
     def after(self, position: int, limit: int) -> Sequence[StoredRecord]:
         """Records behind a cursor, in commit order."""
 
@@ -112,6 +116,9 @@ class AverageStore(Protocol):
     def newest(self, device: str, interval_s: int, start_utc_ms: int) -> Sequence[Average]:
         """The newest revision of every channel of an interval, by channel id."""
 
+    def newest_id(self) -> int:
+        """Id of the newest row, 0 before the first."""
+
     def after(self, average_id: int, limit: int) -> Sequence[tuple[int, Average]]:
         """Rows behind a cursor of another stage, with their ids, in the order they were committed."""
 
@@ -119,8 +126,16 @@ class AverageStore(Protocol):
 class Outbox(Protocol):
     """The only queue of deliveries. Order per sink and module; nothing is forgotten over a restart."""
 
+    def cursor(self, stage: str, sink: str) -> int | None:
+        """How far a stage has queued for a sink; None: this sink is new to it."""
+
+    def enqueue(self, rows: Sequence[NewRow], stage: str, sink: str, position: int) -> None:
+        """Queue rows and move the cursor of the stage that made them, in one synced transaction. A (sink, key) that is
+        known already is left as it is."""
+
     def due(self, sink: str, now_utc_ms: int, limit: int) -> Sequence[OutboxRow]:
-        """Rows that may be sent now: per module the oldest waiting ones in order, none behind a row that waits."""
+        """Rows that may be sent now: per module the oldest waiting ones in order, at most `limit` of each module, none
+        behind a row that waits. A row that is to wait longer than a day waits no more: the clock was set back."""
 
     def close(self, receipts: Sequence[Receipt]) -> None:
         """Store the receipts and close their rows in one synced transaction."""
@@ -136,10 +151,24 @@ class Outbox(Protocol):
 
 
 class Sink(Protocol):
-    """A target of deliveries."""
+    """A target of deliveries. `window`: most rows of one module that it takes at once."""
 
     name: str
+    window: int
 
     def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Receipt]:
         """Deliver rows of one module in order; return receipts of those that are proven delivered (a prefix of
-        `rows`). Raises RetryableDelivery or FinalDelivery for the first that is not when it proves none."""
+        `rows`). Raises RetryableDelivery, BlockedDelivery or FinalDelivery for the first that is not when it proves
+        none. Blocks for as long as its time limits allow."""
+
+    def split(self, row: OutboxRow) -> Sequence[tuple[str, bytes]]:
+        """The same content in smaller rows (key, body), empty where it cannot be divided."""
+
+    def tend(self) -> None:
+        """There is nothing to deliver: keep the connection, or make it again. Raises as `deliver`."""
+
+    def counters(self) -> dict[str, int]:
+        """For the pages, since the start; names end in a unit or `_total`."""
+
+    def close(self) -> None:
+        """Say good-bye. Never raises."""

@@ -17,198 +17,88 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-
-from acqwire import fields
+from typing import Protocol
 
 from plumeproof import observe
-from plumeproof.config import Config, ModuleConfig
-from plumeproof.errors import BridgeError, LinkError, LinkTimeout, StoreError
-from plumeproof.evidence.framing import FrameCodec
-from plumeproof.keys import KeyFile, load_keys
-from plumeproof.link.line import Line
-from plumeproof.link.serial_port import SerialPort
-from plumeproof.link.session import End, Missing, RecordFrame, Released, Session, Welcome
+from plumeproof.clock import SystemClock
+from plumeproof.config import Config
+from plumeproof.delivery_parts import build_relay, build_sinks
+from plumeproof.errors import BlockedDelivery, BridgeError, StoreError
+from plumeproof.keys import load_keys
+from plumeproof.module_stage import ModuleStage
 from plumeproof.observe import Health
-from plumeproof.pipeline import Ingest
 from plumeproof.ports import Clock, Ledger
+from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
 from plumeproof.store.lock import LedgerLock
+from plumeproof.store.outbox import SqliteOutbox
 
 STOP_TIMEOUT_S = 5.0  # what a supervisor is promised; what still runs then is as safe to kill as at any instant
-READ_SLICE_S = 0.5  # longest wait inside one read of a line, so that a stop is noticed
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 10.0  # a replugged cable is found again within this
-TIMEOUTS_BEFORE_REOPEN = 3  # silence after which the port itself is suspected: some USB adapters need a new open
-SYNC_RETRY_S = 5.0  # after an exchange whose nonce was too old
+AVERAGING_REST_S = 5.0  # without being woken; modules wake it when records are on disk
+RELAY_REST_S = 0.5  # a report may be waiting for more averages
+SINK_REST_S = 1.0  # a row may become due again, a broker wants to be answered
 
 _log = logging.getLogger(__name__)
 
 
-class SystemClock:
-    """ports.Clock of this PC."""
-
-    def utc_ms(self) -> int:
-        """Unix/UTC milliseconds; may step."""
-        return time.time_ns() // 1_000_000
-
-    def monotonic_s(self) -> float:
-        """Seconds that never go back."""
-        return time.monotonic()
-
-
-class ReopeningStream:
-    """ports.ByteStream on a serial port that opens when it is used and is given up when the bridge stops."""
-
-    def __init__(self, port: str, baud: int, stopping: threading.Event) -> None:
-        self._port = port
-        self._baud = baud
-        self._stopping = stopping
-        self._stream: SerialPort | None = None
-
-    def read(self, limit: int, timeout_s: float) -> bytes:
-        """As ports.ByteStream.read, in slices. Raises UnreachableError when the port cannot be opened."""
-        return self._opened().read(limit, min(timeout_s, READ_SLICE_S))
-
-    def write(self, data: bytes) -> None:
-        """As ports.ByteStream.write."""
-        self._opened().write(data)
-
-    def close(self) -> None:
-        """Give the port back; the next use opens it again."""
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-
-    def _opened(self) -> SerialPort:
-        if self._stopping.is_set():
-            raise LinkError("the bridge stops")
-        if self._stream is None:
-            self._stream = SerialPort(self._port, self._baud)
-        return self._stream
-
-
-class WatchedLine(Line):
-    """A line that remembers how far the module's journal reaches and what of it is on our disk, for the pages."""
-
-    newest_seq = 0
-    stored_seq = 0  # newest that was acknowledged, so on our disk
-
-    def hello(self) -> Welcome:
-        """As Line.hello."""
-        welcome = super().hello()
-        self.newest_seq = welcome.newest_seq
-        return welcome
-
-    def fetch(self, from_seq: int, window: int) -> tuple[Sequence[RecordFrame | Missing], End | None]:
-        """As Line.fetch."""
-        records, end = super().fetch(from_seq, window)
-        if end is not None:
-            self.newest_seq = end.newest_seq
-        return records, end
-
-    def acknowledge(self, seq: int, content_hash: bytes) -> Released:
-        """As Line.acknowledge."""
-        released = super().acknowledge(seq, content_hash)
-        self.stored_seq = seq
-        return released
-
-
-def ask_who(config: ModuleConfig) -> Welcome:
-    """One greeting on a module's line, for `doctor`. Raises UnreachableError and LinkError."""
-    stream = ReopeningStream(config.port, config.baud, threading.Event())
-    try:
-        return Line(stream, FrameCodec(), Session(config.link_address), SystemClock()).hello()
-    finally:
-        stream.close()
-
-
-class ModuleStage:
-    """The line of one module: greet, give it the time, fetch what it has sealed."""
-
-    def __init__(
-        self,
-        config: ModuleConfig,
-        uncertainty_ms: int,
-        keys: KeyFile,
-        ledger: Ledger,
-        clock: Clock,
-        stopping: threading.Event,
-    ) -> None:
-        self._config = config
-        self._uncertainty_ms = uncertainty_ms
-        self._clock = clock
-        self._stream = ReopeningStream(config.port, config.baud, stopping)
-        self._codec = FrameCodec()
-        self._session = Session(config.link_address)
-        self._line = WatchedLine(self._stream, self._codec, self._session, clock)
-        self._ingest = Ingest(config.device, self._line, keys, ledger)  # type: ignore[arg-type] # frozen attributes
-        self._is_greeted = False
-        self._sync_due_s = 0.0
-        self._timeouts = 0
-        self._syncs_total = 0
+class Stage(Protocol):
+    """What a worker repeats."""
 
     def step(self) -> float | None:
-        """One question and what follows from it; seconds to rest, None: nothing to do before poll_interval_s."""
-        if not self._is_greeted:
-            self._ingest.greet()
-            self._is_greeted = True
-            self._sync_due_s = 0.0  # a restarted module has no time
-        if self._clock.monotonic_s() >= self._sync_due_s:
-            self._synchronise()
-        count = self._ingest.poll()
-        self._timeouts = 0
-        return 0.0 if count else None
+        """Some work; 0.0: go on at once, more: rest for so many seconds, None: nothing to do before it is woken."""
 
-    def recover(self, error: Exception) -> None:
-        """After an error: begin with a greeting, on a newly opened port where the old one may be dead."""
-        self._is_greeted = False
-        self._timeouts = self._timeouts + 1 if isinstance(error, LinkTimeout) else TIMEOUTS_BEFORE_REOPEN
-        if self._timeouts >= TIMEOUTS_BEFORE_REOPEN:
-            self._timeouts = 0
-            self._stream.close()
-
-    def close(self) -> None:
-        """Give the port back."""
-        self._stream.close()
+    def recover(self, error: Exception) -> float | None:
+        """Put in order what `step` left when it raised; seconds to rest, None: the worker's own back-off."""
 
     def counters(self) -> dict[str, int]:
-        """Of the line and of the chain, since the start."""
-        codec = {f"frame_{name}": value for name, value in asdict(self._codec.counters).items()}
-        return {
-            **asdict(self._ingest.counters),
-            **codec,
-            "journal_waiting_count": max(0, self._line.newest_seq - self._line.stored_seq),
-            "time_syncs_total": self._syncs_total,
-            "frame_foreign_total": self._session.foreign_count,
-        }
+        """For the pages, since the start."""
 
-    def _synchronise(self) -> None:
-        taken = self._line.synchronise(self._uncertainty_ms)
-        wait_s = float(self._config.time_sync_interval_s) if taken.decision else SYNC_RETRY_S
-        self._sync_due_s = self._clock.monotonic_s() + wait_s
-        if taken.decision == fields.SYNC_REFUSED:
-            # The module seals an event about it; its own time goes on. A person must look at this PC's clock.
-            _log.error("time_refused device=%s", self._config.device)
-        elif taken.decision:
-            self._syncs_total += 1
+    def close(self) -> None:
+        """Give back what is held. Never raises."""
+
+
+class Averaging:
+    """The averaging stage, made in its own thread: numba takes its second there, while records come in already."""
+
+    def __init__(self, ledger: Ledger, averages: SqliteAverages, intervals_s: Sequence[int], grace_s: int) -> None:
+        self._wanted = (ledger, averages, intervals_s, grace_s)
+        self._step: Callable[[], int] | None = None
+        self._counters: Callable[[], dict[str, int]] = dict
+
+    def step(self) -> float | None:
+        """As Stage.step."""
+        if self._step is None:
+            from plumeproof.averaging_stage import AveragingStage
+
+            stage = AveragingStage(*self._wanted)
+            self._step, self._counters = stage.step, lambda: asdict(stage.counters)
+        return 0.0 if self._step() else None
+
+    def recover(self, _error: Exception) -> float | None:
+        """It reads its cursor again by itself."""
+        return None
+
+    def counters(self) -> dict[str, int]:
+        """As Stage.counters."""
+        return self._counters()
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class Worker(threading.Thread):
     """Repeats one stage's step until the bridge stops. Nothing that a stage raises leaves this thread."""
 
     def __init__(
-        self,
-        kind: str,
-        name: str,
-        stage: ModuleStage,
-        rest_s: float,
-        service: Service,
-        after: Callable[[], None] | None = None,
+        self, kind: str, name: str, stage: Stage, rest_s: float, service: Service, wakes: Sequence[Worker] = ()
     ) -> None:
+        """`wakes`: who may have work after a step that did some."""
         super().__init__(name=f"{kind}-{name}", daemon=True)
         self.kind, self.part, self._stage, self._rest_s = kind, name, stage, rest_s
-        self._service, self._after = service, after
+        self._service, self._wakes = service, wakes
         self._wake = threading.Event()
 
     def wake(self) -> None:
@@ -224,17 +114,21 @@ class Worker(threading.Thread):
                 rest_s = self._stage.step()
                 self._enter(observe.UP)
                 failures = 0
-                if rest_s == 0.0 and self._after is not None:
-                    self._after()
+                if rest_s is not None:
+                    for worker in self._wakes:
+                        worker.wake()
             except BridgeError as error:
-                rest_s = self._failed(failures, error, observe.WAITING)
+                rest_s = self._failed(failures, error, _state_after(error))
                 failures += 1
             except Exception as error:  # noqa: BLE001 - the one place: a fault of ours must not stop the other stages
                 _log.exception("fault part=%s", self.name)
                 rest_s = self._failed(failures, error, observe.DOWN)
                 failures += 1
             self._service.health.count(self.kind, self.part, **self._stage.counters())
-            self._wake.wait(self._rest_s if rest_s is None else rest_s)
+            if rest_s is None:
+                self._wake.wait(self._rest_s)
+            else:
+                self._service.stopping.wait(rest_s)  # a pause is kept, whoever has work
         self._stage.close()
 
     def _failed(self, failures: int, error: Exception, state: str) -> float:
@@ -244,13 +138,19 @@ class Worker(threading.Thread):
         if self._service.health.enter(self.kind, self.part, state, self._service.clock.utc_ms(), sentence):
             level = logging.ERROR if state == observe.DOWN or isinstance(error, StoreError) else logging.WARNING
             _log.log(level, "%s part=%s reason=%s", state, self.name, sentence)
-        self._stage.recover(error)
+        rest_s = self._stage.recover(error)
+        if rest_s is not None:
+            return rest_s
         # Full jitter, so that many lines behind one hub do not knock together.
         return random.uniform(0.2, 1.0) * min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures, 10))  # noqa: S311
 
     def _enter(self, state: str) -> None:
         if self._service.health.enter(self.kind, self.part, state, self._service.clock.utc_ms()):
             _log.info("%s part=%s", state, self.name)
+
+
+def _state_after(error: BridgeError) -> str:
+    return observe.DOWN if isinstance(error, BlockedDelivery) else observe.WAITING
 
 
 class Service:
@@ -284,11 +184,33 @@ class Service:
             worker.start()
 
     def _build(self, writer: Writer) -> None:
-        ledger = SqliteLedger(writer, self.clock)
-        uncertainty_ms = self.config.gateway.clock_uncertainty_ms
-        for module in self.config.modules:
-            stage = ModuleStage(module, uncertainty_ms, self.keys, ledger, self.clock, self.stopping)
-            self._workers.append(Worker("module", module.device, stage, module.poll_interval_s, self))
+        """Stages from the last to the first: each wakes those behind it."""
+        config = self.config
+        ledger, averages = SqliteLedger(writer, self.clock), SqliteAverages(writer, self.clock)
+        outbox = SqliteOutbox(writer, self.clock)
+        sinks = [
+            Worker("sink", name, stage, SINK_REST_S, self) for name, stage in build_sinks(config, outbox, self.clock)
+        ]
+        relays = []
+        if sinks:
+            relay = build_relay(config, ledger, averages, outbox, self.clock)
+            relay.begin()
+            relays.append(Worker("stage", "relay", relay, RELAY_REST_S, self, sinks))
+        stage = Averaging(ledger, averages, config.averaging.intervals_s, config.averaging.grace_s)
+        averaging = Worker("stage", "averaging", stage, AVERAGING_REST_S, self, relays)
+        uncertainty_ms = config.gateway.clock_uncertainty_ms
+        modules = [
+            Worker(
+                "module",
+                module.device,
+                ModuleStage(module, uncertainty_ms, self.keys, ledger, self.clock, self.stopping),
+                module.poll_interval_s,
+                self,
+                [averaging, *relays],
+            )
+            for module in config.modules
+        ]
+        self._workers = [*modules, averaging, *relays, *sinks]
 
     def stop(self) -> bool:
         """End every thread within STOP_TIMEOUT_S and close the ledger; False when one hangs on something outside.

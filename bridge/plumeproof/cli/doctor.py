@@ -154,7 +154,7 @@ def _is_running(config: Config) -> bool:
 def _module(module: ModuleConfig, is_running: bool) -> str:
     if is_running:
         return f"{module.port} is held by the running bridge; its page shows the state of the line"
-    from plumeproof.service import ask_who
+    from plumeproof.module_stage import ask_who
 
     welcome = ask_who(module)
     if welcome.device != module.device:

@@ -108,8 +108,9 @@ class Pages:
             return JSONResponse({"error": str(error)}, 503)
         config = self._service.config
         backlog = [
-            {"stage": stage, "label": STAGE_LABELS.get(stage, stage), "records": live["records_total"] - at}
+            {"stage": stage, "label": STAGE_LABELS[stage.split("/")[0]], "records": live["records_total"] - at}
             for stage, at in sorted(live["cursors"].items())
+            if stage.split("/")[0] in STAGE_LABELS  # the other cursors count averages
         ]
         parts = self._service.health.snapshot()
         return JSONResponse(

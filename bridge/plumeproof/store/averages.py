@@ -192,6 +192,11 @@ class SqliteAverages:
             ).fetchall()
         return [_average(row[:-1]) for row in rows]
 
+    def newest_id(self) -> int:
+        """Id of the newest row, 0 before the first."""
+        with self._writer.reading() as connection:
+            return int(connection.execute("SELECT coalesce(max(id), 0) FROM average").get)
+
     def after(self, average_id: int, limit: int) -> Sequence[tuple[int, Average]]:
         """Rows behind a cursor, with their ids, in the order they were committed."""
         with self._writer.reading() as connection:

@@ -117,6 +117,11 @@ class SqliteLedger:
             ).fetchone()
         return None if row is None else _stored(row)
 
+    def newest_position(self) -> int:
+        """Position of the newest record, 0 before the first."""
+        with self._writer.reading() as connection:
+            return int(connection.execute("SELECT coalesce(max(position), 0) FROM record").get)
+
     def after(self, position: int, limit: int) -> Sequence[StoredRecord]:
         """Records behind a cursor, in commit order."""
         with self._writer.reading() as connection:

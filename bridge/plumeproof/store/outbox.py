@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import apsw
 
@@ -20,6 +21,17 @@ _SELECT = (
     "SELECT o.id, o.sink, o.module, o.kind, o.key, coalesce(o.body, r.envelope), o.attributes, o.attempts,"
     " o.due_utc_ms FROM outbox o LEFT JOIN record r ON o.body IS NULL AND r.device = o.module AND r.seq = o.seq"
 )
+
+
+# Modules with waiting rows, each found by one jump in the index: a backlog of a million rows costs no more than one.
+_MODULES = (
+    "WITH RECURSIVE waiting (module) AS ("
+    " SELECT min(module) FROM outbox WHERE sink = ?1 AND state = 'waiting'"
+    " UNION ALL SELECT (SELECT min(o.module) FROM outbox o WHERE o.sink = ?1 AND o.state = 'waiting'"
+    " AND o.module > waiting.module) FROM waiting WHERE waiting.module IS NOT NULL)"
+    " SELECT module FROM waiting WHERE module IS NOT NULL"
+)
+LONGEST_WAIT_MS = 24 * 3_600_000  # no wait is longer (delivery/retry.py): where one seems to be, the clock went back
 
 
 def enqueue(connection: apsw.Connection, rows: Iterable[NewRow], now_utc_ms: int) -> None:
@@ -43,6 +55,12 @@ def enqueue(connection: apsw.Connection, rows: Iterable[NewRow], now_utc_ms: int
     )
 
 
+def _to_row(row: tuple[Any, ...]) -> OutboxRow:
+    id_, sink, module, kind, key, body, attributes, attempts, due_utc_ms = row
+    pairs = tuple(sorted(json.loads(attributes).items()))
+    return OutboxRow(id_, sink, module, kind, key, body, pairs, attempts, due_utc_ms)
+
+
 class SqliteOutbox:
     """ports.Outbox on the writing connection."""
 
@@ -50,26 +68,35 @@ class SqliteOutbox:
         self._writer = writer
         self._clock = clock
 
+    def cursor(self, stage: str, sink: str) -> int | None:
+        """How far a stage has queued for a sink; None: this sink is new to it."""
+        with self._writer.reading() as connection:
+            row = connection.execute(
+                "SELECT position FROM cursor WHERE stage = ? AND device = ?", (stage, sink)
+            ).fetchone()
+        return None if row is None else int(row[0])
+
+    def enqueue(self, rows: Sequence[NewRow], stage: str, sink: str, position: int) -> None:
+        """Queue rows and move the cursor of the stage that made them, in one synced transaction."""
+        with self._writer.transaction() as connection:
+            # Power failing before COMMIT returns: no row, the cursor stands where it stood, the same rows come again.
+            enqueue(connection, rows, self._clock.utc_ms())
+            connection.execute("INSERT OR REPLACE INTO cursor VALUES (?, ?, ?)", (stage, sink, position))
+
     def due(self, sink: str, now_utc_ms: int, limit: int) -> Sequence[OutboxRow]:
         """Per module the oldest waiting rows in order, at most `limit`, up to the first that is not due."""
         due: list[OutboxRow] = []
         with self._writer.reading() as connection:
-            modules = connection.execute(
-                "SELECT DISTINCT module FROM outbox WHERE sink = ? AND state = 'waiting' ORDER BY module", (sink,)
-            ).fetchall()
+            modules = connection.execute(_MODULES, (sink,)).fetchall()
             for (module,) in modules:
                 rows = connection.execute(
                     _SELECT + " WHERE o.sink = ? AND o.module = ? AND o.state = 'waiting' ORDER BY o.place LIMIT ?",
                     (sink, module, limit),
                 )
                 for row in rows:
-                    if row[8] > now_utc_ms:
+                    if now_utc_ms < row[8] <= now_utc_ms + LONGEST_WAIT_MS:
                         break
-                    due.append(
-                        OutboxRow(
-                            *row[:6], tuple(sorted(json.loads(row[6]).items())), attempts=row[7], due_utc_ms=row[8]
-                        )
-                    )
+                    due.append(_to_row(row))
         return due
 
     def close(self, receipts: Sequence[Receipt]) -> None:

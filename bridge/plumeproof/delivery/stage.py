@@ -1,0 +1,107 @@
+"""The stage of one sink: takes what is due from the outbox, delivers it, and stores proof or reason.
+
+A row closes only with a receipt that is stored in the same transaction; a kill at any instant leaves it waiting, and
+the same bytes go out again under the same key. What is decided about a row is outbox.py, when again retry.py.
+
+    stage = DeliveryStage(sink, outbox, clock)
+    while stage.step() is not None: pass
+"""
+
+from __future__ import annotations
+
+import calendar
+import logging
+import random
+import time
+from collections.abc import Callable
+
+from plumeproof import __released__
+from plumeproof.delivery import outbox as decisions
+from plumeproof.delivery.retry import FIRST_S, LONGEST_S
+from plumeproof.errors import BlockedDelivery, DeliveryError
+from plumeproof.model import OutboxRow
+from plumeproof.ports import Clock, Outbox, Sink
+
+_RELEASED_UTC_MS = calendar.timegm(time.strptime(__released__, "%Y-%m-%d")) * 1000
+_log = logging.getLogger(__name__)
+
+
+class DeliveryStage:
+    """Deliveries of one sink, in one thread. Raises RetryableDelivery, BlockedDelivery and StoreError."""
+
+    def __init__(
+        self,
+        sink: Sink,
+        outbox: Outbox,
+        clock: Clock,
+        longest_s: float = LONGEST_S,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        """`longest_s`: cap of the back-off; `dice`: uniform in [0, 1)."""
+        self._sink, self._outbox, self._clock = sink, outbox, clock
+        self._longest_s, self._dice = longest_s, dice
+        self._last_module = ""
+        self._failures = 0
+        self._rest_s = 0.0
+        self._counters = {"delivered_total": 0, "failures_total": 0, "split_total": 0, "quarantined_total": 0}
+
+    def step(self) -> float | None:
+        """One window of one module; seconds to rest, None: nothing is due."""
+        now = self._clock.utc_ms()
+        if now < _RELEASED_UTC_MS:
+            # Certificates could not be judged and receipts would bear a wrong time.
+            shown = time.strftime("%Y-%m-%d", time.gmtime(now / 1000))
+            self._rest_s = FIRST_S
+            raise BlockedDelivery(f"this PC's clock shows {shown}, before this release was made; set it")
+        rows = self._outbox.due(self._sink.name, now, self._sink.window)
+        window = decisions.next_window(rows, self._last_module, self._sink.window)
+        try:
+            if not window:
+                self._sink.tend()
+                self._failures = 0
+                return None
+            self._last_module = window[0].module
+            receipts = self._sink.deliver(window)
+        except DeliveryError as error:
+            return self._settle(error, window[0] if window else None)
+        # Power failing before close returns: the rows wait, the same bytes go out again under the same keys.
+        self._outbox.close(receipts)
+        self._counters["delivered_total"] += len(receipts)
+        self._failures = 0
+        return 0.0
+
+    def recover(self, _error: Exception) -> float | None:
+        """Seconds to rest after what `step` raised; None: the caller's own pause."""
+        rest_s, self._rest_s = self._rest_s, 0.0
+        return rest_s or None
+
+    def close(self) -> None:
+        """Say good-bye to the other side."""
+        self._sink.close()
+
+    def counters(self) -> dict[str, int]:
+        """Since the start."""
+        return {**self._counters, **self._sink.counters()}
+
+    def _settle(self, error: DeliveryError, row: OutboxRow | None) -> float:
+        self._failures += 1
+        self._counters["failures_total"] += 1
+        subject = row or OutboxRow(0, self._sink.name, "", "", "", b"", (), 0, 0)
+        decision = decisions.decide(error, subject, self._failures, self._dice, self._longest_s)
+        self._rest_s = decision.rest_s
+        if row is None:
+            raise error
+        now = self._clock.utc_ms()
+        if decision.action in (decisions.DEFER, decisions.KEEP):
+            self._outbox.defer(row.id, now + int(decision.row_wait_s * 1000), decision.reason)
+            raise error
+        parts = self._sink.split(row) if decision.action == decisions.SPLIT else ()
+        if parts:
+            self._outbox.split(row, parts)
+            self._counters["split_total"] += 1
+        else:
+            self._outbox.quarantine(row.id, decision.reason)
+            self._counters["quarantined_total"] += 1
+            _log.error("delivery_refused sink=%s key=%s reason=%s", self._sink.name, row.key, decision.reason)
+        self._failures = 0  # it answered; the rest keeps the pace of a failing endpoint
+        return decision.rest_s

@@ -1,0 +1,73 @@
+"""From the configuration to the parts of delivery: one stage per sink, and the relay that feeds them.
+
+Only service.py and `doctor` use it. Clients are imported when a sink needs them, so that a bridge without a broker
+loads none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from plumeproof.config import Config, HttpsSinkConfig, MqttSinkConfig
+from plumeproof.delivery.profile import load_profile
+from plumeproof.delivery.relay import AverageFeed, EnvelopeFeed, Feed, Relay, ReportFeed, ReportRule
+from plumeproof.delivery.stage import DeliveryStage
+from plumeproof.evidence.envelope import kid_in
+from plumeproof.ports import AverageStore, Clock, Ledger, Outbox, Sink
+
+
+def build_sinks(config: Config, outbox: Outbox, clock: Clock) -> Sequence[tuple[str, DeliveryStage]]:
+    """A stage for every configured sink, by name. Raises ConfigError for a profile that cannot be used."""
+    found: list[tuple[str, DeliveryStage]] = []
+    for mqtt in config.mqtt_sinks:
+        from plumeproof.delivery.mqtt_sink import LONGEST_S
+
+        found.append((mqtt.name, DeliveryStage(build_mqtt(mqtt, config.gateway.id, clock), outbox, clock, LONGEST_S)))
+    for https in config.https_sinks:
+        found.append((https.name, DeliveryStage(build_https(https, clock), outbox, clock)))
+    return found
+
+
+def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> Sink:
+    """The sink of a broker; nothing is connected yet."""
+    from plumeproof.delivery.mqtt_sink import MqttSettings, MqttSink
+
+    settings = MqttSettings(
+        sink.host,
+        sink.port,
+        sink.root_topic,
+        sink.protocol == "5",
+        sink.client_id or f"{gateway}-{sink.name}",
+        sink.keepalive_s,
+        sink.ca_file,
+        sink.cert_file,
+        sink.key_file,
+        sink.username,
+        sink.password_file,
+    )
+    return MqttSink(sink.name, gateway, settings, clock)
+
+
+def build_https(sink: HttpsSinkConfig, clock: Clock) -> Sink:
+    """The sink of a platform; nothing is connected yet. Raises ConfigError."""
+    from plumeproof.delivery.exchange import Endpoint
+    from plumeproof.delivery.https_sink import HttpsSink
+
+    endpoint = Endpoint(sink.base_url, sink.ca_file, sink.timeout_s)
+    return HttpsSink(sink.name, load_profile(sink.profile), endpoint, sink.client_id, sink.secret_file, clock)
+
+
+def build_relay(config: Config, ledger: Ledger, averages: AverageStore, outbox: Outbox, clock: Clock) -> Relay:
+    """What goes to which sink."""
+    gateway = config.gateway.id
+    feeds: list[Feed] = []
+    for mqtt in config.mqtt_sinks:
+        if "envelope" in mqtt.content:
+            feeds.append(EnvelopeFeed(mqtt.name, ledger, outbox, kid_in))
+        if "average" in mqtt.content:
+            feeds.append(AverageFeed(mqtt.name, gateway, averages, outbox))
+    for https in config.https_sinks:
+        profile = load_profile(https.profile)
+        rule = ReportRule(https.report_interval_s, profile.averages_max, profile.close_after_s, profile.shape)
+        feeds.append(ReportFeed(https.name, gateway, rule, averages, outbox, clock))
+    return Relay(feeds)
