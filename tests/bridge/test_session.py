@@ -8,7 +8,7 @@ from collections import deque
 import pytest
 from acqwire import frames, limits
 
-from plumeproof.errors import LinkTimeout, LinkVersionError
+from plumeproof.errors import LinkError, LinkTimeout, LinkVersionError
 from plumeproof.link.line import Line
 from plumeproof.link.session import Busy, End, Missing, RecordFrame, Session, TimeTaken
 from plumeproof.model import Frame
@@ -128,6 +128,24 @@ def test_babble_does_not_hold_the_line_for_ever():
         line.fetch(1, 1)
     assert clock.now_s < 2
     assert session.foreign_count > 100
+
+
+@pytest.mark.parametrize("same", [record(5), (frames.MISSING, struct.pack(">QQ", 5, 6))])
+def test_an_answer_without_an_end_is_given_up(same):
+    flood = [[same]] * 10_000
+    line, _, clock = line_with([flood])
+    with pytest.raises(LinkError, match="does not end its answer"):
+        line.fetch(5, 8)
+    assert clock.now_s < 1
+
+
+@pytest.mark.parametrize("seq", [0, 2**63, 2**64 - 1])
+def test_a_seq_that_no_record_has_is_malformed(seq):
+    session = Session(1)
+    for kind, body in ((frames.RECORD, struct.pack(">Q32s", seq, bytes(32)) + b"x"),
+                       (frames.MISSING, struct.pack(">QQ", min(seq, 1), seq))):  # fmt: skip
+        assert session.accept(answer(session.fetch(1, 1), kind, body)) is None
+    assert session.malformed_count == 2
 
 
 def test_busy_is_waited_out_and_the_question_repeated():

@@ -31,6 +31,7 @@ from plumeproof.ports import ByteStream, Clock
 ANSWER_TIMEOUT_S = 1.5  # silence after which a question is given up: longest flash erase plus one frame at 9,600 baud
 BUSY_MAX_COUNT = 20  # BUSY answers to one question before the session is dropped
 READ_BYTES = 4096  # asked of the stream at a time
+ANSWERS_MAX = 2 * (frames.WINDOW_MAX + 1)  # to one question; the most is a MISSING, a window of RECORDs and END
 
 _A = TypeVar("_A")
 
@@ -120,6 +121,8 @@ class Line:
                     return answer
                 if isinstance(answer, Refused):
                     raise LinkError(f"module refused the question: reason {answer.reason}")
+                if len(answers) == ANSWERS_MAX:
+                    raise LinkError(f"module at address {self._session.address} does not end its answer")
                 answers.append(answer)
                 # Only a good frame extends the time, so that babble on the line cannot hold us.
                 deadline = self._clock.monotonic_s() + ANSWER_TIMEOUT_S

@@ -99,6 +99,7 @@ Answer = Welcome | RecordFrame | End | Missing | Released | TimeNonce | TimeTake
 _RECORD_HEAD = struct.Struct(">Q32s")
 _WELCOME_HEAD = struct.Struct(f">BIQQ32s{limits.KID_BYTES}s")
 _PAIR = struct.Struct(">QQ")
+SEQ_MAX = 2**63 - 1  # as records have it (evidence.record); at one a millisecond 292 million years
 _RELEASED = struct.Struct(">BQQ")
 _TAKEN = struct.Struct(">BI")
 _BUSY = struct.Struct(">H")
@@ -180,7 +181,7 @@ class Session:
 
 
 def _parse(frame: Frame) -> Answer | None:
-    """Body to answer; None when the size or a text is wrong."""
+    """Body to answer; None when the size, a seq or a text is wrong."""
     body = frame.body
     match frame.type:
         case frames.WELCOME:
@@ -195,6 +196,8 @@ def _parse(frame: Frame) -> Answer | None:
             if not _RECORD_HEAD.size < len(body) <= _RECORD_HEAD.size + limits.ENVELOPE_MAX_BYTES:
                 return None
             seq, content_hash = _RECORD_HEAD.unpack_from(body)
+            if not 1 <= seq <= SEQ_MAX:
+                return None
             return RecordFrame(seq, content_hash, body[_RECORD_HEAD.size :])
         case frames.END:
             return End(*_PAIR.unpack(body)) if len(body) == _PAIR.size else None
@@ -202,7 +205,7 @@ def _parse(frame: Frame) -> Answer | None:
             if len(body) != _PAIR.size:
                 return None
             first, last = _PAIR.unpack(body)
-            return Missing(first, last) if first <= last else None
+            return Missing(first, last) if 1 <= first <= last <= SEQ_MAX else None
         case frames.RELEASED:
             return Released(*_RELEASED.unpack(body)) if len(body) == _RELEASED.size else None
         case frames.TIME_NONCE:
