@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acqwire import fields
+from acqwire import fields, names
 
 from plumeproof.errors import EvidenceError
 from plumeproof.evidence.decoding import (
@@ -44,7 +44,7 @@ SETS_KEPT = 16
 GAPS_BELOW = 190  # status numbers below it are gap causes, but for 0 (evidence.decoding)
 
 _NAMES = dict(STATUS_NAMES)
-_UTC_NAMES = dict(fields.UTC_NAMES)
+_UTC_NAMES = dict(names.UTC_NAMES)
 
 _Buckets = dict[int, list[float]]  # start_utc_ms -> [lowest, highest, valid count, invalid count]
 
@@ -117,6 +117,7 @@ class Overview:
                 "now_utc_ms": now,
                 "modules": modules,
                 "records_total": position,
+                "averages_total": self._view.newest_average_id(),
                 "cursors": {"/".join(filter(None, at)): value for at, value in self._view.cursors().items()},
                 "outbox": self._view.outbox(),
             }

@@ -20,10 +20,10 @@ class Sealer:
     """One envelope at a time; `envelope()` and `content_hash` are good from the True of `step` to the next `begin`."""
 
     def __init__(self, signer) -> None:
-        self._signer = signer
         self._buf = bytearray(_HEAD_MAX_BYTES + limits.RECORD_MAX_BYTES + 2 + limits.SIGNATURE_BYTES)
         self._view = memoryview(self._buf)
         self.payload = self._view[_HEAD_MAX_BYTES : _HEAD_MAX_BYTES + limits.RECORD_MAX_BYTES]
+        self.signer = signer
         self._protected = build_protected(signer.kid)
         self._start = 0
         self._end = 0
@@ -47,18 +47,18 @@ class Sealer:
         self._view[self._start : _HEAD_MAX_BYTES] = front
         self._end = _HEAD_MAX_BYTES + count
         # RFC 9052 signs SHA-256(Sig_structure); SPEC.md section 1 names the same value the content hash
-        self._signer.begin(self.content_hash)
+        self.signer.begin(self.content_hash)
         self._is_busy = True
 
     def step(self) -> bool:
         """One slice of the signature; True when the envelope is whole."""
         if not self._is_busy:
             raise ValueError("seal: nothing begun")
-        if not self._signer.step():
+        if not self.signer.step():
             return False
         end = self._end
         self._view[end : end + 2] = _SIGNATURE_HEAD
-        self._view[end + 2 : end + 2 + limits.SIGNATURE_BYTES] = self._signer.signature
+        self._view[end + 2 : end + 2 + limits.SIGNATURE_BYTES] = self.signer.signature
         self._end = end + 2 + limits.SIGNATURE_BYTES
         self._is_busy = False
         return True

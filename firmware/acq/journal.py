@@ -10,7 +10,7 @@ over. So each position can carry one number only, and a segment whose header has
 from acqwire import causes, fields, frames, limits
 
 from acq.dialect import const
-from acq.ports import JournalError
+from acq.faults import JournalError
 from acq.ring import ENTRY_COMMITTED, ENTRY_NONE, ENTRY_UNREADABLE, Ring
 
 _RESERVED = (fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT, fields.KIND_OVERFLOW)
@@ -214,14 +214,14 @@ class Journal:
         self._states[position] = _BLANK if is_erased else _BAD
         return is_erased
 
-    def prepare(self) -> bool:
-        """Erase one free segment ahead, in a quiet moment; False when there was nothing to do. Blocks for the erase."""
+    def prepare(self, is_look: bool = False) -> bool:
+        """Erase one free segment ahead in a quiet moment (is_look: only look); False when there is nothing to do."""
         free = (self._base + 1) % self._count
         if free == self._open:
             free = (free + 1) % self._count
         if free == self._kept or self._states[free] == _BLANK or self._states[free] == _BAD:
             return False
-        return self._erase(free)
+        return is_look or self._erase(free)
 
     def seek(self, seq: int) -> int:
         """The first seq >= `seq` that can be read; 0: none."""

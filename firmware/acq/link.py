@@ -15,7 +15,7 @@ import struct
 
 from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, limits
 
-from acq.framing import FrameReader, FrameWriter
+from acq.framing import FrameReader
 
 _ACKNOWLEDGE_FORMAT = ">Q32s"
 _FETCH_FORMAT = ">QB"
@@ -38,11 +38,12 @@ class Link:
 
     `busy_ms`: while it is not 0 every question is answered BUSY with it (set by the app around long flash work).
     `buf`, `start`, `end`: what waits to be sent. `reader`: its counters. `foreign_count`: good frames for other modules
-    or other modules' answers. RAM: one transmit buffer of 4,629 bytes, one receive buffer of 64.
+    or other modules' answers. `damage_first_seq`, `damage_last_seq`: a span found unreadable, until the app has set both
+    to 0. RAM: one transmit buffer of 4,629 bytes, one receive buffer of 64.
     """
 
-    def __init__(self, address: int, device: str, kid: bytes, boot: int, journal, time) -> None:
-        """boot: number of the running boot. time: `ask(now_ms) -> nonce (8 bytes)` and
+    def __init__(self, address: int, device: str, kid: bytes, boot: int, journal, time, writer) -> None:
+        """boot: number of the running boot. writer: framing.FrameWriter. time: `ask(now_ms) -> nonce (8 bytes)` and
         `set(nonce, utc_ms, unc_ms, now_ms) -> (decision, round_trip_ms)`."""
         self.address = address
         self.busy_ms = 0
@@ -52,11 +53,13 @@ class Link:
         self._time = time
         self._identity = kid + device.encode()
         self._boot = boot
-        self._writer = FrameWriter()
+        self._writer = writer
         self.buf = self._writer.buf
         self._body = self._writer.body
         self._envelope = self._body[_RECORD_HEAD_BYTES:]
         self.start = self.end = 0
+        self.damage_first_seq = self.damage_last_seq = 0
+        self._damage_noted_seq = 0
         self._is_untouched = False  # nothing of the waiting frame has gone out
         self._question = 0  # type of the question being answered
         self._number = 0
@@ -98,6 +101,11 @@ class Link:
         self._is_first = False
         self.start, self.end = self._writer.start, self._writer.end
         return True
+
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing to send, nothing half received."""
+        return self.start == self.end and self._question == 0 and not self.reader.has_partial
 
     def sent(self, count: int) -> None:
         """The line has taken `count` bytes of buf[start:end]."""
@@ -194,6 +202,7 @@ class Link:
                 return
             if self._is_missing_allowed:
                 self._next_seq = found if found else journal.newest_seq + 1
+                self._note_damage(wanted, self._next_seq - 1)
                 struct.pack_into(">QQ", body, 0, wanted, self._next_seq - 1)
                 self._is_missing_allowed = False
                 self._question = frames.FETCH
@@ -201,6 +210,12 @@ class Link:
                 return
         struct.pack_into(">QQ", body, 0, journal.oldest_seq, journal.newest_seq)
         self._finish(frames.END, 16)
+
+    def _note_damage(self, first: int, last: int) -> None:
+        """A span that lies behind the oldest readable record was not erased: it has rotted. The same is noted once."""
+        if last >= self._journal.oldest_seq and last > self._damage_noted_seq and not self.damage_last_seq:
+            self.damage_first_seq, self.damage_last_seq = first, last
+            self._damage_noted_seq = last
 
     def _finish(self, type_: int, body_count: int) -> None:
         self._writer.finish(self.address, type_, self._number, body_count, self._is_first)

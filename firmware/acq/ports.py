@@ -1,33 +1,16 @@
 """The seams of the module's program: what a board supplies (architecture B7).
 
 Nothing here does anything: the classes state promises. A board may derive from them or not; acq calls
-the methods only. All of them return at once unless the text says for how long they may block.
+the methods only. All of them return at once unless the text says for how long they may block. Neither acq nor a board
+imports this file: what only states promises takes no room on a module. The exceptions are those of faults.py.
 """
 
+from acq.faults import BusError, JournalError, SettingsError
 
-class BusError(Exception):
-    """The RS-485 port itself failed (not a failed poll, which is a gap). `code`: causes.FAULT_BUS_*."""
-
-    def __init__(self, code: int):
-        super().__init__(code)
-        self.code = code
-
-
-class JournalError(Exception):
-    """The journal or its flash cannot do what was asked. `code`: causes.FAULT_FLASH_*, FAULT_JOURNAL_*."""
-
-    def __init__(self, code: int):
-        super().__init__(code)
-        self.code = code
-
-
-class SettingsError(Exception):
-    """settings.json or parameter set refused. `code`: causes.FAULT_SETTINGS_*; `key`: where."""
-
-    def __init__(self, code: int, key: str):
-        super().__init__(code, key)
-        self.code = code
-        self.key = key
+__all__ = (
+    "Bus485", "BusError", "Clock", "Entropy", "Flash", "HostStream", "JournalError", "SettingsError", "Signer",
+    "Watchdog",
+)  # fmt: skip
 
 
 class Bus485:
@@ -50,6 +33,7 @@ class Flash:
     sector_bytes = 0  # erase unit
     program_bytes = 0  # program unit; offsets and lengths of program() are multiples of it
     sector_count = 0
+    erase_ms = 0  # the longest that the erase of one journal segment may block
 
     def read(self, offset: int, buf) -> None:
         """Fill buf from byte offset."""

@@ -11,7 +11,7 @@ from binascii import crc32
 from acqwire import causes, journal, limits
 
 from acq.dialect import const
-from acq.ports import JournalError
+from acq.faults import JournalError
 
 ENTRY_NONE = const(0)  # blank: nothing more in this segment
 ENTRY_UNREADABLE = const(1)  # bad header: the length is unknown, so the rest of the segment is unread

@@ -14,6 +14,7 @@ from acq.dialect import const
 
 _SILENT_SLOTS = const(3)  # silent in so many slots running: back off
 _BACKOFF_MAX_SLOTS = const(64)  # the longest pause between two probes, in slots
+_NEVER_US = const(1000000)
 _ATTEMPT_MIN_US = const(5000)  # an attempt that has less time left is not begun
 
 
@@ -61,25 +62,26 @@ class Span:
 class Sampler:
     """`step` drives it, `take` hands out a batch that is due for sealing, `lost` are slots that found no place.
 
-    `parameters`: settings.Parameters. Raises ValueError when not one slot of all blocks fits a record.
+    `plan`: plan.Plan. Raises ValueError when not one slot of all blocks fits a record.
     """
 
-    def __init__(self, parameters, client, schedule) -> None:
-        self._blocks = parameters.blocks
-        self._analyzers = parameters.analyzers
+    def __init__(self, plan, client, schedule) -> None:
+        self._blocks = plan.blocks
+        self._analyzers = plan.analyzers
         self._client = client
         self._schedule = schedule
-        slots_max = capacity(self._blocks, max(1, parameters.seal_ms // parameters.slot_ms))
+        slots_max = capacity(self._blocks, max(1, plan.seal_ms // plan.slot_ms))
         if slots_max == 0:
             raise ValueError("sampler: one slot of all blocks is larger than a record")
-        self._filling = Batch(self._blocks, slots_max, parameters.slot_ms)
-        self._spare = Batch(self._blocks, slots_max, parameters.slot_ms)
+        self._filling = Batch(self._blocks, slots_max, plan.slot_ms)
+        self._spare = Batch(self._blocks, slots_max, plan.slot_ms)
         self._full = None  # due for sealing, not taken yet
         self._is_spare_out = False  # with the sealer
-        self.lost = Span(parameters.slot_ms)
+        self.lost = Span(plan.slot_ms)
         self._patience = [_Patience() for _ in self._analyzers]
         self._timeouts_us = [analyzer.timeout_ms * 1000 for analyzer in self._analyzers]
         self._is_in_slot = False
+        self._is_finishing = False
         self._is_cut = False  # the attempt has less time than the analyzer may take
         self._block = 0
         self._retries = 0  # used for the present block
@@ -94,12 +96,23 @@ class Sampler:
 
     def wait_us(self, now_us: int) -> int:
         """How long nothing needs to be done, unless bytes arrive on the bus."""
-        return self._client.wait_us() if self._is_in_slot else self._schedule.wait_us(now_us)
+        if self._is_in_slot:
+            return self._client.wait_us()
+        return _NEVER_US if self._is_finishing else self._schedule.wait_us(now_us)
 
     @property
     def next_slot(self) -> int:
         """The slot that is under way or comes next."""
         return self._schedule.next_slot
+
+    def finish(self) -> None:
+        """No further slot is begun; what has been sampled becomes due although the batch is not full."""
+        self._is_finishing = True
+
+    @property
+    def is_finished(self) -> bool:
+        """After `finish`: every slot that was begun is in a record."""
+        return not (self._is_in_slot or self._is_spare_out or self._filling.slot_count or self.lost.slot_count)
 
     def take(self):
         """The batch that is due, once; None when there is none. Say `release` when its record is durable."""
@@ -126,6 +139,9 @@ class Sampler:
         """Go on with the slot under way, or begin the one that is due."""
         if self._is_in_slot:
             self._go_on(now_us)
+        elif self._is_finishing:
+            if self._filling.slot_count:
+                self._turn()
         elif self._schedule.is_due(now_us):
             self._begin_slot(now_us)
 

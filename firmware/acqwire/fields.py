@@ -63,17 +63,6 @@ KIND_OVERFLOW = 6
 KIND_HEALTH = 7  # numbered from the start, fields follow with wire version of issue
 KIND_CALIBRATION = 8
 KIND_KEY_CHANGE = 9
-KIND_NAMES = (
-    (KIND_BOOT, "boot"),
-    (KIND_SAMPLES, "samples"),
-    (KIND_PARAMETERS, "parameters"),
-    (KIND_TIME_SYNC, "time sync"),
-    (KIND_EVENT, "event"),
-    (KIND_OVERFLOW, "overflow"),
-    (KIND_HEALTH, "health"),
-    (KIND_CALIBRATION, "calibration"),
-    (KIND_KEY_CHANGE, "key change"),
-)
 
 # UTC status
 UTC_NONE = 0  # never set since boot
@@ -81,13 +70,6 @@ UTC_HOST = 1  # the gateway's word, recent
 UTC_ATTESTED = 2  # bounded by a verifiable token
 UTC_HOLDOVER = 3  # mapping older than limits.HOLDOVER_AFTER_S
 UTC_STEPPED = 4  # the last sync moved UTC by more than limits.SLEW_MAX_MS
-UTC_NAMES = (
-    (UTC_NONE, "none"),
-    (UTC_HOST, "host"),
-    (UTC_ATTESTED, "attested"),
-    (UTC_HOLDOVER, "holdover"),
-    (UTC_STEPPED, "stepped"),
-)
 
 # Decision on a time sync
 SYNC_FIRST = 1  # first mapping of this boot

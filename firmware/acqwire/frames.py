@@ -14,6 +14,7 @@ ADDRESS_MIN = 1
 ADDRESS_MAX = 247
 PARTIAL_MAX_MS = 2000  # an unfinished frame older than this is dropped
 NONCE_BYTES = 8
+NONCE_VALID_MS = 2000  # a TIME_SET later than this after its TIME_NONCE is not taken
 
 # Gateway -> module                body
 HELLO = 0x01  #                    oldest u8, newest u8 wire version understood
@@ -23,7 +24,9 @@ TIME_ASK = 0x04  #                 empty
 TIME_SET = 0x05  #                 nonce 8, UTC ms u64, uncertainty ms u32
 
 # Module -> gateway                body
-WELCOME = 0x81  #                  wire version u8, boot u32, oldest seq u64, newest seq u64, newest hash 32, kid 16, device
+WELCOME = (
+    0x81  #                  wire version u8, boot u32, oldest seq u64, newest seq u64, newest hash 32, kid 16, device
+)
 RECORD = 0x82  #                   seq u64, content hash 32, envelope
 END = 0x92  #                      oldest seq u64, newest seq u64 (0, 0: empty); closes the answer to FETCH
 MISSING = 0xA2  #                  first seq u64, last seq u64 that the journal can no longer read

@@ -13,7 +13,9 @@ SEGMENT_FORMAT = ">4sBBHIQI"  # magic, layout version, 0, 0, segment number, fir
 SEGMENT_HEADER_BYTES = 24  # padded with 0xFF to one program unit
 
 ENTRY_MAGIC = b"PPJE"
-ENTRY_FORMAT = ">4sBBHIQI32sI"  # magic, layout version, kind, 0, envelope bytes, seq, boot, content hash, CRC-32 of these
+ENTRY_FORMAT = (
+    ">4sBBHIQI32sI"  # magic, layout version, kind, 0, envelope bytes, seq, boot, content hash, CRC-32 of these
+)
 ENTRY_HEADER_BYTES = 60
 ENTRY_CRC_BYTES = 4  # CRC-32 of the envelope, directly behind it
 COMMIT_MARKER = b"PPOK"  # last four bytes of the entry's last program unit, which is programmed after all others

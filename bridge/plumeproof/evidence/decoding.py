@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from acqwire import causes
+from acqwire import causes, names
 
 from plumeproof.errors import ParametersError
 from plumeproof.evidence.parameters import Block, ChannelSpec, ParameterSet, StatusSpec, check_samples
@@ -28,7 +28,7 @@ OVER_RANGE = 195  # above `max` of the channel
 UNDER_RANGE = 196  # below `min` of the channel
 NOT_FINITE = 197  # the register holds NaN or infinity
 STATUS_NAMES = (
-    *causes.GAP_NAMES,
+    *names.GAP_NAMES,
     (WARNING, "warning"),
     (FAILURE, "failure"),
     (FUNCTION_CHECK, "function_check"),

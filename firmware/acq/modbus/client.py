@@ -9,8 +9,8 @@ Nothing is allocated between begin and the end.
 from acqwire import causes, limits
 
 from acq.dialect import const
+from acq.faults import BusError
 from acq.modbus import pdu, rtu
-from acq.ports import BusError
 
 _IDLE = const(0)
 _QUIET = const(1)  # waiting for the line to be silent before the request

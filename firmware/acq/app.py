@@ -1,0 +1,92 @@
+"""Composition and the three tasks: poll, seal, talk. Each is a step that returns soon; the board waits in between.
+
+    while True:
+        board.wait(app.step())
+
+Nothing here sleeps, and nothing is caught that cannot be mended: an unknown fault ends the program, the board notes its
+code and starts again, and an event record of the next boot tells of it. Killed at any instant, the next start goes on
+with the journal's head.
+"""
+
+from acqwire import causes
+
+from acq.chain import Chain
+from acq.dialect import const
+from acq.faults import BusError, JournalError, SettingsError
+from acq.identity import BootFacts
+from acq.journal import Journal
+from acq.link import Link
+from acq.modbus.client import Client
+from acq.sampler import Sampler
+from acq.schedule import Schedule
+from acq.sealing import Sealing
+from acq.soft_signer import SignerFault
+from acq.timebase import Timebase
+
+_LONGEST_WAIT_US = const(250000)  # far below a watchdog's limit and the half of the tick counter
+_LINE_FULL_WAIT_US = const(2000)  # 23 bytes at 115,200 baud
+_READ_BYTES = 64
+
+
+class App:
+    """One module."""
+
+    def __init__(self, board, plan, writer, sealer) -> None:
+        """board: what boards/host.HostBoard has; plan: plan.Plan; writer: framing.FrameWriter; sealer: cose.Sealer.
+        Raises JournalError, OSError."""
+        self._board = board
+        signer = sealer.signer
+        self._journal = journal = Journal(board.flash)
+        journal.mount()
+        chain = Chain(journal.head_seq, journal.head_boot, journal.head_hash)
+        facts = BootFacts(board, signer.public_key, journal.torn_count)
+        self._timebase = Timebase(board.clock, board.entropy)
+        client = Client(board.bus, board.clock, plan.baud, plan.parity, plan.stop_bits)
+        self._sampler = Sampler(plan, client, Schedule(plan.slot_ms))
+        self._link = Link(plan.link_address, plan.device, signer.kid, chain.boot, journal, self._timebase, writer)
+        self._sealing = Sealing(
+            board, plan, facts, journal, chain, self._timebase, self._sampler, self._link, sealer
+        )  # fmt: skip
+        self._read_buf = bytearray(_READ_BYTES)
+        self._is_draining = False
+        self._is_drained = False
+
+    def step(self) -> int:
+        """One round of the tasks; for how many microseconds nothing needs to be done unless a line has bytes."""
+        board, sampler, sealing = self._board, self._sampler, self._sealing
+        now_us = self._timebase.now_us()
+        sampler.step(now_us)
+        sealing.step(now_us)
+        talk_wait_us = self._talk(now_us // 1000)
+        board.feed()
+        if not self._is_draining:
+            if board.wants_drain():
+                self._is_draining = True
+                sampler.finish()
+        elif not self._is_drained and sampler.is_finished and sealing.is_idle:
+            self._is_drained = True
+            board.drained()
+        now_us = self._timebase.now_us()
+        return min(talk_wait_us, sampler.wait_us(now_us), sealing.wait_us(now_us))
+
+    def _talk(self, now_ms: int) -> int:
+        """Move bytes between line and link, one piece each way; for how many microseconds nothing is to be done."""
+        link, line = self._link, self._board.uplink
+        count = line.read(self._read_buf)
+        link.feed(self._read_buf, count, now_ms)
+        if link.poll():
+            taken = line.write(link.buf, link.start, link.end)
+            if taken == 0:
+                return _LINE_FULL_WAIT_US
+            link.sent(taken)
+            return 0
+        return 0 if count else _LONGEST_WAIT_US
+
+
+def fault_code(fault: Exception) -> int:
+    """causes.FAULT_* of an exception that ended the program."""
+    if isinstance(fault, (BusError, JournalError, SettingsError)):
+        return fault.code
+    if isinstance(fault, SignerFault):
+        return causes.FAULT_SIGNER
+    return causes.FAULT_MEMORY if isinstance(fault, MemoryError) else causes.FAULT_PROGRAM

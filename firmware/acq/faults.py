@@ -1,0 +1,26 @@
+"""The module's three exceptions (reference: architecture B8): ports, journal, settings; never a failed poll."""
+
+
+class BusError(Exception):
+    """The RS-485 port itself failed (not a failed poll, which is a gap). `code`: causes.FAULT_BUS_*."""
+
+    def __init__(self, code: int):
+        super().__init__(code)
+        self.code = code
+
+
+class JournalError(Exception):
+    """The journal or its flash cannot do what was asked. `code`: causes.FAULT_FLASH_*, FAULT_JOURNAL_*."""
+
+    def __init__(self, code: int):
+        super().__init__(code)
+        self.code = code
+
+
+class SettingsError(Exception):
+    """settings.json or parameter set refused. `code`: causes.FAULT_SETTINGS_*; `key`: where."""
+
+    def __init__(self, code: int, key: str):
+        super().__init__(code, key)
+        self.code = code
+        self.key = key

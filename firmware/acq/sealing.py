@@ -1,0 +1,222 @@
+"""The seal task: one record after the other from what is due, signed in slices, durable in the journal.
+
+Order: boot, parameters, events, time sync, then samples and overflow in the order of their slots. A record takes seq,
+previous hash and time when it is built; from then on it is the next of the chain, and its bytes are offered to the
+journal until they are durable. What the journal has no room for is therefore not built: samples wait in the sampler,
+which counts further slots as lost, and one overflow record tells of them when space returns. Flash is written while no
+analyzer is being asked.
+"""
+
+import gc
+
+from acqwire import causes, fields
+
+from acq.dialect import const
+from acq.faults import JournalError
+from acq.record import RecordBuilder, Stamp, part_count
+
+_NONE = const(0)
+_BOOT = const(1)
+_PARAMETERS = const(2)
+_FAULT = const(3)
+_DAMAGE = const(4)
+_REFUSED = const(5)
+_TIME_SYNC = const(6)
+_SAMPLES = const(7)
+_OVERFLOW = const(8)
+_KINDS = (
+    0, fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT, fields.KIND_EVENT, fields.KIND_EVENT,
+    fields.KIND_TIME_SYNC, fields.KIND_SAMPLES, fields.KIND_OVERFLOW,
+)  # fmt: skip
+
+_AROUND_BYTES = const(98)  # of an envelope: everything but the payload, at most
+_SMALL_BYTES = const(512)  # more than any time sync or event envelope
+_RETRY_US = const(250000)  # a journal without room is asked again this often
+_QUIET_US = const(50000)  # pause on the bus that the writing of a record wants
+_PATIENCE_SLOTS = const(2)  # after so many slots without such a pause it takes any moment between two slots
+
+
+class Sealing:
+    """`step` drives it. `is_idle`: nothing is due or under way; then `wait_us` says when to look again."""
+
+    def __init__(self, board, plan, facts, journal, chain, timebase, sampler, link, sealer) -> None:
+        self._board = board
+        self._raw = plan.raw
+        self._facts = facts
+        self._journal = journal
+        self._chain = chain
+        self._timebase = timebase
+        self._sampler = sampler
+        self._link = link
+        self._sealer = sealer
+        self._builder = RecordBuilder(sealer.payload, plan.device, plan.hash)
+        self._stamp = Stamp()
+        self._slot_us = plan.slot_ms * 1000
+        self._job = _NONE  # what the record under way is
+        self._is_signed = False
+        self._signed_us = 0
+        self._retry_us = -1  # nothing is offered to the journal before
+        self._is_boot_due = True
+        self._part = 0
+        self._parts = part_count(len(plan.raw))
+        self._fault = board.noted_fault()
+        self._refused = None  # refused Sync whose time sync record is durable and whose event is due
+        self._sync = None  # of the time sync record under way
+        self._batch = None
+        self._span = None
+        self.records_total = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is being sealed and nothing waits for room."""
+        is_start_done = not self._is_boot_due and self._part == self._parts and self._fault[0] == 0
+        is_waiting = self._job != _NONE or self._batch is not None or self._span is not None
+        return is_start_done and not is_waiting and self._refused is None and self._timebase.pending is None
+
+    def wait_us(self, now_us: int) -> int:
+        """How long `step` has nothing to do."""
+        if self._job != _NONE and not self._is_signed:
+            return 0
+        if self._retry_us > now_us:
+            return self._retry_us - now_us
+        return 0 if self._job != _NONE and self._is_bus_quiet(now_us) else _RETRY_US
+
+    def step(self, now_us: int) -> None:
+        """One slice of a signature, or one record built or written, or one segment erased ahead."""
+        if self._job == _NONE:
+            if self._retry_us <= now_us:
+                self._begin(now_us)
+            if self._job == _NONE:
+                self._erase_ahead(now_us)
+        elif not self._is_signed:
+            if self._sealer.step():
+                self._is_signed = True
+                self._signed_us = now_us
+        elif self._retry_us <= now_us and self._is_bus_quiet(now_us):
+            self._write(now_us)
+
+    # What is due
+
+    def _begin(self, now_us: int) -> None:
+        job = self._choose()
+        if job == _NONE:
+            return
+        count = self._build(job)
+        if job == _SAMPLES and not self._journal.has_room(count + _AROUND_BYTES, False):
+            self._retry_us = now_us + _RETRY_US  # built again then, with the time of then
+            return
+        self._sealer.begin(count)
+        self._link.busy_ms = 0
+        self._job = job
+        self._is_signed = False
+
+    def _choose(self) -> int:
+        if self._is_boot_due:
+            return _BOOT
+        if self._part < self._parts:
+            return _PARAMETERS
+        if self._fault[0]:
+            return _FAULT
+        if self._link.damage_last_seq:
+            return _DAMAGE
+        if self._refused is not None:
+            return _REFUSED
+        if self._timebase.pending is not None and self._journal.has_room(_SMALL_BYTES, False):
+            return _TIME_SYNC
+        if self._batch is None:
+            self._batch = self._sampler.take()
+        if self._batch is not None:
+            return _SAMPLES
+        if self._span is None:
+            self._span = self._sampler.take_lost()
+        return _NONE if self._span is None else _OVERFLOW
+
+    def _build(self, job: int) -> int:
+        builder, chain, stamp = self._builder, self._chain, self._stamp
+        if job == _TIME_SYNC:
+            self._sync = self._timebase.pending
+            self._timebase.adopt(self._sync, chain.seq)
+        self._timebase.stamp(stamp)
+        if job == _BOOT:
+            return builder.build_boot(chain, stamp, self._facts)
+        if job == _PARAMETERS:
+            return builder.build_parameters(chain, stamp, self._raw, self._part)
+        if job == _FAULT:
+            return builder.build_event(chain, stamp, causes.EVENT_TASK_FAULT, self._fault)
+        if job == _DAMAGE:
+            span = (self._link.damage_first_seq, self._link.damage_last_seq)
+            return builder.build_event(chain, stamp, causes.EVENT_JOURNAL_DAMAGE, span)
+        if job == _REFUSED:
+            return builder.build_event(chain, stamp, causes.EVENT_TIME_REFUSED, (self._refused.step_ms or 0,))
+        if job == _TIME_SYNC:
+            return builder.build_time_sync(chain, stamp, self._sync)
+        if job == _SAMPLES:
+            return builder.build_samples(chain, stamp, self._batch)
+        return builder.build_overflow(chain, stamp, self._span)
+
+    # Durable
+
+    def _write(self, now_us: int) -> None:
+        """Power fails within: the journal has the record or not, whole; the next start goes on from what it finds."""
+        chain, content_hash = self._chain, self._sealer.content_hash
+        try:
+            self._journal.append(_KINDS[self._job], chain.seq, chain.boot, content_hash, self._sealer.envelope())
+        except JournalError as full:
+            if full.code != causes.FAULT_JOURNAL_FULL:
+                raise
+            self._retry_us = now_us + _RETRY_US
+            return
+        chain.advance(chain.seq, content_hash)
+        self.records_total += 1
+        job = self._job
+        self._job = _NONE
+        self._finish(job)
+        gc.collect()  # the leavings of the signature, while the bus is quiet
+
+    def _finish(self, job: int) -> None:
+        """The record is durable: what it told of is done with."""
+        if job == _BOOT:
+            self._is_boot_due = False
+        elif job == _PARAMETERS:
+            self._part += 1
+            if self._part == self._parts:
+                self._raw = b""
+        elif job == _FAULT:
+            self._fault = (0, 0)
+            self._board.forget_fault()
+        elif job == _DAMAGE:
+            self._link.damage_first_seq = self._link.damage_last_seq = 0
+        elif job == _REFUSED:
+            self._refused = None
+        elif job == _TIME_SYNC:
+            if self._sync.decision == fields.SYNC_REFUSED:
+                self._refused = self._sync
+        elif job == _SAMPLES:
+            self._batch = None
+            self._sampler.release()
+        else:
+            self._span = None
+
+    # Quiet moments
+
+    def _is_bus_quiet(self, now_us: int) -> bool:
+        """No analyzer is being asked, nor soon; after a long wait: no analyzer is being asked."""
+        if not self._sampler.is_idle:
+            return False
+        if self._sampler.wait_us(now_us) >= min(_QUIET_US, self._slot_us // 4):
+            return True
+        return now_us - self._signed_us >= _PATIENCE_SLOTS * self._slot_us
+
+    def _erase_ahead(self, now_us: int) -> None:
+        """In a pause of bus and link. The gateway is told BUSY while the bus would allow it and the link does not."""
+        link, erase_ms = self._link, self._board.flash.erase_ms
+        is_bus_quiet = self._sampler.is_idle and self._sampler.wait_us(now_us) >= min(
+            erase_ms * 1000 + _QUIET_US, self._slot_us // 2
+        )
+        link.busy_ms = 0
+        if not is_bus_quiet or not self._journal.prepare(True):
+            return
+        if link.is_quiet:
+            self._journal.prepare()
+        else:
+            link.busy_ms = erase_ms

@@ -1,0 +1,148 @@
+"""Serial lines of the emulated board: ttys (ptys), raw and never blocking. A pty has neither speed nor parity.
+
+A line that hangs up is opened again when its peer is back; until then it is silent, as an unplugged cable is.
+"""
+
+import select
+import sys
+import termios
+
+from acqwire import causes
+
+from acq import faults
+from boards.host_files import open_raw
+
+_REOPEN_US = 200000  # a line that has hung up is tried again this often
+_WRITE_MAX_BYTES = 256  # a tty that is ready for writing takes this many without blocking (Linux n_tty WAKEUP_CHARS)
+_VTIME = 5  # index in the control characters, Linux
+_VMIN = 6
+_IS_MICROPYTHON = sys.implementation.name == "micropython"
+
+
+class Tty:
+    """One tty, raw and never blocking. A line that hangs up is opened again when its peer is back.
+
+    `is_up` is False while there is no line. Nothing is raised for a missing peer: it is silence."""
+
+    def __init__(self, path: str, clock, poller) -> None:
+        self._path = path
+        self._clock = clock
+        self._poller = poller  # the board's: sleeps on every line
+        self._own_poller = select.poll()
+        self._file = None
+        self._tried = clock.ticks()
+        self._open()
+
+    @property
+    def is_up(self) -> bool:
+        return self._file is not None
+
+    def read(self, buf) -> int:
+        """Up to len(buf) bytes that have arrived."""
+        if self._ready(select.POLLIN) == 0:
+            return 0
+        try:
+            count = self._file.readinto(buf)
+        except OSError:  # EIO: the other side is gone
+            self._close()
+            return 0
+        return count or 0
+
+    def write(self, buf, start: int, end: int) -> int:
+        """As much of buf[start:end] as fits now."""
+        if self._ready(select.POLLOUT) == 0:
+            return 0
+        try:
+            return self._file.write(memoryview(buf)[start : min(end, start + _WRITE_MAX_BYTES)]) or 0
+        except OSError:
+            self._close()
+            return 0
+
+    def _ready(self, wanted: int) -> int:
+        if self._file is None:
+            if self._clock.elapsed(self._clock.ticks(), self._tried) < _REOPEN_US:
+                return 0
+            self._open()
+            if self._file is None:
+                return 0
+        self._own_poller.modify(self._file, wanted)
+        for pair in poll_lines(self._own_poller, 0):
+            if pair[1] & (select.POLLHUP | select.POLLERR):
+                self._close()
+                return 0
+            return pair[1] & wanted
+        return 0
+
+    def _open(self) -> None:
+        self._tried = self._clock.ticks()
+        try:
+            file = open_raw(self._path, "r+b")
+        except OSError:
+            return
+        _set_raw(file)
+        self._file = file
+        self._own_poller.register(file, select.POLLIN)
+        self._poller.register(file, select.POLLIN)
+
+    def _close(self) -> None:
+        self._own_poller.unregister(self._file)
+        self._poller.unregister(self._file)
+        self._file.close()
+        self._file = None
+        self._tried = self._clock.ticks()
+
+
+class HostBus:
+    """RS-485 line on a tty. A line without a peer is silent (timeouts), as an unplugged cable is."""
+
+    def __init__(self, tty: Tty) -> None:
+        self._tty = tty
+        self._scratch = bytearray(256)
+        self._one = bytearray(1)
+
+    def send(self, buf, count: int) -> None:
+        start = 0
+        while start < count:  # an ADU is at most 256 bytes: one write unless the peer has stopped reading
+            taken = self._tty.write(buf, start, count)
+            if taken == 0:
+                if self._tty.is_up:
+                    raise faults.BusError(causes.FAULT_BUS_IO)
+                return
+            start += taken
+
+    def receive(self, buf, start: int) -> int:
+        if start == 0:
+            return self._tty.read(buf)
+        count = 0
+        while start + count < len(buf) and self._tty.read(self._one):  # no slice: nothing allocated while polling
+            buf[start + count] = self._one[0]
+            count += 1
+        return count
+
+    def drain(self) -> int:
+        total = 0
+        count = self._tty.read(self._scratch)
+        while count:
+            total += count
+            count = self._tty.read(self._scratch)
+        return total
+
+
+def poll_lines(poller, timeout_ms: int):
+    """(file, events) pairs, without allocating on MicroPython."""
+    return poller.ipoll(timeout_ms) if _IS_MICROPYTHON else poller.poll(timeout_ms)
+
+
+def _set_raw(file) -> None:
+    if _IS_MICROPYTHON:
+        termios.setraw(file.fileno())
+    else:
+        import tty
+
+        tty.setraw(file.fileno())
+    # VMIN 0, VTIME 0: a read takes what is there. MicroPython's readinto asks until the buffer is full and would
+    # otherwise block behind the last byte (seen with 1.25, 2026-11-23).
+    attributes = termios.tcgetattr(file.fileno())
+    attributes[6][_VMIN] = 0
+    attributes[6][_VTIME] = 0
+    termios.tcsetattr(file.fileno(), termios.TCSANOW, attributes)

@@ -1,0 +1,72 @@
+"""The module's program: chooses the board, reads the plan, builds the App and runs it until the power goes.
+
+The imports stand in the order of use, not on top: whatever is needed once makes room before the next file comes, so
+that the program fits a heap of 128 KiB even where it is compiled on the module and every word has 64 bits.
+"""
+
+import gc
+import sys
+
+from acq.faults import SettingsError
+from boards import open_board
+
+_FILES = (
+    "acq.ring", "acq.journal", "acq.link", "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.cbor",
+    "acq.record", "acq.schedule", "acq.sampler", "acq.timebase", "acq.sealing", "acq.chain", "acq.identity",
+)  # fmt: skip
+
+
+def main(arguments) -> int:
+    """Exit status; a board without an operating system has nobody to read it and restarts."""
+    try:
+        board = open_board(arguments)
+        app = _build(board)
+    except SettingsError as refused:
+        return _refuse("{} {}; see SPEC.md section 5".format(refused.key, board.refusals[refused.code]))
+    except (ValueError, OSError) as refused:
+        return _refuse(str(refused))
+    board.say("ready")
+    try:
+        while True:
+            board.wait(app.step())
+    except KeyboardInterrupt:
+        return 0
+    except Exception as fault:
+        from acq.app import fault_code
+
+        board.note_fault(fault_code(fault))  # the next boot's event record carries it
+        raise
+
+
+def _build(board):
+    import acq
+    from acq.settings import read_plan
+
+    plan = read_plan(board.read_file("parameters.json"), board.read_file("settings.json"))
+    del read_plan, acq.settings, sys.modules["acq.settings"]
+    gc.collect()
+    from acq.framing import FrameWriter
+
+    writer = FrameWriter()
+    from acq.soft_signer import SoftSigner
+
+    signer = SoftSigner(board.private_key)
+    board.publish_key(signer.public_key)
+    from acq.cose import Sealer
+
+    sealer = Sealer(signer)
+    for name in _FILES:
+        gc.collect()
+        __import__(name)
+    from acq.app import App
+
+    return App(board, plan, writer, sealer)
+
+
+def _refuse(reason: str) -> int:
+    print("main.py: " + reason, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,190 @@
+"""An emulated module on its rig: the real firmware on the real interpreter, the real plant, and a gateway that keeps
+what it is given: each record verified and chained by the bridge's own verifier, nothing stored on disk.
+
+The gateway here does not imitate the bridge's commit or its pace; what it holds is lost with the test.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+import tty
+from pathlib import Path
+
+from plumeproof.errors import LinkError
+from plumeproof.evidence import chain
+from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.framing import FrameCodec
+from plumeproof.evidence.record import parse_record
+from plumeproof.link.line import Line
+from plumeproof.link.session import Missing, Session
+from plumeproof.model import Head, Record
+from tools.parameters import compose, parse_choice
+
+ROOT = Path(__file__).resolve().parents[2]
+ANALYZERS = ("gas=sick_mcs100ft@1", "dust=generic_dust_int16@2", "stack=generic_flow_tpm@3")
+BUS = {"baud": 115200, "parity": "N", "stop_bits": 1}
+HEAP = "128k"
+LINK_ADDRESS = 7
+
+
+class PtyStream:
+    """ByteStream on our end of the uplink pty."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def read(self, limit: int, timeout_s: float) -> bytes:
+        if not select.select([self.fd], [], [], timeout_s)[0]:
+            return b""
+        return os.read(self.fd, limit)
+
+    def write(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self.fd, data) :]
+
+    def close(self) -> None:
+        pass
+
+
+class SystemClock:
+    """The gateway's clock, `shift_ms` off."""
+
+    shift_ms = 0
+
+    def utc_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.shift_ms
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+
+class Gateway:
+    """Fetches, verifies, chains, acknowledges. `records` in order of seq; `holes` that the module declared."""
+
+    def __init__(self, stream: PtyStream, public_key: bytes) -> None:
+        self.clock = SystemClock()
+        self.line = Line(stream, FrameCodec(), Session(LINK_ADDRESS), self.clock)
+        self.records: list[Record] = []
+        self.envelopes: list[bytes] = []
+        self.holes: list[tuple[int, int]] = []
+        self.head: Head | None = None
+        self._public_key = public_key
+
+    def greet(self):
+        """HELLO, and the acknowledgement of what is held."""
+        welcome = self.line.hello()
+        if self.head is not None:
+            self.line.acknowledge(self.head.seq, self.head.content_hash)
+        return welcome
+
+    def fetch(self, window: int = 8, is_acknowledged: bool = True) -> list[Record]:
+        """The next records; asserts that each verifies and continues the chain."""
+        found, _ = self.line.fetch(1 if self.head is None else self.head.seq + 1, window)
+        fresh: list[Record] = []
+        until = None
+        for item in found:
+            if isinstance(item, Missing):
+                until = item.last_seq
+                continue
+            envelope = verify_envelope(item.raw, lambda kid: self._public_key)
+            record = parse_record(envelope)
+            decision = chain.accept(self.head, record, envelope.is_high_s, None, until)
+            assert decision.verdict == chain.ACCEPT, (record.seq, decision.code, decision.detail)
+            assert item.content_hash == record.content_hash
+            self.head = decision.head
+            self.holes += decision.holes
+            fresh.append(record)
+            self.envelopes.append(item.raw)
+            until = None
+        self.records += fresh
+        if fresh and is_acknowledged:
+            self.line.acknowledge(self.head.seq, self.head.content_hash)
+        return fresh
+
+    def collect(self, is_enough, timeout_s: float = 30.0) -> None:
+        """Fetch until is_enough(records)."""
+        deadline = time.monotonic() + timeout_s
+        while not is_enough(self.records):
+            assert time.monotonic() < deadline, [(record.seq, record.kind) for record in self.records][-20:]
+            try:
+                if not self.fetch():
+                    time.sleep(0.02)
+            except LinkError:
+                time.sleep(0.1)  # the module is starting
+
+
+class ModuleRig:
+    """Folder `root`/`name` with everything an emulated module and its plant need."""
+
+    def __init__(self, root: Path, interpreter: str, name: str = "mod-1", slot_ms=200, seal_ms=600, flash_bytes=262144):
+        self.root, self.name, self.folder = root, name, root / name
+        self.interpreter = interpreter
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.parameters = compose(name, [parse_choice(text) for text in ANALYZERS], slot_ms, seal_ms, BUS)
+        (self.folder / "parameters.json").write_bytes(self.parameters)
+        (self.folder / "settings.json").write_text(json.dumps({"link_address": LINK_ADDRESS}))
+        board = {"bus": "bus.tty", "uplink": "uplink.tty", "flash": "flash.bin", "flash_bytes": flash_bytes}
+        (self.folder / "board.json").write_text(json.dumps(board))
+        self._uplink, self._far_end = os.openpty()
+        tty.setraw(self._far_end)
+        (self.folder / "uplink.tty").symlink_to(os.ttyname(self._far_end))
+        self.plant: subprocess.Popen[str] | None = None
+        self.module: subprocess.Popen[str] | None = None
+        self.lines: list[str] = []
+
+    def start_plant(self, *choices: str) -> None:
+        """The plant, with --fault and other choices."""
+        command = [sys.executable, "-m", "tools.plant", "--dir", str(self.root), "--module", self.name]
+        command += ["--parameters", str(self.folder / "parameters.json"), *choices]
+        self.plant = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert self.plant.stdout.readline() == "ready\n"
+
+    def stop_plant(self) -> list[dict]:
+        """Ask it to end; its log."""
+        self.plant.terminate()
+        assert self.plant.wait(20) == 0
+        self.plant.stdout.close()
+        self.plant = None
+        return [json.loads(line) for line in (self.folder / "plant.jsonl").read_text().splitlines()]
+
+    def start(self) -> Gateway | None:
+        """The module, until it says that it is ready."""
+        command = [self.interpreter, "-X", f"heapsize={HEAP}", "firmware/main.py", str(self.folder)]
+        self.module = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = self.module.stdout.readline()
+        assert line == "ready\n", (line, self.module.communicate(timeout=10))
+
+    def gateway(self) -> Gateway:
+        """A gateway that has nothing yet."""
+        return Gateway(PtyStream(self._uplink), (self.folder / "public_key.bin").read_bytes())
+
+    def kill(self) -> None:
+        """A power cut."""
+        self.module.kill()
+        self.module.wait(10)
+        self.module.stdout.close()
+        self.module.stderr.close()
+        self.module = None
+
+    def drain(self, timeout_s: float = 20.0) -> None:
+        """Ask the module to seal what it has; until it says that it has done so."""
+        (self.folder / "drain").touch()
+        readable = select.select([self.module.stdout], [], [], timeout_s)[0]
+        assert readable and self.module.stdout.readline() == "drained\n"
+        assert not (self.folder / "drain").exists()
+
+    def close(self) -> None:
+        """Whatever still runs ends."""
+        if self.module is not None:
+            self.kill()
+        if self.plant is not None:
+            self.plant.kill()
+            self.plant.wait(10)
+            self.plant.stdout.close()
+        os.close(self._uplink)
+        os.close(self._far_end)
