@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import hashlib
+import selectors
 import signal
 import sys
 from pathlib import Path
@@ -152,11 +153,17 @@ async def run(chosen: argparse.Namespace) -> None:
     await Plant(chosen, layout, raw, source, plan).run()
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Waits by select(), which knows microseconds: epoll wakes up to 1 ms late, eleven characters at 115,200 baud."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
 def main() -> int:
     """Run until told to stop."""
     chosen = parse_arguments()
     try:
-        asyncio.run(run(chosen))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(run(chosen))
     except PlantError as fault:
         print(f"plant: {fault}", file=sys.stderr)
         return 2
