@@ -12,15 +12,24 @@ import logging
 import os
 import sys
 import time
+from collections import deque
+from functools import partial
 from pathlib import Path
+
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.routing import Route
 
 from tools import test_ca
 from tools.platform.app import Endpoints, build_app
+from tools.platform.control import Control
 from tools.platform.description import Description
+from tools.platform.faults import Fault, FaultPlan, FaultWishError, parse_faults
 from tools.platform.intake import Intake
 from tools.platform.pages import Pages
 from tools.platform.receipts import ReceiptKey
 from tools.platform.server import bind, serve
+from tools.platform.spoil import REQUESTS_KEPT, FaultLayer, Powers, Seen
 from tools.platform.store import Store, StoreFault
 from tools.platform.tokens import Clients, TokenDesk
 
@@ -38,6 +47,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--authority", type=Path, metavar="FOLDER", help="certificates (DIR/../ca; made where absent)")
     parser.add_argument("--client", metavar="ID", help="one client, instead of those of DIR/clients.json")
     parser.add_argument("--secret-file", type=Path, metavar="FILE", help="its secret")
+    parser.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="KIND[:FROM-TO][:rate=R]...",
+        help="see tools/platform/faults.py",
+    )
+    parser.add_argument(
+        "--control", action="store_true", help="faults while it runs, by /control and DIR/control.token"
+    )
     parser.add_argument("--token-s", type=int, default=TOKEN_S, help=f"life of a token, 1 to {LONGEST_TOKEN_S} s")
     chosen = parser.parse_args(arguments)
     if (chosen.client is None) != (chosen.secret_file is None):
@@ -50,7 +69,11 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Until it is told to stop. Raises StoreFault, ValueError for wrong files, OSError for places."""
+    """Until it is told to stop.
+
+    Raises StoreFault, FaultWishError, ValueError for wrong files and wishes, OSError for places.
+    """
+    faults = parse_faults(chosen.fault)
     folder: Path = chosen.dir
     folder.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder / "platform.lock")
@@ -67,11 +90,26 @@ def run(chosen: argparse.Namespace) -> None:
     try:
         intake = Intake(description, store, key)
         endpoints = Endpoints(description, TokenDesk(clients, store, chosen.token_s), intake, key)
-        app = build_app(endpoints, Pages(store, description, key), [], [])
+        routes, layers = _faults(chosen, faults, endpoints, store, key)
+        app = build_app(endpoints, Pages(store, description, key), routes, layers)
         asyncio.run(serve(app, listener, authority / "server.pem", authority / "server.key"))
     finally:
         store.close()
         os.close(lock)
+
+
+def _faults(
+    chosen: argparse.Namespace, faults: list[Fault], endpoints: Endpoints, store: Store, key: ReceiptKey
+) -> tuple[list[Route], list[Middleware]]:
+    """Routes and layers of faults on demand; nothing of it is there unless it was asked for."""
+    if not faults and not chosen.control:
+        return [], []
+    plan = FaultPlan(faults)
+    seen: deque[Seen] = deque(maxlen=REQUESTS_KEPT)
+    powers = Powers(endpoints.count_arrival, partial(run_in_threadpool, store.forget_tokens), key)
+    layer = Middleware(FaultLayer, plan=plan, powers=powers, seen=seen)
+    routes = Control(plan, seen, chosen.dir / "control.token").routes() if chosen.control else []
+    return routes, [layer]
 
 
 def _lock(path: Path) -> int:
@@ -95,7 +133,7 @@ def main() -> int:
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         run(chosen)
-    except (StoreFault, ValueError) as fault:
+    except (StoreFault, FaultWishError, ValueError) as fault:
         print(f"platform: {fault}", file=sys.stderr)
         return 2
     except OSError as fault:

@@ -5,7 +5,6 @@ frame (host name, trace id, log line, headers)  ->  faults on demand  ->  routes
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -23,8 +22,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tools.platform.body import read_body
 from tools.platform.description import Description, ecma_pattern
-from tools.platform.intake import Intake
+from tools.platform.intake import Intake, parse_key
 from tools.platform.pages import Pages
 from tools.platform.problems import Problem, answer_problem
 from tools.platform.receipts import ReceiptKey
@@ -32,9 +32,6 @@ from tools.platform.store import StoreFault
 from tools.platform.tokens import TokenDesk
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")  # others are DNS rebinding
-BODY_BYTES = 1 << 20
-DRAIN_BYTES = 8 * BODY_BYTES  # read and dropped, so that an honest sender sees the 413; then the connection is closed
-BODY_S = 30.0  # for the whole body
 RETRY_S = 5  # when storing is tried again
 PAGE_SIZE = 100
 LARGEST_PAGE = 200
@@ -128,6 +125,16 @@ class Endpoints:
         headers = {"Location": f"/v1/reports/{taken.receipt_id}"}
         return Response(taken.receipt, 201 if taken.is_new else 200, headers, "application/json")
 
+    async def count_arrival(self, request: Request) -> None:
+        """A delivery that a fault on demand keeps from being served still counts, if its token and key are good."""
+        try:
+            authorization = request.headers.getlist("authorization")
+            grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:write")
+            key = parse_key(request.headers.getlist("idempotency-key"))
+        except Problem:
+            return  # nobody's delivery
+        await run_in_threadpool(self._intake.count_arrival, grant, key)
+
     async def list_reports(self, request: Request) -> Response:
         """GET /v1/reports"""
         authorization = request.headers.getlist("authorization")
@@ -155,32 +162,6 @@ class Endpoints:
     async def read_description(self, _request: Request) -> Response:
         """GET /openapi.json"""
         return Response(self._description.json_bytes, media_type="application/json")
-
-
-async def read_body(request: Request, media_type: str) -> bytes:
-    """The whole body within its limits. Raises Problem: media-type, body-too-large, body-timeout."""
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    has_other_type = content_type != media_type or "content-encoding" in request.headers
-    body = bytearray()
-    size = 0
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for part in request.stream():
-                size += len(part)
-                if size <= BODY_BYTES and not has_other_type:
-                    body += part
-                elif size > DRAIN_BYTES:
-                    break
-    except TimeoutError as error:
-        raise Problem("body-timeout", f"{size} bytes came in {BODY_S:.0f} s", headers=CLOSE) from error
-    if size > BODY_BYTES:
-        raise Problem("body-too-large", f"more than {BODY_BYTES} bytes", headers=CLOSE)
-    if has_other_type:
-        raise Problem("media-type", f"this path takes {media_type} without Content-Encoding")
-    return bytes(body)
-
-
-CLOSE = {"Connection": "close"}  # what is left of the body is not waited for
 
 
 def build_app(endpoints: Endpoints, pages: Pages, routes: Sequence[Route], layers: Sequence[Middleware]) -> Starlette:

@@ -72,6 +72,10 @@ class Intake:
             if not has_counted:
                 self._store.count_arrival(grant.client, key)
 
+    def count_arrival(self, grant: Grant, key: str) -> None:
+        """One more request with this key that is not served."""
+        self._store.count_arrival(grant.client, key)
+
     def _store_new(self, client: str, key: str, digest: bytes, body: bytes) -> Taken:
         report = parse_report(body, self._description)
         now = utc_ms()

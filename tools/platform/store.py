@@ -236,6 +236,11 @@ class Store:
             row = (token_hash, grant.client, " ".join(sorted(grant.scopes)), expires_utc_ms)
             connection.execute("INSERT INTO token VALUES (?, ?, ?, ?)", row)
 
+    def forget_tokens(self) -> None:
+        """Every client needs a new one (fault `token-refused`)."""
+        with self._transaction() as connection:
+            connection.execute("DELETE FROM token")
+
     def find_token(self, token_hash: bytes) -> Grant | None:
         """What this token is good for now."""
         with self._transaction() as connection:
