@@ -138,6 +138,9 @@ class SealedModule:
         if self.missing is not None and self.missing[0] == first:
             answers.append((frames.MISSING, struct.pack(">QQ", *self.missing)))
             first = self.missing[1] + 1
+        elif first not in self.journal and (kept := [seq for seq in self.journal if seq > first]):
+            answers.append((frames.MISSING, struct.pack(">QQ", first, min(kept) - 1)))
+            first = min(kept)
         for seq in range(first, min(first + window, self.newest + 1)):
             if seq not in self.journal:
                 break
