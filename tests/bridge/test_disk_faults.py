@@ -1,7 +1,7 @@
 """The stream of a module on a disk that fails or loses its power at every operation in turn (F3, F11).
 
-Real pipeline, ledger and SQLite; the disk is tests/doubles/faulty_disk.py. Wanted at each of them: what was acknowledged
-is stored, once, in order; nothing is acknowledged that is not; and it goes on without anybody's hand.
+Real pipeline, ledger and SQLite; the disk is tests/doubles/faulty_disk.py. Wanted at each of them: what was
+acknowledged is stored, once, in order; nothing is acknowledged that is not; and it goes on without a hand.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.bridge.test_pipeline import OneKey, TickingTime
 from tests.doubles.faulty_disk import FaultyDisk
 from tests.doubles.sealed_module import SealedModule
 
-# SQLite tries again, or rolls back, on a disk that still fails: it reports the first fault only, apsw warns of the others.
+# On a disk that still fails SQLite rolls back; it reports the first fault only, apsw warns of the others.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 TRIES_MAX = 50

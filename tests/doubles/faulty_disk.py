@@ -1,4 +1,4 @@
-"""An SQLite VFS whose disk fills, errs, and forgets at a power cut what was not synced (reference: reliability section 9).
+"""An SQLite VFS whose disk fills, errs, and forgets at a power cut what was not synced (reliability section 9).
 
 Works on real files below the default VFS. It does not imitate torn sectors inside one write (SQLite's checksums of the
 log are its own business), folders that forget a new name, or a disk that says it has synced and has not.
