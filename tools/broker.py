@@ -79,7 +79,7 @@ class Broker:
         self.keeps_over_kill = self._found.is_mosquitto
         self.words = f"{self._found.name} {self._found.version}" + ("" if self.is_mqtt5 else " (MQTT 3.1.1 only)")
         folder.mkdir(parents=True, exist_ok=True)
-        self.port = _free_port(self.host)
+        self.port = free_port(self.host)
         self.part = Part("broker", self._command(), log or folder / "broker.log", CHECKOUT, self._found.environment())
 
     def start(self) -> None:
@@ -172,7 +172,8 @@ def _mosquitto(program: str) -> Found | None:
     return Found("mosquitto", words[2], program, libraries)
 
 
-def _free_port(host: str) -> int:
+def free_port(host: str = Broker.host) -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,21 +24,38 @@ def answers(*numbers: int) -> list[bytes]:
 @pytest.mark.parametrize(
     "said, held, retries, expected",
     [
-        (answers(1, 2, 3), values(1, 2, 3), 0, BlockFindings(0, 0, 0)),
-        (answers(1, 2, 3), values(1, 3), 0, BlockFindings(1, 0, 0)),
-        (answers(1, 2, 3), values(1, 2, 2, 3), 0, BlockFindings(0, 1, 0)),
-        (answers(1, 2), values(1, 7, 2), 0, BlockFindings(0, 1, 0)),
-        (answers(1, 2, 3), [*values(1), GAP, *values(3)], 0, BlockFindings(0, 0, 1)),
-        (answers(1, 2, 3), [GAP, *values(1), *values(3)], 0, BlockFindings(1, 0, 0)),
-        (answers(1, 2, 3), [*values(1, 3), GAP], 0, BlockFindings(1, 0, 0)),
-        (answers(1, 2, 3), values(1, 3), 1, BlockFindings(0, 0, 1)),
-        (answers(1, 2, 3), [*values(1, 2), GAP], 0, BlockFindings(0, 0, 1)),
-        ([], [GAP, GAP], 0, BlockFindings(0, 0, 0)),
-        (answers(1), [], 0, BlockFindings(1, 0, 0)),
+        (answers(1, 2, 3), values(1, 2, 3), 0, BlockFindings()),
+        (answers(1, 2, 3), values(1, 3), 0, BlockFindings(lost=1)),
+        (answers(1, 2, 3), values(1, 2, 2, 3), 0, BlockFindings(duplicated=1)),
+        (answers(1, 2), values(1, 7, 2), 0, BlockFindings(duplicated=1)),
+        (answers(1, 2, 3), values(1, 7, 3), 0, BlockFindings(lost=1, duplicated=1)),
+        (answers(1, 2, 3), [*values(1), GAP, *values(3)], 0, BlockFindings(late=1)),
+        (answers(1, 2, 3), [GAP, *values(1), *values(3)], 0, BlockFindings(lost=1)),
+        (answers(1, 2, 3), [*values(1, 3), GAP], 0, BlockFindings(lost=1)),
+        (answers(1, 2, 3), values(1, 3), 1, BlockFindings(late=1)),
+        (answers(1, 2, 3), [*values(1, 2), GAP], 0, BlockFindings(late=1)),
+        (answers(5, 5, 5, 5), values(5, 5, 5), 0, BlockFindings(lost=1)),
+        ([], [GAP, GAP], 0, BlockFindings()),
+        (answers(1), [], 0, BlockFindings(lost=1)),
     ],
 )
 def test_block(said, held, retries, expected):
     assert compare_block(said, held, retries) == expected
+
+
+@pytest.mark.parametrize(
+    "said, held, expected",
+    [
+        (answers(1, 2, 3, 4), values(1, 2), BlockFindings(power_off=2)),
+        (answers(5, 5, 5, 5), values(5, 5), BlockFindings(power_off=2)),
+        (answers(1, 2, 3, 4), values(1, 3), BlockFindings(lost=1, power_off=1)),
+        (answers(1, 2), values(1, 2, 2), BlockFindings(duplicated=1)),
+        (answers(1, 2, 3), [], BlockFindings(power_off=3)),
+        (answers(1, 2, 3, 4), [*values(1, 2), GAP], BlockFindings(late=1, power_off=1)),
+    ],
+)
+def test_a_boot_that_ended_by_a_death_excuses_its_unsealed_tail_only(said, held, expected):
+    assert compare_block(said, held, 0, has_died=True) == expected
 
 
 @given(st.integers(1, 200), st.data())
@@ -44,7 +63,7 @@ def test_every_dropped_value_is_lost(count, data):
     said = [number.to_bytes(2, "big") for number in range(count)]
     kept = data.draw(st.lists(st.booleans(), min_size=count, max_size=count))
     held = [Slot(0, item) for item, keep in zip(said, kept, strict=True) if keep]
-    assert compare_block(said, held, 0) == BlockFindings(count - sum(kept), 0, 0)
+    assert compare_block(said, held) == BlockFindings(lost=count - sum(kept))
 
 
 @given(st.integers(1, 100), st.data())
@@ -52,7 +71,22 @@ def test_every_repeated_value_is_a_duplicate(count, data):
     said = [number.to_bytes(2, "big") for number in range(count)]
     times = data.draw(st.lists(st.integers(1, 3), min_size=count, max_size=count))
     held = [Slot(0, item) for item, repeat in zip(said, times, strict=True) for _ in range(repeat)]
-    assert compare_block(said, held, 0) == BlockFindings(0, sum(times) - count, 0)
+    assert compare_block(said, held) == BlockFindings(duplicated=sum(times) - count)
+
+
+@given(st.lists(st.sampled_from(b"abc"), max_size=30), st.lists(st.sampled_from(b"abc"), max_size=30))
+def test_the_difference_is_the_shortest(said, held):
+    longest = [[0] * (len(held) + 1)]  # the textbook's longest common subsequence
+    for one in said:
+        row = [0]
+        for other, ((above_left, above), left) in zip(
+            held, zip(pairwise(longest[-1]), row, strict=False), strict=False
+        ):
+            row.append(above_left + 1 if one == other else max(above, left))
+        longest.append(row)
+    found = compare_block([bytes([one]) for one in said], values(*held))
+    common = longest[-1][-1]
+    assert (found.lost, found.duplicated) == (len(said) - common, len(held) - common)
 
 
 def test_keys():

@@ -1,18 +1,17 @@
 """What was lost and what came twice: the plant's own log against ledger, broker subscriber and platform.
 
 The plant wrote down every answer that left an analyzer. The ledger holds, per block, the register bytes of every slot
-in order. Both are sequences of byte strings; a longest common alignment tells which answers are in no record (lost) and
-which samples no analyzer gave (duplicated or invented). An answer that arrived after its timeout is not lost: its slot
-is a signed gap, or holds the answer of the retry; such answers are counted apart as late.
-Nothing here asks a counter of the line itself.
+in order. Both are sequences of byte strings; their shortest difference tells which answers are in no record (lost) and
+which samples no analyzer gave (duplicated or invented). An answer is excused where the line itself has signed why it
+has no sample: a gap at its place (it came after its timeout), a counted retry, or a power-off interval (it lay in a
+batch that was not sealed when the module died). No counter of the line is asked, but for the retries that it signs.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,32 +24,43 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class BlockFindings:
-    """Of one block: answers in no record, samples of no answer, answers whose slot is a signed gap or a retry."""
+    """Of one block and one boot of its module, in answers: `lost` are in no record, `duplicated` are samples that no
+    analyzer gave, `late` have a signed gap or a retry in their place, `power_off` died unsealed with the module."""
 
-    lost: int
-    duplicated: int
-    late: int
+    lost: int = 0
+    duplicated: int = 0
+    late: int = 0
+    power_off: int = 0
+
+    def __add__(self, other: BlockFindings) -> BlockFindings:
+        return BlockFindings(
+            self.lost + other.lost,
+            self.duplicated + other.duplicated,
+            self.late + other.late,
+            self.power_off + other.power_off,
+        )
 
 
-def compare_block(answers: Sequence[bytes], slots: Sequence[Slot], retries: int) -> BlockFindings:
-    """Intact answers of one block against the slots of the ledger, both in order.
+def compare_block(
+    answers: Sequence[bytes], slots: Sequence[Slot], retries: int = 0, has_died: bool = False
+) -> BlockFindings:
+    """Intact answers of one block against its slots in the ledger, both of one boot and in order.
 
-    `retries`: how often the module asked again within a slot. An unmatched answer is excused as late only where a gap
-    stands at its place in the ledger or a retry was counted, each excusing one answer.
+    `retries`: how often the module asked again within a slot; each excuses one answer, as a gap at its place does.
+    `has_died`: this boot ended by a death of the module, so that the answers behind the last sealed slot have none.
     """
     values = [slot.data for slot in slots if slot.outcome == 0]
     gaps_before = _gaps_before(slots)
-    matcher = SequenceMatcher(None, answers, values, autojunk=False)
-    unmatched = duplicated = excused = 0
-    for tag, first, last, low, high in matcher.get_opcodes():
-        if tag == "equal":
-            continue
-        missing, extra = last - first, high - low
+    unmatched = duplicated = excused = power_off = 0
+    for missing, low, high in _differences(answers, values):
+        duplicated += high - low
         unmatched += missing
-        duplicated += extra
-        excused += min(missing, gaps_before[high] - (gaps_before[low - 1] if low else 0))
-    late = min(unmatched, excused + retries)
-    return BlockFindings(unmatched - late, duplicated, late)
+        by_gap = min(missing, gaps_before[high] - (gaps_before[low - 1] if low else 0))
+        excused += by_gap
+        if has_died and high == len(values):
+            power_off += missing - by_gap
+    late = min(unmatched - power_off, excused + retries)
+    return BlockFindings(unmatched - power_off - late, duplicated, late, power_off)
 
 
 def _gaps_before(slots: Sequence[Slot]) -> list[int]:
@@ -63,6 +73,55 @@ def _gaps_before(slots: Sequence[Slot]) -> list[int]:
         else:
             gaps += 1
     return [*counts, gaps]
+
+
+def _differences(said: Sequence[bytes], held: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
+    """Runs of the shortest difference (E. W. Myers, An O(ND) Difference Algorithm, 1986), in order.
+
+    Each is (how many of `said` are not held, first and last + 1 of `held` that were not said).
+    """
+    pairs = [*_matches(said, held), (len(said), len(held))]
+    x = y = 0
+    for next_x, next_y in pairs:
+        if next_x > x or next_y > y:
+            yield next_x - x, y, next_y
+        x, y = next_x + 1, next_y + 1
+
+
+def _matches(said: Sequence[bytes], held: Sequence[bytes]) -> list[tuple[int, int]]:
+    """Pairs of equal elements in order, as many as can be; the earliest ones, so that what is missing stands last."""
+    front = 0
+    while front < min(len(said), len(held)) and said[front] == held[front]:
+        front += 1
+    n, m = len(said) - front, len(held) - front
+    reach = {1: 0}  # diagonal -> furthest x
+    history: list[dict[int, int]] = []
+    for depth in range(n + m + 1):
+        history.append(dict(reach))
+        for k in range(-depth, depth + 1, 2):
+            is_down = k == -depth or (k != depth and reach[k - 1] < reach[k + 1])
+            x = reach[k + 1] if is_down else reach[k - 1] + 1
+            while x < n and x - k < m and said[front + x] == held[front + x - k]:
+                x += 1
+            reach[k] = x
+            if x >= n and x - k >= m:
+                return [(i, i) for i in range(front)] + _walk_back(history, n, m, front)
+    raise AssertionError("two sequences always differ by at most their lengths")
+
+
+def _walk_back(history: list[dict[int, int]], x: int, y: int, front: int) -> list[tuple[int, int]]:
+    pairs = []
+    for depth in range(len(history) - 1, -1, -1):
+        reach, k = history[depth], x - y
+        is_down = k == -depth or (k != depth and reach[k - 1] < reach[k + 1])
+        before_k = k + 1 if is_down else k - 1
+        before_x = reach[before_k] if depth else 0
+        before_y = before_x - before_k if depth else 0
+        while x > before_x and y > before_y:
+            x, y = x - 1, y - 1
+            pairs.append((front + x, front + y))
+        x, y = before_x, before_y
+    return pairs[::-1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,57 +1,51 @@
-"""The figures of a finished run, each from somebody who is not the line itself.
+"""The figures of a finished run, each from somebody who is not the line itself. Names: DESIGN sections 6 and 8.
 
-Samples and gaps: the ledger's envelopes, parsed again. Lost and duplicated: the plant's log, the witness at the broker,
-the platform's listing. Chain: `plumeproof verify` as a user would call it. Names: issue of the demo, DESIGN section 8.
+Samples and gaps: the ledger's envelopes, verified and parsed again. Lost and duplicated: the plant's log, the modules'
+flash, the witness at the broker, the platform's listing (witnesses.py). Chain: `plumeproof verify` as a user calls it.
+
+`lost`: answers, records, messages, averages or reports that a later stage ought to have and has not. `duplicated`: a
+second effect: samples or records that nobody gave, messages and reports that are none of the ledger's, a report or
+average that counts twice at the platform. A repeated MQTT message is what QoS 1 permits after a death (it carries seq
+and hash); it is always shown as `mqtt_repeated`, and counts as duplicated where no part had died. The newest intervals
+may still be open when the plant stops: they have no average yet and miss none.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
 
 from plumeproof.keys import load_keys
 from plumeproof.store.connection import open_reader
-from tools.demo.comparison import BlockFindings, compare_block, compare_keys
+from tools.demo.events import Start
 from tools.demo.layout import MODULES, Layout
 from tools.demo.ledger_view import ModuleView, read_module
+from tools.demo.platform_view import StoredReport
 from tools.demo.subscriber import Subscriber
+from tools.demo.witnesses import (
+    CopyFindings,
+    FlashFindings,
+    ReportFindings,
+    ask_broker,
+    ask_flash,
+    ask_plant,
+    ask_platform,
+)
+from tools.journal_dump import read_entries
 
 
 @dataclass(frozen=True, slots=True)
-class PlatformView:
-    """What the platform says it has: one idempotency key per stored report, and how often a key came again."""
+class Course:
+    """What was done to the line: starts of each module, restarts of any part, deaths of the broker (Unix ns).
 
-    keys: tuple[str, ...]
-    repeated: int
+    `undrained`: the sentence about a stage that had not run empty, else "".
+    """
 
-
-def read_plant(path: Path) -> dict[tuple[int, int, int, int], list[bytes]]:
-    """Intact answers with values, in order, by (unit, function, address, quantity)."""
-    answers: dict[tuple[int, int, int, int], list[bytes]] = {}
-    with path.open() as log:
-        for line in log:
-            entry = json.loads(line)
-            if entry["kind"] == "answer" and entry["intact"] and entry["exception"] == 0:
-                block = (entry["unit"], entry["function"], entry["address"], entry["quantity"])
-                answers.setdefault(block, []).append(bytes.fromhex(entry["registers"]))
-    return answers
-
-
-def compare_with_plant(view: ModuleView, plant_log: Path) -> BlockFindings:
-    """The sums over all blocks of a module."""
-    answers = read_plant(plant_log)
-    total = BlockFindings(0, 0, 0)
-    parameters = view.parameters
-    for index, block in enumerate(parameters.get("blocks", [])):  # type: ignore[arg-type]
-        unit = parameters["analyzers"][block["analyzer"]]["unit"]  # type: ignore[index]
-        said = answers.get((unit, block["function"], block["address"], block["quantity"]), [])
-        found = compare_block(said, view.blocks.get(index, []), view.retries)
-        total = BlockFindings(total.lost + found.lost, total.duplicated + found.duplicated, total.late + found.late)
-    return total
+    starts: dict[str, list[Start]]
+    restarts: int = 0
+    broker_deaths_ns: tuple[int, ...] = ()
+    undrained: str = ""
 
 
 def percentile(values: Sequence[int], share: float) -> int | None:
@@ -66,89 +60,110 @@ def spread(values: Sequence[int]) -> dict[str, int | None]:
 
 
 def take_figures(
-    layout: Layout, witness: Subscriber, platform: PlatformView, sealed: dict[str, int], has_chain: bool
+    layout: Layout, course: Course, witness: Subscriber, stored: Sequence[StoredReport], has_chain: bool
 ) -> dict[str, object]:
-    """The one JSON object. `sealed`: newest seq in each module's journal; `has_chain`: `plumeproof verify` was fine."""
+    """The one JSON object. `has_chain`: `plumeproof verify` was fine."""
     keys = load_keys(layout.keys)
     views = [read_module(layout.ledger, keys, name) for name in MODULES]
-    plant = [compare_with_plant(view, layout.plant_log(view.device)) for view in views]
-    at_broker = compare_keys(
-        [_identity(view.device, raw) for view in views for raw in view.records],
-        [_identity(module, raw) for module, raw in witness.envelopes],
-    )
-    counts = _count_rows(layout.ledger)
-    at_platform = compare_keys(counts.report_keys, platform.keys)
-    samples = sum(view.channel_counts()[0] for view in views)
-    gaps = sum(view.channel_counts()[1] for view in views)
-    records = sum(len(view.records) for view in views)
+    plant = {view.device: ask_plant(view, layout.plant_log(view.device), course.starts[view.device]) for view in views}
+    flash = {view.device: ask_flash(view, read_entries(layout.flash(view.device))) for view in views}
+    copies = ask_broker(layout.ledger, views, witness, course.broker_deaths_ns)
+    reports = ask_platform(layout.ledger, stored)
+    counts = _count_rows(layout)
+    samples, gaps = (sum(view.channel_counts()[which] for view in views) for which in (0, 1))
     latencies = [value for view in views for value in view.latencies_ms]
     waits = [value for view in views for value in view.sealing_waits_ms]
     return {
         "slots_planned": samples + gaps,
         "samples": samples,
         "gaps": gaps,
-        "records_sealed": sum(sealed.values()),
-        "records_verified": records,
-        "records_rejected": counts.quarantined,
-        "averages": counts.averages,
-        "mqtt_published": len({_identity(*item) for item in witness.envelopes})
-        + len({(topic, raw) for topic, raw in witness.averages}),
-        "api_receipts": counts.receipts,
-        "lost": sum(found.lost for found in plant)
-        + (sum(sealed.values()) - records)
-        + at_broker.missing
-        + at_platform.missing,
-        "duplicated": sum(found.duplicated for found in plant)
-        + at_broker.unexpected
-        + at_broker.repeated
-        + at_platform.repeated
-        + at_platform.unexpected,
-        "late_answers": sum(found.late for found in plant),
-        "mqtt_repeated": at_broker.repeated,
-        "chain_ok": has_chain,
-        "micropython_version": next((view.interpreter for view in views if view.interpreter), ""),
+        "records_sealed": sum(found.sealed for found in flash.values()),
+        "records_verified": sum(len(view.records) for view in views),
+        "records_rejected": counts["quarantine"],
+        "averages": counts["average"],
+        "mqtt_published": copies.messages,
+        "api_receipts": reports.reports - len(reports.unexpected),
+        "lost": sum(found.lost for found in plant.values()) + _lost(views, flash, copies, reports),
+        "duplicated": sum(found.duplicated for found in plant.values())
+        + sum(len(found.invented) for found in flash.values())
+        + copies.unexpected
+        + (0 if course.restarts else copies.repeated)
+        + len(reports.unexpected)
+        + len(reports.twice),
+        "chain_ok": has_chain and all(view.boots == list(range(1, len(view.boots) + 1)) for view in views),
+        "micropython_version": next((_version(view.interpreter) for view in views if view.interpreter), ""),
         "latency_ms": spread(latencies),
         "sealing_wait_ms": spread(waits),
         "after_sealing_ms": spread([whole - wait for whole, wait in zip(latencies, waits, strict=True)]),
-        "modules": {
-            view.device: {
-                "analyzers": len(view.parameters.get("analyzers", [])),  # type: ignore[arg-type]
-                "records": len(view.records),
-                "boots": view.boots,
-                "retries": view.retries,
-            }
-            for view in views
-        },
+        "late_answers": sum(found.late for found in plant.values()),
+        "power_off_answers": sum(found.power_off for found in plant.values()),
+        "mqtt_repeated": copies.repeated,
+        "mqtt_gone_with_broker": len(copies.gone_with_broker),
+        "api_repeated": reports.repeated,
+        "restarts": course.restarts,
+        "drained": not course.undrained,
+        "modules": {view.device: _of_module(view) for view in views},
+        "findings": _name_findings(plant, flash, copies, reports),
     }
 
 
-def _identity(module: str, raw: bytes) -> tuple[str, bytes]:
-    return module, hashlib.sha256(raw).digest()
+def is_good(figures: dict[str, object]) -> bool:
+    """Whether the run kept its promise."""
+    return figures["lost"] == figures["duplicated"] == 0 and figures["chain_ok"] is figures["drained"] is True
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    averages: int
-    quarantined: int
-    receipts: int
-    report_keys: tuple[str, ...]
+def _lost(
+    views: Sequence[ModuleView], flash: dict[str, FlashFindings], copies: CopyFindings, reports: ReportFindings
+) -> int:
+    return (
+        sum(view.unexplained_slots for view in views)
+        + sum(len(found.missing) + len(found.altered) for found in flash.values())
+        + len(copies.missing)
+        + len(set(reports.missing) | set(reports.unproven))
+        + len(reports.unreported)
+    )
 
 
-def _count_rows(ledger: Path) -> _Counts:
-    connection = open_reader(ledger)
+def _version(interpreter: str) -> str:
+    """"micropython 1.25.0 linux", as the boot record signs it, or what else it says."""
+    words = interpreter.split()
+    return words[1] if len(words) == 3 and words[0] == "micropython" else interpreter
+
+
+def _of_module(view: ModuleView) -> dict[str, int]:
+    return {
+        "analyzers": len(view.parameters.get("analyzers", [])),
+        "records": len(view.records),
+        "boots": len(view.boots),
+        "retries": sum(view.retries.values()),
+    }
+
+
+def _name_findings(*groups: object) -> list[str]:
+    """Every finding by name, for whoever has to look; empty after a good run."""
+    plant, flash, copies, reports = groups
+    named: list[str] = []
+    for of_module in (plant, flash):
+        assert isinstance(of_module, dict)
+        for name, found in of_module.items():
+            named += [f"{name}: {what} {value}" for what, value in asdict(found).items() if _is_finding(what, value)]
+    for found in (copies, reports):
+        named += [f"{what} {value}" for what, value in asdict(found).items() if _is_finding(what, value)]  # type: ignore[call-overload]
+    return named
+
+
+def _is_finding(what: str, value: object) -> bool:
+    return bool(value) and what in (
+        "lost", "duplicated", "missing", "altered", "invented", "unexpected", "twice", "unreported", "unproven",
+    )  # fmt: skip
+
+
+def _count_rows(layout: Layout) -> dict[str, int]:
+    connection = open_reader(layout.ledger)
     try:
-
-        def number(query: str) -> int:
-            return int(connection.execute(query).fetchone()[0])
-
-        keys = connection.execute("SELECT key FROM outbox WHERE kind = 'report' AND state <> 'split' ORDER BY id")
-        return _Counts(
-            averages=number("SELECT count(*) FROM average"),
-            quarantined=number("SELECT count(*) FROM quarantine"),
-            receipts=number(
-                "SELECT count(*) FROM receipt JOIN outbox ON outbox.id = receipt.outbox_id WHERE outbox.kind = 'report'"
-            ),
-            report_keys=tuple(row[0] for row in keys),
-        )
+        return {
+            table: int(connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608 - our own names
+            for table in ("average", "quarantine")
+        }
     finally:
         connection.close()

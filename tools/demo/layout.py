@@ -1,10 +1,11 @@
-"""Where everything of a demo lies below its directory, and the bridge's configuration for it."""
+"""Where everything of a demo lies below its directory, and the choices that are the same in every demo."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 MODULES = ("plume-01", "plume-02")
 ANALYZERS = ("gas=sick_mcs100ft@1", "dust=generic_dust_int16@2", "stack=generic_flow_tpm@3")
 SLOT_MS = 1000
@@ -13,7 +14,10 @@ INTERVALS_S = (10, 60, 600, 1800, 3600, 86400)  # 10 s for the demo, the others 
 REPORT_INTERVAL_S = 10
 GRACE_S = 1
 BUS_BAUD = 115200
+FLASH_BYTES = 1 << 20  # 256 sectors: half an hour of records of 3 s stay readable for the referee
 GATEWAY = "demo-gateway"
+BROKER_NAME = "broker"
+PLATFORM_NAME = "platform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +61,28 @@ class Layout:
     def anchor(self) -> Path:
         return self.root / "anchor.json"
 
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
     def log(self, part: str) -> Path:
         return self.root / f"{part}.log"
 
     def plant_log(self, name: str) -> Path:
         return self.module(name) / "plant.jsonl"
+
+    def flash(self, name: str) -> Path:
+        return self.module(name) / "flash.bin"
+
+    def parameters(self, name: str) -> Path:
+        return self.module(name) / "parameters.json"
+
+    def gateway_tty(self, name: str) -> Path:
+        return self.module(name) / "gateway.tty"
+
+    def module_tty(self, name: str) -> Path:
+        return self.module(name) / "uplink.tty"
+
+    def drain(self, name: str) -> Path:
+        """A file by which the module is asked to seal the rest (boards/host)."""
+        return self.module(name) / "drain"

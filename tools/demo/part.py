@@ -11,25 +11,32 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 STOP_S = 10.0  # a part that has not stopped by then is killed
+LOOK_S = 0.02
 
 
 class PartError(Exception):
     """A part did not start or died. One line: which, how, and its log."""
 
 
+class Cancelled(Exception):
+    """Somebody wants to stop while a part is waited for."""
+
+
 class Part:
-    """A process that is started, killed and started again with the same command."""
+    """A process that is started, killed and started again with the same command. `starts`: how often it was."""
 
     def __init__(
         self, name: str, command: list[str], log: Path, cwd: Path, environment: dict[str, str] | None = None
     ) -> None:
         self.name = name
+        self.log = log
+        self.starts = 0
         self._environment = environment
         self._command = command
-        self._log = log
         self._cwd = cwd
         self._child: subprocess.Popen[bytes] | None = None
         self._offset = 0  # where in the log this start began
@@ -40,9 +47,15 @@ class Part:
             raise PartError(f"{self.name} has not been started")
         return self._child.pid
 
+    @property
+    def status(self) -> int | None:
+        """How it ended (negative: by which signal); None while it runs or before its first start."""
+        return None if self._child is None else self._child.poll()
+
     def start(self) -> None:
         """Start it; what it prints goes to the log."""
-        with self._log.open("ab") as log:
+        self.starts += 1
+        with self.log.open("ab") as log:
             self._offset = log.tell()
             self._child = subprocess.Popen(
                 self._command,
@@ -54,43 +67,51 @@ class Part:
                 start_new_session=True,
             )
 
-    def wait_for(self, prefix: str, timeout_s: float) -> str:
-        """The first line of this start that begins with `prefix`. Raises PartError when it dies or takes too long."""
+    def wait_for(self, prefix: str, timeout_s: float, is_cancelled: Callable[[], bool] = lambda: False) -> str:
+        """The first line of this start that begins with `prefix`.
+
+        Raises PartError when it dies or takes too long, Cancelled when `is_cancelled` says so.
+        """
         deadline = time.monotonic() + timeout_s
         while True:
-            with self._log.open("rb") as log:
+            with self.log.open("rb") as log:
                 log.seek(self._offset)
                 for line in log.read().decode(errors="replace").splitlines(keepends=True):
                     if line.startswith(prefix) and line.endswith("\n"):
                         return line.strip()
             self.check()
             if time.monotonic() > deadline:
-                raise PartError(f"{self.name} was not ready within {timeout_s:.0f} s; see {self._log}")
-            time.sleep(0.05)
+                raise PartError(f"{self.name} was not ready within {timeout_s:.0f} s; see {self.log}")
+            if is_cancelled():
+                raise Cancelled
+            time.sleep(LOOK_S)
 
     def check(self) -> None:
         """Raises PartError when it has died by itself."""
-        if self._child is not None and self._child.poll() is not None:
-            status = self._child.returncode
-            raise PartError(f"{self.name} ended with status {status}: {self.last_line()}; see {self._log}")
+        if self.status is not None:
+            raise PartError(f"{self.name} ended with status {self.status}: {self.last_line()}; see {self.log}")
 
     def last_line(self) -> str:
         """The last line of its log."""
         with contextlib.suppress(OSError):
-            lines = self._log.read_text(errors="replace").strip().splitlines()
+            lines = self.log.read_text(errors="replace").strip().splitlines()
             return lines[-1][:300] if lines else ""
         return ""
+
+    def terminate(self) -> None:
+        """SIGTERM; stop() waits for it."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL to the group when that does not help."""
         if self._child is None:
             return
-        if self._child.poll() is None:
-            self._child.terminate()
-            try:
-                self._child.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self.kill()
+        self.terminate()
+        try:
+            self._child.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
         self._child = None
 
     def kill(self) -> None:

@@ -54,6 +54,10 @@ class Subscriber:
         self._client.disconnect()
         self._client.loop_stop()
 
+    @property
+    def is_connected(self) -> bool:
+        return self._client.is_connected()
+
     def counts(self) -> tuple[int, int]:
         """Envelopes and averages so far."""
         with self._lock:

@@ -1,0 +1,106 @@
+"""What an installer writes before a line runs: files of the modules, keys.json, the bridge's configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from plumeproof.keys import build_entry
+from tools.broker import Broker
+from tools.demo.layout import (
+    ANALYZERS,
+    BROKER_NAME,
+    BUS_BAUD,
+    FLASH_BYTES,
+    GATEWAY,
+    GRACE_S,
+    INTERVALS_S,
+    MODULES,
+    PLATFORM_NAME,
+    REPORT_INTERVAL_S,
+    Layout,
+)
+from tools.parameters import compose, parse_choice
+
+LINK_ADDRESS = 1  # each module has a serial line of its own
+CLIENT = "gateway"  # the platform's client (tools/platform)
+
+
+def provision_module(layout: Layout, name: str, slot_ms: int, seal_ms: int) -> None:
+    """board.json, settings.json and parameters.json of an emulated module (boards/host)."""
+    folder = layout.module(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    board = {
+        "bus": "bus.tty",
+        "uplink": layout.module_tty(name).name,
+        "flash": layout.flash(name).name,
+        "flash_bytes": FLASH_BYTES,
+    }
+    (folder / "board.json").write_text(json.dumps(board, indent=1) + "\n")
+    (folder / "settings.json").write_text(json.dumps({"link_address": LINK_ADDRESS}) + "\n")
+    bus = {"baud": BUS_BAUD, "parity": "N", "stop_bits": 1}
+    analyzers = [parse_choice(text) for text in ANALYZERS]
+    layout.parameters(name).write_bytes(compose(name, analyzers, slot_ms, seal_ms, bus))
+
+
+def enroll(layout: Layout, names: Sequence[str] = MODULES) -> None:
+    """keys.json from the public keys that the started modules have left."""
+    entries = [build_entry(name, (layout.module(name) / "public_key.bin").read_bytes()) for name in names]
+    layout.keys.write_text(json.dumps(entries, indent=1) + "\n")
+
+
+def configure_bridge(layout: Layout, broker: Broker, platform_url: str, dashboard_port: int) -> None:
+    """bridge.toml: both modules, broker with client certificate, platform, dashboard."""
+    ca_file = layout.authority / "ca.pem"
+    modules = "".join(
+        _table(
+            "[module]",
+            device=name,
+            port=layout.gateway_tty(name),
+            link_address=LINK_ADDRESS,
+            time_sync_interval_s=60,
+            poll_interval_s=0.05,  # a part of the latency that is shown
+        )
+        for name in MODULES
+    )
+    text = (
+        "# Made by the demo; `plumeproof config check -c` reads it.\n"
+        + _table("gateway", id=GATEWAY, data_dir=layout.ledger.parent, clock_uncertainty_ms=10)
+        + _table("keys", file=layout.keys)
+        + modules
+        + _table("averaging", intervals_s=list(INTERVALS_S), grace_s=GRACE_S)
+        + _table("dashboard", port=dashboard_port)
+        + _table(
+            "[sink.mqtt]",
+            name=BROKER_NAME,
+            host=broker.host,
+            port=broker.port,
+            protocol="5" if broker.is_mqtt5 else "3.1.1",
+            ca_file=ca_file,
+            cert_file=layout.authority / "client.pem",
+            key_file=layout.authority / "client.key",
+        )
+        + _table(
+            "[sink.https]",
+            name=PLATFORM_NAME,
+            profile="eu-carbon-cloud",
+            base_url=platform_url,
+            client_id=CLIENT,
+            secret_file=layout.platform / "client.secret",
+            report_interval_s=REPORT_INTERVAL_S,
+            ca_file=ca_file,
+            timeout_s=10,
+        )
+    )
+    layout.config.write_text(text)
+
+
+def _table(header: str, /, **values: object) -> str:
+    """A TOML table; JSON's strings, numbers, booleans and arrays are TOML's as well."""
+    lines = [f"\n[{header}]"]
+    for key, value in values.items():
+        plain = os.fspath(value) if isinstance(value, Path) else value
+        lines.append(f"{key} = {json.dumps(plain)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,206 @@
+"""What each witness outside the bridge says, against the ledger: plant, flash of the modules, broker, platform.
+
+One function a witness. All of them name things (seqs, ids, keys), so that a finding can be looked up; the sums are in
+figures.py. MQTT is at least once: the same message again is `repeated`, never a second effect.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from plumeproof.store.connection import open_reader
+from tools.demo.comparison import BlockFindings, compare_block
+from tools.demo.events import Start
+from tools.demo.layout import BROKER_NAME, PLATFORM_NAME, REPORT_INTERVAL_S
+from tools.demo.ledger_view import ModuleView
+from tools.demo.platform_view import StoredReport
+from tools.demo.subscriber import Subscriber
+from tools.journal_dump import Entry
+
+BROKER_MEMORY_MS = 2_000  # before its death: what a broker has acknowledged and perhaps not on its disk yet
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One intact answer with values. `asked_utc_ns`: when its request came."""
+
+    asked_utc_ns: int
+    registers: bytes
+
+
+def read_plant(path: Path) -> dict[tuple[int, int, int, int], list[Answer]]:
+    """Answers in order, by (unit, function, address, quantity)."""
+    answers: dict[tuple[int, int, int, int], list[Answer]] = {}
+    asked: dict[int, int] = {}
+    with path.open() as log:
+        for line in log:
+            entry = json.loads(line)
+            if entry["kind"] == "request":
+                asked[entry["n"]] = entry["t_utc_ns"]
+            elif entry["kind"] == "answer" and entry["intact"] and entry["exception"] == 0:
+                block = (entry["unit"], entry["function"], entry["address"], entry["quantity"])
+                answers.setdefault(block, []).append(Answer(asked[entry["n"]], bytes.fromhex(entry["registers"])))
+    return answers
+
+
+def ask_plant(view: ModuleView, plant_log: Path, starts: Sequence[Start]) -> BlockFindings:
+    """The sums over all blocks and boots of a module. Every start but the last ended by a death."""
+    answers = read_plant(plant_log)
+    total = BlockFindings()
+    boots = set(view.boots) | {boot for boot, _ in view.slots}
+    for index, start in enumerate(starts):
+        is_last = index + 1 == len(starts)
+        end_ns = None if is_last else starts[index + 1].t_utc_ns
+        boots.discard(start.boot or 0)
+        retries = view.retries.get(start.boot or 0, 0)
+        for number, block in enumerate(view.parameters.get("blocks", [])):
+            unit = view.parameters["analyzers"][block["analyzer"]]["unit"]
+            said = [
+                answer.registers
+                for answer in answers.get((unit, block["function"], block["address"], block["quantity"]), [])
+                if start.t_utc_ns <= answer.asked_utc_ns and (end_ns is None or answer.asked_utc_ns < end_ns)
+            ]
+            slots = view.slots.get((start.boot or 0, number), [])
+            gaps = sum(slot.outcome != 0 for slot in slots)
+            found = compare_block(said, slots, retries, not is_last)
+            retries -= max(0, found.late - gaps)  # a retry excuses one answer of one block
+            total += found
+    for boot in boots:  # of no start: whatever it holds is invented
+        invented = sum(slot.outcome == 0 for (one, _), slots in view.slots.items() if one == boot for slot in slots)
+        total += BlockFindings(duplicated=invented)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class FlashFindings:
+    """Seqs. `sealed`: newest in the journal; `missing`: sealed and not in the ledger; `altered`: in the ledger with
+    other bytes than on the flash; `invented`: in the ledger and beyond what was ever sealed."""
+
+    sealed: int
+    missing: tuple[int, ...]
+    altered: tuple[int, ...]
+    invented: tuple[int, ...]
+
+
+def ask_flash(view: ModuleView, entries: Sequence[Entry]) -> FlashFindings:
+    """What the module's flash still holds, released or not, against the ledger."""
+    sealed = max((entry.seq for entry in entries), default=0)
+    return FlashFindings(
+        sealed,
+        tuple(seq for seq in range(1, sealed + 1) if seq not in view.records),
+        tuple(entry.seq for entry in entries if view.records.get(entry.seq, entry.envelope) != entry.envelope),
+        tuple(seq for seq in view.records if seq > sealed),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CopyFindings:
+    """Copies of ledger rows. `gone_with_broker`: acknowledged by a broker that was killed at once, so not its word."""
+
+    messages: int
+    missing: tuple[str, ...]
+    gone_with_broker: tuple[str, ...]
+    unexpected: int
+    repeated: int
+
+
+def ask_broker(
+    ledger: Path, views: Sequence[ModuleView], witness: Subscriber, broker_deaths_ns: Sequence[int]
+) -> CopyFindings:
+    """Every envelope of the ledger, bit for bit, and every average came to the witness."""
+    expected = {
+        f"envelope/{view.device}/{seq}": _digest(view.device, raw)
+        for view in views
+        for seq, raw in view.records.items()
+    }
+    connection = open_reader(ledger)
+    try:
+        averages = connection.execute("SELECT id FROM average").fetchall()
+        acknowledged = dict(
+            connection.execute(
+                "SELECT outbox.key, receipt.received_utc_ms FROM receipt JOIN outbox ON outbox.id = receipt.outbox_id"
+                " WHERE outbox.sink = ?",
+                (BROKER_NAME,),
+            )
+        )
+    finally:
+        connection.close()
+    expected |= {f"average/{row[0]}": str(row[0]) for row in averages}
+    came = Counter(_digest(module, raw) for module, raw in witness.envelopes)
+    came.update(str(json.loads(raw)["id"]) for _, raw in witness.averages)
+    missing = [key for key, name in expected.items() if name not in came]
+    gone = [key for key in missing if _is_near_a_death(acknowledged.get(key), broker_deaths_ns)]
+    return CopyFindings(
+        messages=len(came),
+        missing=tuple(key for key in missing if key not in gone),
+        gone_with_broker=tuple(gone),
+        unexpected=len(came.keys() - set(expected.values())),
+        repeated=sum(count - 1 for count in came.values()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFindings:
+    """Reports at the platform. `missing`: keys of ours that it has not, unsigned, or with other bytes; `unexpected`:
+    keys that are none of ours; `twice`: keys or averages with a second effect; `unreported`: averages in no report;
+    `unproven`: keys without a receipt in the ledger; `repeated`: requests beyond the first of a key."""
+
+    reports: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    twice: tuple[str, ...]
+    unreported: tuple[int, ...]
+    unproven: tuple[str, ...]
+    repeated: int
+
+
+def ask_platform(ledger: Path, stored: Sequence[StoredReport]) -> ReportFindings:
+    """Every average of the reported interval stands in one report, and that report once at the platform."""
+    connection = open_reader(ledger)
+    try:
+        averages = connection.execute("SELECT id FROM average WHERE interval_s = ?", (REPORT_INTERVAL_S,)).fetchall()
+        rows = connection.execute(
+            "SELECT outbox.key, outbox.body, receipt.outbox_id IS NOT NULL FROM outbox"
+            " LEFT JOIN receipt ON receipt.outbox_id = outbox.id"
+            " WHERE outbox.sink = ? AND outbox.kind = 'report' AND outbox.state <> 'split'",
+            (PLATFORM_NAME,),
+        ).fetchall()
+    finally:
+        connection.close()
+    ours = {key: hashlib.sha256(body).digest() for key, body, _ in rows}
+    theirs = {report.key: report for report in stored}
+    reported = Counter(
+        average["id"] for key, body, _ in rows if key in theirs for average in json.loads(body)["averages"]
+    )
+    keys = Counter(report.key for report in stored)
+    return ReportFindings(
+        reports=len(theirs),
+        missing=tuple(
+            key
+            for key, digest in ours.items()
+            if key not in theirs or theirs[key].body_hash != digest or not theirs[key].is_signed
+        ),
+        unexpected=tuple(key for key in theirs if key not in ours),
+        twice=(
+            *(key for key, count in keys.items() if count > 1),
+            *(f"average {number}" for number, count in reported.items() if count > 1),
+        ),
+        unreported=tuple(row[0] for row in averages if row[0] not in reported),
+        unproven=tuple(key for key, _, has_receipt in rows if not has_receipt),
+        repeated=sum(report.deliveries - 1 for report in stored),
+    )
+
+
+def _digest(module: str, raw: bytes) -> str:
+    return f"{module} {hashlib.sha256(raw).hexdigest()}"
+
+
+def _is_near_a_death(acknowledged_utc_ms: int | None, deaths_ns: Sequence[int]) -> bool:
+    return acknowledged_utc_ms is not None and any(
+        -BROKER_MEMORY_MS <= acknowledged_utc_ms - death_ns // 1_000_000 <= BROKER_MEMORY_MS for death_ns in deaths_ns
+    )
