@@ -27,7 +27,9 @@ STATIC = {
     "favicon.svg": "image/svg+xml",
 }
 SHARED_S = 0.5  # answers younger than this are given again
-STAGE_LABELS = {"averaging": "records not averaged yet", "relay": "records not queued for delivery yet"}
+# Cursors of delivery and what they count: positions of records, ids of averages
+FEEDS = {"relay": "records_total", "relay_averages": "averages_total", "relay_reports": "averages_total"}
+NOTHING_QUEUED = {"waiting": 0, "oldest_utc_ms": None, "attempts": 0, "quarantined": 0}
 
 
 class Shared:
@@ -107,22 +109,26 @@ class Pages:
         except StoreError as error:
             return JSONResponse({"error": str(error)}, 503)
         config = self._service.config
-        backlog = [
-            {"stage": stage, "label": STAGE_LABELS[stage.split("/")[0]], "records": live["records_total"] - at}
-            for stage, at in sorted(live["cursors"].items())
-            if stage.split("/")[0] in STAGE_LABELS  # the other cursors count averages
-        ]
-        parts = self._service.health.snapshot()
+        cursors = live["cursors"]
         return JSONResponse(
             {
                 **live,
                 "gateway": config.gateway.id,
                 "versions": self._service.versions,
                 "intervals_s": config.averaging.intervals_s,
-                "parts": parts,
-                "backlog": backlog,
+                "parts": self._service.health.snapshot(),
+                "unaveraged": live["records_total"] - cursors.get("averaging", 0),
                 "sinks": [
-                    {"name": sink.name, "kind": kind, **live["outbox"].get(sink.name, {"waiting": 0, "quarantined": 0})}
+                    {
+                        "name": sink.name,
+                        "kind": kind,
+                        "unqueued": sum(
+                            live[total] - cursors[f"{feed}/{sink.name}"]
+                            for feed, total in FEEDS.items()
+                            if f"{feed}/{sink.name}" in cursors
+                        ),
+                        **live["outbox"].get(sink.name, NOTHING_QUEUED),
+                    }
                     for kind, sinks in (("MQTT", config.mqtt_sinks), ("HTTPS", config.https_sinks))
                     for sink in sinks
                 ],

@@ -67,6 +67,10 @@ class LedgerView:
         """Position of the newest record: how many were ever stored."""
         return int(self._ask("SELECT coalesce(max(position), 0) FROM record")[0][0])
 
+    def newest_average_id(self) -> int:
+        """Id of the newest average: how many were ever made."""
+        return int(self._ask("SELECT coalesce(max(id), 0) FROM average")[0][0])
+
     def records_after(self, device: str, seq: int, limit: int) -> list[tuple[Any, ...]]:
         """(seq, received_utc_ms, envelope) behind `seq`, ascending."""
         return self._ask(

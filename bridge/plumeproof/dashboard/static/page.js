@@ -3,8 +3,13 @@
 
 const LIVE_MS = 1000, TREND_MS = 3000, SILENT_AFTER = 3; // failed fetches before the page says so
 const WORDS = { up: "running", waiting: "trying again", down: "needs a person", starting: "starting" };
-const KINDS = { module: "module line", stage: "stage", sink: "delivery" };
-const QUALITY = { good: "valid", stale: "stopped coming" };
+const KINDS = { module: "module", stage: "stage", sink: "delivery" };
+const CLOCKS = { none: "no time yet", host: "from this gateway", attested: "attested", holdover: "own clock, gateway not heard", stepped: "stepped" };
+const STATUS = { // the status names that would not be understood as they are
+  timeout: "no answer", crc: "CRC error", mismatch: "wrong answer", length: "wrong length", backoff: "silent, paused", overrun: "no time left",
+  overflow: "journal full", hole: "record missing", warning: "maintenance", failure: "failure", function_check: "function check",
+  out_of_specification: "out of spec.", status_missing: "no status", not_finite: "not a number",
+};
 let live = null, trend = null, failures = 0;
 
 // Building and patching elements: text is always set as text, never as markup.
@@ -48,19 +53,33 @@ function interval(s) {
   return s % 3600 === 0 ? s / 3600 + " h" : s % 60 === 0 ? s / 60 + " min" : s + " s";
 }
 const time = (ms) => new Date(ms).toISOString().slice(11, 19);
-const unit = (text) => text.replace("m3", "m³").replace("degC", "°C").replace(/^1$/, "");
+const date = (ms) => new Date(ms).toISOString().slice(0, 10);
+const since = (ms) => (date(ms) === date(live.now_utc_ms) ? "" : date(ms) + " ") + time(ms).slice(0, 5) + " UTC";
+const unit = (text) => text.replace("m3", "m³").replace("degC", "°C").replace(/^u(?=g)/, "µ").replace(/^1$/, "");
 const word = (status) => status.replaceAll("_", " ");
+const percent = (valid, expected) => (expected ? Math.floor(100 * valid / expected) : 0); // never rounded up to 100
+const level = (share) => (share >= 95 ? "full" : share >= 50 ? "most" : "few");
+function quality(entry, isStale) {
+  if (isStale) return "stopped coming";
+  if (entry.quality === "good") return "valid";
+  const cause = STATUS[entry.status] || word(entry.status);
+  return entry.quality === "gap" ? "gap: " + cause : cause;
+}
 
 // Sections
 function light(part) {
-  const counters = part.counters, backlog = counters.journal_waiting_count;
-  const detail = part.kind === "module" && backlog ? ", " + backlog + " records wait in its journal" : "";
-  return make("div", { class: "light", "data-state": part.state, "data-part": part.kind + "/" + part.name },
-    make("span", { class: "lamp" }), make("span", { class: "name" }, part.name),
-    make("span", { class: "state" }, (KINDS[part.kind] || part.kind) + ": " + WORDS[part.state] + detail),
+  const counters = part.counters, backlog = counters.journal_waiting_count, sink = part.kind === "sink" ? live.sinks.find((s) => s.name === part.name) : null;
+  const facts = [
+    WORDS[part.state] + (part.state === "starting" ? "" : " for " + span(live.now_utc_ms - part.since_utc_ms)),
+    part.kind === "module" && backlog ? backlog + " records wait in its journal" : null,
+    sink && counters.delivered_total !== undefined ? counters.delivered_total + " delivered" : null,
+  ];
+  return make("div", { class: "light", "data-state": part.state, "data-part": part.kind + "/" + part.name, title: WORDS[part.state] + " since " + since(part.since_utc_ms) },
+    make("span", { class: "lamp" }), make("span", { class: "name" }, part.name, " ", make("small", {}, sink ? sink.kind : KINDS[part.kind] || part.kind)),
+    make("span", { class: "state" }, facts.filter(Boolean).join(", ")),
     part.state !== "up" && part.error ? make("span", { class: "error" }, part.error) : null);
 }
-function graph(device, channel) {
+function graph(device, channel, symbol) {
   const buckets = (trend && trend.modules[device] && trend.modules[device][channel]) || [];
   const valid = buckets.filter((bucket) => bucket[3] > 0);
   if (!valid.length) return make("div", { class: "graph" }, make("span", { class: "note" }, "no valid sample yet"));
@@ -82,7 +101,7 @@ function graph(device, channel) {
   });
   const lost = buckets.filter((b) => b[4] > 0).map((b) =>
     make("rect", { class: "lost", x: x(b[0]), y: height - 4, width: Math.max(1.5, step / all * width).toFixed(1), height: 4 }));
-  const title = "last " + document.body.dataset.trendMinutes + " min, " + number(low) + " to " + number(high);
+  const title = "last " + document.body.dataset.trendMinutes + " min, " + number(low) + " to " + number(high) + " " + unit(symbol);
   return make("div", { class: "graph" },
     make("svg", { class: "trend", viewBox: "0 0 " + width + " " + height, preserveAspectRatio: "none", role: "img", "aria-label": title },
       make("line", { class: "floor", x1: 0, x2: width, y1: height - 5, y2: height - 5 }),
@@ -90,13 +109,15 @@ function graph(device, channel) {
     make("span", { class: "scale" }, make("span", {}, number(high)), make("span", {}, number(low))));
 }
 function channel(module, entry) {
-  const quality = module.is_stale ? "stale" : entry.quality;
+  const colour = module.is_stale ? "stale" : entry.quality;
+  const own = entry.id.startsWith(entry.analyzer + ".") ? entry.id.slice(entry.analyzer.length + 1) : entry.id; // below its analyzer's name
+  const isSame = own.toLowerCase() === entry.quantity.toLowerCase();
   return make("div", { class: "channel", "data-channel": entry.id },
-    make("span", { class: "what" }, make("b", {}, entry.id), make("small", {}, entry.quantity === entry.id ? "" : entry.quantity)),
-    make("span", { class: "value", "data-quality": quality }, number(entry.value), " ", make("small", {}, unit(entry.unit))),
-    make("span", { class: "quality" }, make("span", { class: "pill", "data-quality": quality }, QUALITY[quality] || word(entry.status)), " ",
-      make("span", { class: "age" }, span(live.now_utc_ms - entry.slot_utc_ms) + " ago")),
-    graph(module.device, entry.id));
+    make("span", { class: "what", title: entry.id }, make("b", {}, isSame ? entry.quantity : own), " ", isSame ? null : make("small", {}, entry.quantity)),
+    make("span", { class: "value", "data-quality": colour }, number(entry.value), " ", make("small", {}, unit(entry.unit))),
+    make("span", { class: "quality" }, make("span", { class: "pill", "data-quality": colour, title: word(entry.status) }, quality(entry, module.is_stale)), " ",
+      make("span", { class: "age", title: date(entry.slot_utc_ms) + " " + time(entry.slot_utc_ms) + " UTC" }, span(live.now_utc_ms - entry.slot_utc_ms) + " ago")),
+    graph(module.device, entry.id, entry.unit));
 }
 function averages(module) {
   const columns = live.intervals_s.filter((s) => (module.averages[s] || []).length);
@@ -104,61 +125,71 @@ function averages(module) {
   const cell = (id, s) => {
     const found = module.averages[s].find((average) => average.channel === id);
     if (!found) return make("td", { class: "number" }, "–");
-    const share = found.n_expected ? found.n_valid / found.n_expected : 0;
-    const title = time(found.start_utc_ms) + " UTC, " + found.n_valid + " of " + found.n_expected + " slots valid, revision " + found.revision;
-    return make("td", { class: "number", title: title }, number(found.mean), " ", make("meter", { min: 0, max: 1, low: 0.5, high: 0.75, optimum: 1, value: share.toFixed(3) }));
+    const share = percent(found.n_valid, found.n_expected);
+    const title = date(found.start_utc_ms) + " " + time(found.start_utc_ms) + " UTC, " + found.n_valid + " of " + found.n_expected + " slots valid, revision " + found.revision;
+    return make("td", { class: "number", title: title }, number(found.mean), " ", make("small", { class: "share", "data-level": level(share) }, share + " %"));
   };
-  return make("div", { class: "wide" }, make("table", {},
-    make("thead", {}, make("tr", {}, make("th", {}, "Average"), columns.map((s) => make("th", { class: "number" }, interval(s), " from ", time(module.averages[s][0].start_utc_ms).slice(0, s < 60 ? 8 : 5))))),
-    make("tbody", {}, module.channels.map((entry) => make("tr", {}, make("td", {}, entry.id), columns.map((s) => cell(entry.id, s)))))));
+  const head = (s) => {
+    const start = module.averages[s][0].start_utc_ms;
+    return make("th", { class: "number" }, interval(s), make("small", {}, "from " + (s >= 86400 ? date(start) : time(start).slice(0, s < 60 ? 8 : 5)) + " UTC"));
+  };
+  return make("div", { class: "wide" }, make("table", { class: "averages" },
+    make("thead", {}, make("tr", {}, make("th", {}, "Average, valid slots"), columns.map(head))),
+    make("tbody", {}, module.channels.map((entry) => make("tr", {}, make("td", {}, entry.id, " ", make("small", {}, unit(entry.unit))), columns.map((s) => cell(entry.id, s)))))));
 }
 function coverage(module) {
   const { interval_s, cells } = module.coverage;
   if (!cells.length) return null;
-  const share = (c) => (c[2] ? c[1] / c[2] : 0), last = cells[cells.length - 1];
-  return make("div", {}, make("h3", {}, "Coverage of the last " + cells.length + " intervals of " + interval(interval_s)),
-    make("div", { class: "cells" }, cells.map((c) => make("span", {
-      class: "cell", "data-level": share(c) >= 0.95 ? "full" : share(c) >= 0.5 ? "most" : "few",
-      title: time(c[0]) + " UTC: " + c[1] + " of " + c[2] + " slots valid" }))),
-    make("p", { class: "note" }, "newest: " + (100 * share(last)).toFixed(0) + " % valid slots, all channels"));
+  const last = cells[cells.length - 1];
+  const strip = cells.map((c) => make("span", {
+    class: "cell", "data-level": level(percent(c[1], c[2])), title: date(c[0]) + " " + time(c[0]) + " UTC: " + c[1] + " of " + c[2] + " slots valid" }));
+  return make("div", { class: "coverage" }, make("h3", {}, "Valid slots in the last " + cells.length + " intervals of " + interval(interval_s)), make("div", { class: "cells" }, strip),
+    make("p", { class: "note" }, time(cells[0][0]).slice(0, 5) + " to " + time(last[0] + interval_s * 1000).slice(0, 5) + " UTC, newest: " + percent(last[1], last[2]) + " % of all slots valid", [["full", "95 % and more"], ["most", "50 % and more"], ["few", "less"]].map(([name, text]) =>
+      make("span", { class: "key" }, make("span", { class: "cell", "data-level": name }), text))));
 }
 function module(entry) {
   const analyzers = [...new Set(entry.channels.map((c) => c.analyzer))];
   const clock = entry.utc_status === null ? "nothing received yet" : entry.utc_status === "none" ? "module has no time yet"
-    : "time: " + entry.utc_status + ", ±" + entry.utc_unc_ms + " ms";
+    : "time " + (CLOCKS[entry.utc_status] || word(entry.utc_status)) + ", ±" + entry.utc_unc_ms + " ms";
   const rows = analyzers.map((name) => [make("h3", { class: "analyzer" }, name), entry.channels.filter((c) => c.analyzer === name).map((c) => channel(entry, c))]);
-  const titles = make("div", { class: "channel titles" }, ["Channel", "Newest value", "Quality", "Last " + document.body.dataset.trendMinutes + " min"].map((t) => make("span", {}, t)));
+  const titles = make("div", { class: "channel titles" }, ["Channel", "Newest value", "Quality and age"].map((t) => make("span", {}, t)),
+    make("span", { class: "ends" }, trend ? [trend.start_utc_ms, trend.end_utc_ms].map((ms) => make("span", {}, since(ms))) : ""));
   return make("div", { class: "module", "data-device": entry.device },
     make("div", { class: "head" }, make("h2", {}, entry.device), make("span", { class: "facts" }, clock),
-      entry.seal_ms ? make("span", { class: "facts" }, "sealed every " + span(entry.seal_ms)) : null,
+      entry.seal_ms ? make("span", { class: "facts" }, "a signed record every " + span(entry.seal_ms)) : null,
       entry.fault ? make("span", { class: "alarm" }, entry.fault) : null),
     entry.channels.length ? null : make("p", { class: "note" }, entry.has_parameters ? "No sample yet." : "Records come, but their parameter set is not here: register bytes have no meaning yet."),
     make("div", { class: "channels" }, entry.channels.length ? titles : null, rows.flat(2)),
-    entry.channels.length ? make("div", { class: "below" }, averages(entry), coverage(entry)) : null);
+    entry.channels.length ? make("div", { class: "below" }, coverage(entry), averages(entry)) : null);
 }
+function table(titles, rows) {
+  // A title that begins with "#" heads a column of numbers.
+  return make("div", { class: "wide" }, make("table", {}, make("thead", {}, make("tr", {}, titles.map((t) => make("th", { class: t[0] === "#" ? "number" : null }, t.replace("#", ""))))), make("tbody", {}, rows)));
+}
+const count = (value, isAlarm) => make("td", { class: "number" + (isAlarm ? " alarm" : "") }, value === undefined || value === null ? "–" : String(value));
 function backlog() {
-  const row = (label, count, note, alarm) => make("tr", {}, make("td", {}, label), make("td", { class: "number" + (alarm ? " alarm" : "") }, String(count)), make("td", { class: "note" }, note));
-  const rows = live.modules.map((m) => {
+  const inside = live.modules.map((m) => {
     const part = live.parts.find((p) => p.kind === "module" && p.name === m.device);
-    return row(m.device + ": records in its journal", part && part.counters.journal_waiting_count !== undefined ? part.counters.journal_waiting_count : "–", "");
+    return make("tr", {}, make("td", {}, "records in the journal of " + m.device), count(part && part.counters.journal_waiting_count));
   });
-  for (const stage of live.backlog) rows.push(row(stage.label, stage.records, ""));
-  for (const sink of live.sinks) {
-    rows.push(row(sink.name + ": waiting", sink.waiting, sink.oldest_utc_ms ? "oldest " + span(live.now_utc_ms - sink.oldest_utc_ms) : ""));
-    rows.push(row(sink.name + ": in quarantine", sink.quarantined, sink.quarantined ? "needs a person" : "", sink.quarantined > 0));
-  }
-  return [make("h2", {}, "Backlog"), make("table", {}, make("tbody", {}, rows)), make("p", { class: "note" }, live.records_total + " records in the ledger")];
+  inside.push(make("tr", {}, make("td", {}, "records not averaged yet"), count(live.unaveraged)));
+  const outside = live.sinks.map((s) => make("tr", { "data-sink": s.name }, make("td", {}, s.name, " ", make("small", {}, s.kind)), count(s.unqueued), count(s.waiting),
+    make("td", { class: "number" }, s.oldest_utc_ms ? span(live.now_utc_ms - s.oldest_utc_ms) : "–"), count(s.attempts), count(s.quarantined, s.quarantined > 0)));
+  return [make("h2", {}, "Backlog"), table(["Waiting inside", "#"], inside),
+    live.sinks.length ? table(["Deliveries", "#not queued", "#waiting", "#oldest", "#tries", "#quarantine"], outside) : make("p", { class: "note" }, "No delivery is configured."),
+    make("p", { class: "note" }, live.records_total + " records in the ledger. A delivery waits until its receipt is stored; nothing is dropped.")];
 }
 function chain() {
   const rows = live.modules.map((m) => {
     const c = m.chain, ok = !c.is_frozen && !c.hole_count && !c.quarantine_count && !m.fault;
     const verdict = c.is_frozen ? "FROZEN: two histories under one key" : ok ? (c.seq ? "whole" : "empty") : "see right";
     const notes = [c.hole_count ? c.hole_count + " holes, newest " + c.holes[0].join("–") : "", c.quarantine_count ? c.quarantine_count + " in quarantine (" + word(c.quarantine_code) + ")" : ""];
-    return make("tr", { "data-chain": m.device }, make("td", {}, m.device), make("td", { class: ok ? "fine" : "alarm" }, verdict),
-      make("td", { class: "number" }, String(c.seq)), make("td", {}, make("code", {}, c.content_hash.slice(0, 12))), make("td", { class: "note" }, notes.filter(Boolean).join(", ") || "boot " + c.boot));
+    return make("tr", { "data-chain": m.device }, make("td", {}, m.device), make("td", { class: ok ? "fine" : "alarm" }, verdict), count(c.seq),
+      make("td", { class: "number" }, m.received_utc_ms ? span(live.now_utc_ms - m.received_utc_ms) : "–"),
+      make("td", {}, make("code", {}, c.content_hash.slice(0, 12))), make("td", { class: "note" }, notes.filter(Boolean).join(", ") || "boot " + c.boot));
   });
-  return [make("h2", {}, "Chain"), make("div", { class: "wide" }, make("table", {},
-    make("thead", {}, make("tr", {}, ["Module", "State", "Seq", "Head", ""].map((t) => make("th", { class: t === "Seq" ? "number" : null }, t)))), make("tbody", {}, rows)))];
+  return [make("h2", {}, "Chain"), table(["Module", "State", "#Newest record", "#Age", "Its hash", ""], rows),
+    make("p", { class: "note" }, "Each record names the hash of the one before: one that is missing, changed or out of place shows here.")];
 }
 function verdict() {
   const faults = live.modules.filter((m) => m.chain.is_frozen || m.fault).length + live.sinks.filter((s) => s.quarantined).length + live.parts.filter((p) => p.state === "down").length;
@@ -190,16 +221,16 @@ async function ask(path) {
 }
 async function repeat(path, everyMs, take) {
   for (;;) {
-    try { take(await ask(path)); failures = 0; document.getElementById("trouble").hidden = true; draw(); } catch (error) { silent(error); }
+    try { take(await ask(path)); silent(null); draw(); } catch (error) { silent(error); }
     await new Promise((done) => setTimeout(done, everyMs));
   }
 }
 function silent(error) {
-  failures += 1;
-  if (failures < SILENT_AFTER) return;
-  const node = document.getElementById("trouble");
-  node.textContent = "No answer from the bridge; the values below are old. (" + error.message + ")";
-  node.hidden = false;
+  failures = error ? failures + 1 : 0;
+  const isOld = failures >= SILENT_AFTER, node = document.getElementById("trouble");
+  if (isOld) node.textContent = "No answer from the bridge since " + (live ? since(live.now_utc_ms) : "this page was opened") + "; what stands below is old. (" + error.message + ")";
+  if (!error || isOld) node.hidden = !isOld;
+  document.body.classList.toggle("old", isOld);
 }
 repeat("/api/overview", LIVE_MS, (body) => { live = body; });
 repeat("/api/trend", TREND_MS, (body) => { trend = body; });
