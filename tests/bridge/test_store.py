@@ -11,6 +11,8 @@ from pathlib import Path
 
 import apsw
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from plumeproof.errors import StoreError
 from plumeproof.model import Envelope, Head, NewRow, Overflow, ParametersPart, Receipt, Record, Slots
@@ -103,6 +105,26 @@ def test_parameter_set_is_given_only_when_all_parts_are_here(writer):
     assert ledger.parameter_set(name) is None
     ledger.append([second], head_of(second[0]), [])
     assert ledger.parameter_set(name) == whole
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 3), st.sampled_from([b"a", b"b"])), max_size=6),
+    st.permutations([0, 1, 2]),
+)
+def test_parts_that_make_no_set_do_not_spoil_the_one_they_name(tmp_path_factory, wrong, order):
+    """Whatever came under the name of a set before: when all its parts have come in one boot it is there, and stays."""
+    whole = [b"x" * 2048, b"y" * 2048, b"z"]
+    name = hashlib.sha256(b"".join(whole)).digest()
+    writer = Writer(tmp_path_factory.mktemp("parts") / "ledger.sqlite")
+    ledger = SqliteLedger(writer, StillClock())
+    good = [ParametersPart(name, part, 3, whole[part]) for part in order]
+    bad = [ParametersPart(name, min(part, parts - 1), parts, data) for part, parts, data in wrong]
+    for seq, part in enumerate([*bad, *good, *bad], 1):
+        record = sealed("plume-01", seq, part)
+        ledger.append([record], head_of(record[0]), [])
+        assert ledger.parameter_set(name) == (b"".join(whole) if seq >= len(bad) + 3 else None)
+    writer.close()
 
 
 def test_quarantine_keeps_the_same_bytes_once_and_moves_the_head(writer):

@@ -6,6 +6,7 @@ transaction; the acknowledgement to the module follows the commit and is not thi
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -69,11 +70,21 @@ class SqliteLedger:
                 connection.execute("INSERT INTO hole VALUES (?, ?, ?, ?)", (head.device, first, last, now))
             self._set_head(connection, head)
 
-    @staticmethod
-    def _keep_part(connection: apsw.Connection, part: ParametersPart) -> None:
-        # The same set comes again at every boot; the first copy stays.
+    def _keep_part(self, connection: apsw.Connection, part: ParametersPart) -> None:
+        # The same set comes again at every boot; the first copy that is whole stays. Parts that do not make the set
+        # they name (of a module that is at fault) give way, so that they spoil it for nobody.
+        known = connection.execute(
+            "SELECT parts, bytes FROM parameter_part WHERE parameters_hash = ? AND part = ?",
+            (part.part_hash, part.part),
+        ).fetchone()
+        if known == (part.parts, part.part_bytes) or _whole_set(connection, part.part_hash) is not None:
+            return
         connection.execute(
-            "INSERT OR IGNORE INTO parameter_part VALUES (?, ?, ?, ?)",
+            "DELETE FROM parameter_part WHERE parameters_hash = ? AND (parts <> ? OR part = ?)",
+            (part.part_hash, part.parts, part.part),
+        )
+        connection.execute(
+            "INSERT INTO parameter_part VALUES (?, ?, ?, ?)",
             (part.part_hash, part.part, part.parts, part.part_bytes),
         )
 
@@ -149,10 +160,14 @@ class SqliteLedger:
     def parameter_set(self, parameters_hash: bytes) -> bytes | None:
         """The complete parameter set with this SHA-256, if all its parts are here."""
         with self._writer.reading() as connection:
-            rows: list[Any] = connection.execute(
-                "SELECT part, parts, bytes FROM parameter_part WHERE parameters_hash = ? ORDER BY part",
-                (parameters_hash,),
-            ).fetchall()
-        if not rows or [row[0] for row in rows] != list(range(rows[0][1])):
-            return None
-        return b"".join(row[2] for row in rows)
+            return _whole_set(connection, parameters_hash)
+
+
+def _whole_set(connection: apsw.Connection, parameters_hash: bytes) -> bytes | None:
+    rows: list[Any] = connection.execute(
+        "SELECT part, parts, bytes FROM parameter_part WHERE parameters_hash = ? ORDER BY part", (parameters_hash,)
+    ).fetchall()
+    if not rows or [row[0] for row in rows] != list(range(rows[0][1])):
+        return None
+    whole = b"".join(row[2] for row in rows)
+    return whole if hashlib.sha256(whole).digest() == parameters_hash else None
