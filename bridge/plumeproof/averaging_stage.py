@@ -21,7 +21,7 @@ from acqwire import fields
 from plumeproof.evidence import intervals
 from plumeproof.evidence.averaging import Sums, merge, sum_slots, to_averages
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
-from plumeproof.evidence.strips import PARAMETERS_MISSING, Opened, Strip, open_slots
+from plumeproof.evidence.strips import PARAMETERS_MISSING, ROW_MISSING, Opened, Strip, open_slots
 from plumeproof.model import (
     Average,
     AveragingState,
@@ -237,7 +237,7 @@ class _Module:
         """A part of a parameter set has come: records that waited for it are averaged when it is whole."""
         for parameters_hash in sorted(set(self._waiting.values())):
             for seq in sorted(seq for seq, wanted in self._waiting.items() if wanted == parameters_hash):
-                opened = self._read(seq, seq)[seq]
+                opened = self._read(seq, seq).get(seq) or Opened(seq, None, None, ROW_MISSING, None)
                 if opened.reason == PARAMETERS_MISSING:
                     break
                 del self._waiting[seq]
@@ -331,9 +331,10 @@ class _Module:
         for other in opened.values():
             if other.strip is not None and other.seq not in self._strips:
                 self._keep(other.seq, other.strip)
-        strip = opened[seq].strip
+        found = opened.get(seq) or Opened(seq, None, None, ROW_MISSING, None)
+        strip = found.strip
         if strip is None:
-            self._skip(opened[seq])
+            self._skip(found)
             self._keep(seq, None)
         return strip
 

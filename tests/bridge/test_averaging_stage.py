@@ -6,6 +6,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
+import apsw
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -485,3 +486,53 @@ def test_any_life_in_any_portions_with_any_restarts(tmp_path_factory, actions, s
     check(whole, module, order, [parse_parameters(raw) for raw in SETS])
     whole.writer.close()
     parted.writer.close()
+
+
+def changed_behind_our_back(bench, *statements):
+    connection = apsw.Connection(str(bench.path))
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+DAMAGE = {
+    "row_missing": ["DELETE FROM record WHERE seq = 4"],
+    "content_hash": ["UPDATE record SET envelope = (SELECT envelope FROM record WHERE seq = 5) WHERE seq = 4"],
+    "row": [
+        "UPDATE record SET (envelope, content_hash) ="
+        " (SELECT envelope, content_hash FROM record WHERE seq = 5) WHERE seq = 4"
+    ],
+    "cbor": ["UPDATE record SET envelope = x'd2ff' WHERE seq = 4"],
+}
+
+
+@pytest.mark.parametrize("kind", [2, 6])
+@pytest.mark.parametrize("reason", DAMAGE)
+def test_what_the_file_lost_behind_our_back_is_named_and_stops_nothing(bench, reason, kind):
+    module = TimedModule()
+    module.start()
+    for minute in range(1, 60):
+        if minute == 2 and kind == 6:
+            module.lose(60)
+        else:
+            module.sample(readings(60))
+    store_all(bench.ledger, module.sealed)
+    bench.run()
+    changed_behind_our_back(bench, *DAMAGE[reason])
+    bench.restart()
+    module.sample(readings(120))  # ends the hour: the lost record is needed again
+    store_all(bench.ledger, module.sealed[-1:])
+    bench.run()
+    assert [(one.seq, one.reason) for one in bench.averages.skipped("plume-01")] == [(4, reason)]
+    (hour,) = [row for row in bench.rows() if (row.interval_s, row.channel) == (3600, "co")]
+    assert (hour.n_valid, hour.n_invalid) == (3540, (("absent", 60),))
+
+
+def test_a_row_that_became_another_kind_stops_nothing(bench):
+    module = TimedModule()
+    module.start()
+    module.sample(readings(60))
+    store_all(bench.ledger, module.sealed)
+    changed_behind_our_back(bench, "UPDATE record SET kind = 2 WHERE seq = 1")
+    bench.run()
+    assert [(one.seq, one.reason) for one in bench.averages.skipped("plume-01")] == [(1, "row")]

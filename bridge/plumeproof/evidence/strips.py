@@ -25,6 +25,7 @@ from plumeproof.model import BlockReadings, Overflow, Record, Samples, StoredRec
 NO_UTC = "no_utc"  # the module had no time yet
 UTC_IMPLAUSIBLE = "utc_implausible"  # its slots lie before 1970 or after 2099
 PARAMETERS_MISSING = "parameters_missing"  # its parameter set is not complete in the ledger
+ROW_MISSING = "row_missing"  # it was averaged before, and is not in the ledger any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,10 @@ def open_stored(stored: StoredRecord) -> Record:
         raise EnvelopeError("array", "stored row is no envelope")
     if hashlib.sha256(build_sig_structure(parts[0], parts[2])).digest() != stored.content_hash:
         raise EnvelopeError("content_hash", f"row of {stored.device} {stored.seq} is not what was stored")
-    return parse_payload(parts[2], stored.content_hash)
+    record = parse_payload(parts[2], stored.content_hash)
+    if (record.device, record.seq, record.kind) != (stored.device, stored.seq, stored.kind):
+        raise EnvelopeError("row", f"row of {stored.device} {stored.seq} holds {record.device} {record.seq}")
+    return record
 
 
 def open_slots(
