@@ -1,11 +1,11 @@
-# `make demo` runs the whole line on this machine, `make test` the whole everyday suite, `make check` lints first. Each sets
-# up what it needs in .cache/; system packages are installed with root or sudo, or named. `make trial ARGS="bookworm"`
-# tries both commands in a clean Debian.
+# `make demo` runs the whole line on this machine, `make test` the whole everyday suite, `make check` lints first,
+# `make bench ARGS="line"` measures. Each sets up what it needs in .cache/; system packages are installed with root or
+# sudo, or named. `make trial ARGS="bookworm"` tries both commands in a clean Debian.
 PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup demo test check trial clean
+.PHONY: setup demo test bench check trial clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -17,6 +17,9 @@ demo:
 test: setup
 	@$(VENV)/python -m pytest $(ARGS)
 	@$(PYTHON) tools/setup/browser.py --remark
+
+bench: setup
+	@$(VENV)/python -m tools.bench $(ARGS)
 
 trial:
 	@$(PYTHON) tools/trial/clean_root.py $(ARGS)
