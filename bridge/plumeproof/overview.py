@@ -152,9 +152,11 @@ class Overview:
         for seq, received_utc_ms, raw in rows:
             module.last_seq = seq
             self._take(module, received_utc_ms, raw)
-        oldest = self._clock.utc_ms() - self._trend_ms - self._bucket_ms
+        now = self._clock.utc_ms()
+        oldest, newest = now - self._trend_ms - self._bucket_ms, now + self._trend_ms
         for buckets in module.trend.values():
-            for at in [at for at in buckets if at < oldest]:
+            # Slots far ahead (one of the two clocks is wrong) would never grow old, and fill the memory.
+            for at in [at for at in buckets if not oldest <= at <= newest]:
                 del buckets[at]
 
     def _newest(self, device: str, head_seq: int) -> list[tuple[int, int, bytes]]:

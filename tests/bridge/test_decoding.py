@@ -199,6 +199,23 @@ def test_slot_times_follow_the_records_own_mapping():
     assert decoding.decode(record_of(parameters, ([0, 0], data)), parameters).slot_utc_ms is None
 
 
+EDGES = st.sampled_from([0, 1, 1_999, 2**62, 2**63 - 3_000, 2**63 - 2_001, 2**63 - 2_000, 2**63 - 1])
+
+
+@given(EDGES, EDGES, EDGES)
+def test_slot_times_never_wrap(utc_ms, mono_ms, first_slot_mono_ms):
+    """Whatever 63-bit numbers a module signs: times are the exact ones, or there are none."""
+    parameters = parameters_with([{"type": "float32", "order": "ABCD"}])
+    record = record_of(
+        parameters, ([0, 0], bytes(16)), utc_ms=utc_ms, mono_ms=mono_ms, first_slot_mono_ms=first_slot_mono_ms
+    )
+    times = decoding.decode(record, parameters).slot_utc_ms
+    first = utc_ms - (mono_ms - first_slot_mono_ms)
+    exact = [first, first + 1000]
+    assert times is None or times.tolist() == exact
+    assert times is not None or not all(abs(at) < 2**63 - 2_000 for at in exact)
+
+
 def test_bytes_without_meaning_are_refused():
     parameters = parameters_with([{"type": "uint16", "order": "AB"}])
     with pytest.raises(ParametersError, match="width"):

@@ -132,6 +132,14 @@ def test_the_trend_keeps_lowest_highest_and_losses(bench):
     assert view.trend()["modules"]["plume-01"]["gas.so2"] == []
 
 
+def test_slots_of_a_clock_far_ahead_are_shown_and_not_kept(bench):
+    bench.module.measure(2, {"gas.so2": 5.0}, end_utc_ms=NOW + 1000 * TREND_MS)
+    bench.fetch()
+    view = bench.overview()
+    assert channels(view)["gas.so2"]["value"] == 5.0
+    assert view.trend()["modules"]["plume-01"]["gas.so2"] == []
+
+
 def test_a_later_look_reads_only_what_is_new(bench):
     for index in range(PAGE_RECORDS * 2):
         bench.module.measure(2, {"gas.so2": float(index)}, end_utc_ms=NOW - 2000 * (PAGE_RECORDS * 2 - index))

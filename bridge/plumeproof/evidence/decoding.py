@@ -39,6 +39,8 @@ STATUS_NAMES = (
     (NOT_FINITE, "not_finite"),
 )
 
+INT64_END = 2**63
+
 # NAMUR NE 107 code of a status bit, worst last: a later one overwrites an earlier one
 _NE107 = (("M", WARNING), ("S", OUT_OF_SPECIFICATION), ("C", FUNCTION_CHECK), ("F", FAILURE))
 _DTYPES = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4", "float32": ">f4", "float64": ">f8"}
@@ -59,7 +61,7 @@ class ChannelReadings:
 
 @dataclass(frozen=True, slots=True)
 class DecodedRecord:
-    """`slot_utc_ms` int64 (n,): planned UTC of each slot, None while the module had no UTC."""
+    """`slot_utc_ms` int64 (n,): planned UTC of each slot, None while the module had no UTC that fits."""
 
     slot_utc_ms: npt.NDArray[np.int64] | None
     slot_ms: int
@@ -73,11 +75,14 @@ def is_valid(status: Statuses) -> npt.NDArray[np.bool_]:
 
 
 def slot_times(record: Record, samples: Samples) -> npt.NDArray[np.int64] | None:
-    """UTC of each slot by the record's own mapping (SPEC.md section 4.1)."""
+    """UTC of each slot by the record's own mapping (SPEC.md section 4.1); None without one, and beyond int64."""
     if record.utc_ms is None:
         return None
-    first = record.utc_ms - (record.mono_ms - samples.slots.first_slot_mono_ms)
-    return first + np.arange(samples.slots.slot_count, dtype=np.int64) * samples.slots.slot_ms
+    slots = samples.slots
+    first = record.utc_ms - (record.mono_ms - slots.first_slot_mono_ms)
+    if not -INT64_END <= first < INT64_END - slots.slot_count * slots.slot_ms:
+        return None  # a module's arithmetic has failed; the signed record stands, its slots have no time
+    return first + np.arange(slots.slot_count, dtype=np.int64) * slots.slot_ms
 
 
 def decode(record: Record, parameters: ParameterSet) -> DecodedRecord:
