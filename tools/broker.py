@@ -89,11 +89,15 @@ class Broker:
                 mend = f"make it with `python -m tools.test_ca {self._authority}`"
                 raise PartError(f"broker: {self._authority / name} is not there; {mend}")
         self.part.start()
+        self.wait()
+
+    def wait(self) -> None:
+        """After a start of `part`: until it listens."""
         try:
             self.part.wait_for(self._ready_words(), START_S)
             self._wait_until_listening()
         except PartError:
-            self.part.stop()
+            self.part.kill()
             raise
 
     def stop(self) -> None:

@@ -11,45 +11,21 @@ before there were figures.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import json
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from tools.demo.drain import NotDrained, drain
-from tools.demo.figures import Course, is_good, take_figures
-from tools.demo.layout import CHECKOUT, MODULES, SEAL_MS, Layout
-from tools.demo.line import BRIDGE, PLATFORM, Line, Wishes
+from tools.demo.figures import is_good
+from tools.demo.layout import SEAL_MS, Layout
+from tools.demo.line import Wishes
 from tools.demo.part import Cancelled, PartError
-from tools.demo.platform_view import read_platform
-from tools.demo.provision import CLIENT
+from tools.demo.run import Stops, run, watch
 from tools.demo.summary import Summary
 
 FINE, FINDINGS, WRONG_USAGE, NOT_STARTED, INTERRUPTED = 0, 1, 2, 3, 130
-LOOK_S = 0.2
-
-
-class Stops:
-    """Ctrl-C and SIGTERM: the first asks for the end of the run, the next one for an end at once."""
-
-    def __init__(self) -> None:
-        self.end = threading.Event()
-        self.at_once = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._ask)
-
-    def _ask(self, number: int, _frame: object) -> None:
-        if self.end.is_set() or number == signal.SIGTERM:
-            self.at_once.set()
-        self.end.set()
 
 
 def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -88,84 +64,6 @@ def wishes_of(chosen: argparse.Namespace) -> Wishes:
         seed=chosen.seed,
         seal_ms=chosen.seal_ms,
     )
-
-
-def run(
-    layout: Layout, wishes: Wishes, summary: Summary, stops: Stops, play: Callable[[Line], None]
-) -> dict[str, object]:
-    """Start the line, let `play` happen to it, drain it, take its figures. Raises PartError and Cancelled."""
-    line = Line(layout, wishes, stops.end, summary.say)
-    try:
-        started_s = time.monotonic()
-        line.start()
-        say_where(line, summary, time.monotonic() - started_s)
-        summary.begin()
-        play(line)
-        line.stopping = stops.at_once
-        left = ""
-        try:
-            drain(line, summary.say)
-        except NotDrained as error:
-            left = str(error)
-            summary.say(left)
-        assert line.witness is not None
-        secret = layout.platform / "client.secret"
-        stored = read_platform(line.platform_page, layout.authority / "ca.pem", CLIENT, secret)
-        for name in (*MODULES, BRIDGE, PLATFORM):
-            line.stop_part(name)
-        course = Course(line.starts, line.restarts, tuple(line.broker_deaths_ns), left)
-        return take_figures(layout, course, line.witness, stored, verify_export(layout))
-    finally:
-        with deaf_to_signals():
-            line.stop()
-
-
-def say_where(line: Line, summary: Summary, took_s: float) -> None:
-    """The addresses."""
-    assert line.broker is not None
-    summary.say(f"the line runs after {took_s:.1f} s: {', '.join(MODULES)} with three analyzers each")
-    summary.say(f"  dashboard  {line.dashboard}")
-    summary.say(f"  platform   {line.platform_page}/   (test certificate: {line.layout.authority / 'ca.pem'})")
-    summary.say(f"  broker     mqtts://{line.broker.host}:{line.broker.port}   {line.broker.words}")
-    summary.say(f"  files      {line.layout.root}")
-
-
-def watch(line: Line, summary: Summary, stops: Stops, seconds: float | None) -> None:
-    """Until the time is over or somebody wants the end; whoever dies is started again."""
-    until_s = None if seconds is None else time.monotonic() + seconds
-    while not stops.end.is_set() and (until_s is None or time.monotonic() < until_s):
-        line.tend()
-        summary.tick(line.witness)
-        stops.end.wait(LOOK_S if until_s is None else max(0.0, min(LOOK_S, until_s - time.monotonic())))
-    stops.end.set()
-
-
-def verify_export(layout: Layout) -> bool:
-    """Export the envelopes with an anchor and verify both, and the ledger, by the commands that a user has."""
-    plumeproof = (sys.executable, "-m", "plumeproof")
-    keys, anchor = str(layout.keys), str(layout.anchor)
-    ledger, envelopes = str(layout.ledger), str(layout.envelopes)
-    commands = (
-        ("export", "envelopes", "--ledger", ledger, "--keys", keys, "-o", envelopes, "--anchor", anchor),
-        ("verify", envelopes, "--keys", keys, "--anchor", anchor),
-        ("verify", ledger, "--keys", keys, "--anchor", anchor),
-    )
-    with layout.log("verify").open("a") as log:
-        return all(
-            subprocess.run([*plumeproof, *command], cwd=CHECKOUT, stdout=log, stderr=log, check=False).returncode == 0
-            for command in commands
-        )
-
-
-@contextlib.contextmanager
-def deaf_to_signals():
-    """While everything stops, another Ctrl-C would only leave something behind."""
-    before = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
-        yield
-    finally:
-        for number, handler in before:
-            signal.signal(number, handler)
 
 
 def print_figures(figures: dict[str, object], as_json: bool, summary: Summary) -> None:

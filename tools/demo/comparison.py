@@ -3,8 +3,9 @@
 The plant wrote down every answer that left an analyzer. The ledger holds, per block, the register bytes of every slot
 in order. Both are sequences of byte strings; their shortest difference tells which answers are in no record (lost) and
 which samples no analyzer gave (duplicated or invented). An answer is excused where the line itself has signed why it
-has no sample: a gap at its place (it came after its timeout), a counted retry, or a power-off interval (it lay in a
-batch that was not sealed when the module died). No counter of the line is asked, but for the retries that it signs.
+has no sample: a gap at its place (it came after its timeout) or a power-off interval (it lay in a batch that was not
+sealed when the module died); or where the plant saw the module ask again in the same slot. No counter of the line is
+asked.
 """
 
 from __future__ import annotations
@@ -46,7 +47,8 @@ def compare_block(
 ) -> BlockFindings:
     """Intact answers of one block against its slots in the ledger, both of one boot and in order.
 
-    `retries`: how often the module asked again within a slot; each excuses one answer, as a gap at its place does.
+    `retries`: answers behind which the plant was asked again within the slot; each excuses one, as a gap at its place
+    does.
     `has_died`: this boot ended by a death of the module, so that the answers behind the last sealed slot have none.
     """
     values = [slot.data for slot in slots if slot.outcome == 0]

@@ -125,7 +125,7 @@ def _lost(
 
 
 def _version(interpreter: str) -> str:
-    """"micropython 1.25.0 linux", as the boot record signs it, or what else it says."""
+    """ "micropython 1.25.0 linux", as the boot record signs it, or what else it says."""
     words = interpreter.split()
     return words[1] if len(words) == 3 and words[0] == "micropython" else interpreter
 

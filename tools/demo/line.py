@@ -114,10 +114,19 @@ class Line:
             self.restart(name)
 
     def restart(self, name: str) -> None:
-        """Start a part that is dead; returns when it is ready."""
+        """Start a part that is dead; returns when it is ready, or killed again: the next `tend` sees to that."""
+        self.begin_again(name)
+        try:
+            self._await(name)
+        except PartError:
+            status = self.parts[name].status
+            if status is None or status >= 0:
+                raise
+
+    def begin_again(self, name: str) -> None:
+        """Start a part that is dead, and do not wait."""
         self.restarts += 1
         self._begin(name)
-        self._await(name)
 
     def kill(self, name: str) -> None:
         """kill -9; the next `tend` starts it again."""
@@ -213,13 +222,12 @@ class Line:
         now_ns = self._events.write("start", name)
         if name in MODULES:
             self.starts[name].append(Start(now_ns))
-        if name != BROKER:  # whose start is a matter of milliseconds and waits for its port itself
-            self.parts[name].start()
+        self.parts[name].start()
 
     def _await(self, name: str) -> None:
         if name == BROKER:
             assert self.broker is not None
-            self.broker.start()
+            self.broker.wait()
             return
         ready = '{"ready": true' if name == BRIDGE else "ready"
         self.parts[name].wait_for(ready, READY_S, self.stopping.is_set)

@@ -64,7 +64,7 @@ class Part:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                process_group=0,  # and no session: its leader would be hung up with the first tty that it opens
             )
 
     def wait_for(self, prefix: str, timeout_s: float, is_cancelled: Callable[[], bool] = lambda: False) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,49 +28,57 @@ BROKER_MEMORY_MS = 2_000  # before its death: what a broker has acknowledged and
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One intact answer with values. `asked_utc_ns`: when its request came."""
+    """One intact answer with values. `asked_utc_ns`: when its request came; `again_utc_ns`: the next to this block."""
 
     asked_utc_ns: int
     registers: bytes
+    again_utc_ns: int | None
+
+    def was_asked_again(self, within_ns: int) -> bool:
+        return self.again_utc_ns is not None and self.again_utc_ns - self.asked_utc_ns < within_ns
 
 
 def read_plant(path: Path) -> dict[tuple[int, int, int, int], list[Answer]]:
     """Answers in order, by (unit, function, address, quantity)."""
-    answers: dict[tuple[int, int, int, int], list[Answer]] = {}
-    asked: dict[int, int] = {}
+    asked: dict[int, int] = {}  # of this start of the plant
+    requests: dict[tuple[int, int, int, int], list[int]] = {}
+    said: dict[tuple[int, int, int, int], list[tuple[int, bytes]]] = {}
     with path.open() as log:
-        for line in log:
-            entry = json.loads(line)
+        for entry in map(json.loads, log):
+            if entry["kind"] not in ("request", "answer"):
+                continue
+            block = (entry["unit"], entry["function"], entry["address"], entry["quantity"])
             if entry["kind"] == "request":
                 asked[entry["n"]] = entry["t_utc_ns"]
-            elif entry["kind"] == "answer" and entry["intact"] and entry["exception"] == 0:
-                block = (entry["unit"], entry["function"], entry["address"], entry["quantity"])
-                answers.setdefault(block, []).append(Answer(asked[entry["n"]], bytes.fromhex(entry["registers"])))
-    return answers
+                requests.setdefault(block, []).append(entry["t_utc_ns"])
+            elif entry["intact"] and entry["exception"] == 0:
+                said.setdefault(block, []).append((asked[entry["n"]], bytes.fromhex(entry["registers"])))
+    return {
+        block: [Answer(at_ns, registers, _next(requests[block], at_ns)) for at_ns, registers in answers]
+        for block, answers in said.items()
+    }
 
 
 def ask_plant(view: ModuleView, plant_log: Path, starts: Sequence[Start]) -> BlockFindings:
     """The sums over all blocks and boots of a module. Every start but the last ended by a death."""
     answers = read_plant(plant_log)
+    half_slot_ns = view.parameters.get("slot_ms", 0) * 500_000
     total = BlockFindings()
     boots = set(view.boots) | {boot for boot, _ in view.slots}
     for index, start in enumerate(starts):
         is_last = index + 1 == len(starts)
         end_ns = None if is_last else starts[index + 1].t_utc_ns
         boots.discard(start.boot or 0)
-        retries = view.retries.get(start.boot or 0, 0)
         for number, block in enumerate(view.parameters.get("blocks", [])):
             unit = view.parameters["analyzers"][block["analyzer"]]["unit"]
             said = [
-                answer.registers
+                answer
                 for answer in answers.get((unit, block["function"], block["address"], block["quantity"]), [])
                 if start.t_utc_ns <= answer.asked_utc_ns and (end_ns is None or answer.asked_utc_ns < end_ns)
             ]
             slots = view.slots.get((start.boot or 0, number), [])
-            gaps = sum(slot.outcome != 0 for slot in slots)
-            found = compare_block(said, slots, retries, not is_last)
-            retries -= max(0, found.late - gaps)  # a retry excuses one answer of one block
-            total += found
+            retries = sum(one.was_asked_again(half_slot_ns) for one in said)
+            total += compare_block([one.registers for one in said], slots, retries, not is_last)
     for boot in boots:  # of no start: whatever it holds is invented
         invented = sum(slot.outcome == 0 for (one, _), slots in view.slots.items() if one == boot for slot in slots)
         total += BlockFindings(duplicated=invented)
@@ -194,6 +203,11 @@ def ask_platform(ledger: Path, stored: Sequence[StoredReport]) -> ReportFindings
         unproven=tuple(key for key, _, has_receipt in rows if not has_receipt),
         repeated=sum(report.deliveries - 1 for report in stored),
     )
+
+
+def _next(times_ns: Sequence[int], at_ns: int) -> int | None:
+    place = bisect_right(times_ns, at_ns)
+    return times_ns[place] if place < len(times_ns) else None
 
 
 def _digest(module: str, raw: bytes) -> str:
