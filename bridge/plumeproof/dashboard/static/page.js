@@ -72,12 +72,14 @@ function light(part) {
   const facts = [
     WORDS[part.state] + (part.state === "starting" ? "" : " for " + span(live.now_utc_ms - part.since_utc_ms)),
     part.kind === "module" && backlog ? backlog + " records wait in its journal" : null,
-    sink && counters.delivered_total !== undefined ? counters.delivered_total + " delivered" : null,
   ];
   return make("div", { class: "light", "data-state": part.state, "data-part": part.kind + "/" + part.name, title: WORDS[part.state] + " since " + since(part.since_utc_ms) },
     make("span", { class: "lamp" }), make("span", { class: "name" }, part.name, " ", make("small", {}, sink ? sink.kind : KINDS[part.kind] || part.kind)),
-    make("span", { class: "state" }, facts.filter(Boolean).join(", ")),
-    part.state !== "up" && part.error ? make("span", { class: "error" }, part.error) : null);
+    make("span", { class: "state" }, facts.filter(Boolean).join(", ")));
+}
+function reason(part) {
+  return make("p", { class: "reason", "data-state": part.state, "data-reason": part.kind + "/" + part.name }, make("b", {}, part.name), ": ", part.error, " ",
+    make("small", {}, span(live.now_utc_ms - part.error_utc_ms) + " ago"));
 }
 function graph(device, channel, symbol) {
   const buckets = (trend && trend.modules[device] && trend.modules[device][channel]) || [];
@@ -173,11 +175,12 @@ function backlog() {
     return make("tr", {}, make("td", {}, "records in the journal of " + m.device), count(part && part.counters.journal_waiting_count));
   });
   inside.push(make("tr", {}, make("td", {}, "records not averaged yet"), count(live.unaveraged)));
+  const delivered = (name) => { const part = live.parts.find((p) => p.kind === "sink" && p.name === name); return part && part.counters.delivered_total; };
   const outside = live.sinks.map((s) => make("tr", { "data-sink": s.name }, make("td", {}, s.name, " ", make("small", {}, s.kind)), count(s.unqueued), count(s.waiting),
-    make("td", { class: "number" }, s.oldest_utc_ms ? span(live.now_utc_ms - s.oldest_utc_ms) : "–"), count(s.attempts), count(s.quarantined, s.quarantined > 0)));
+    make("td", { class: "number" }, s.oldest_utc_ms ? span(live.now_utc_ms - s.oldest_utc_ms) : "–"), count(s.attempts), count(s.quarantined, s.quarantined > 0), count(delivered(s.name))));
   return [make("h2", {}, "Backlog"), table(["Waiting inside", "#"], inside),
-    live.sinks.length ? table(["Deliveries", "#not queued", "#waiting", "#oldest", "#tries", "#quarantine"], outside) : make("p", { class: "note" }, "No delivery is configured."),
-    make("p", { class: "note" }, live.records_total + " records in the ledger. A delivery waits until its receipt is stored; nothing is dropped.")];
+    live.sinks.length ? table(["Deliveries", "#not queued", "#waiting", "#oldest", "#tries", "#quarantine", "#delivered"], outside) : make("p", { class: "note" }, "No delivery is configured."),
+    make("p", { class: "note" }, live.records_total + " records in the ledger. A delivery waits until its receipt is stored; nothing is dropped. Delivered: since the start of the bridge.")];
 }
 function chain() {
   const rows = live.modules.map((m) => {
@@ -204,7 +207,7 @@ function draw() {
   if (!live) return;
   verdict();
   document.getElementById("clock").textContent = new Date(live.now_utc_ms).toISOString().slice(0, 19).replace("T", " ") + " UTC";
-  fill("lights", live.parts.map(light));
+  fill("lights", live.parts.map(light), live.parts.filter((part) => part.state !== "up" && part.error).map(reason));
   fill("modules", live.modules.map(module));
   fill("backlog", backlog());
   fill("chain", chain());
