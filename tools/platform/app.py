@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tools.platform.body import read_body
+from tools.platform.body import CLOSE, read_body
 from tools.platform.description import Description, ecma_pattern
 from tools.platform.intake import Intake, parse_key
 from tools.platform.pages import Pages
@@ -33,6 +33,8 @@ from tools.platform.tokens import TokenDesk
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")  # others are DNS rebinding
 RETRY_S = 5  # when storing is tried again
+HEADER_BYTES = 16 * 1024  # request line and headers
+HEADER_EXTRA = 4  # ": " and the line's end
 PAGE_SIZE = 100
 LARGEST_PAGE = 200
 _PORT = re.compile(r":[0-9]{1,5}\Z")
@@ -65,11 +67,10 @@ class Frame:
                     headers.setdefault(name, value)
             await send(message)
 
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        problem = self._object(scope)
         try:
-            if len(hosts) != 1 or _PORT.sub("", hosts[0]).lower() not in LOCAL_NAMES:
-                refusal = answer_problem(Request(scope), Problem("foreign-host", "Host names another service"))
-                await refusal(scope, receive, send_framed)
+            if problem is not None:
+                await answer_problem(Request(scope), problem)(scope, receive, send_framed)
             else:
                 await self._app(scope, receive, send_framed)
         finally:
@@ -78,6 +79,18 @@ class Frame:
             logger.info(
                 "request method=%s path=%r status=%d ms=%.0f trace=%s", scope["method"], path, status, took_ms, trace_id
             )
+
+    @staticmethod
+    def _object(scope: Scope) -> Problem | None:
+        """What is wrong with a request whatever it asks for."""
+        # h11 stops headers that do not end; those that come at once are measured here.
+        size = len(scope["raw_path"]) + len(scope["query_string"])
+        if size + sum(len(name) + len(value) + HEADER_EXTRA for name, value in scope["headers"]) > HEADER_BYTES:
+            return Problem("headers-too-large", f"more than {HEADER_BYTES} bytes of headers", headers=CLOSE)
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if len(hosts) != 1 or _PORT.sub("", hosts[0]).lower() not in LOCAL_NAMES:
+            return Problem("foreign-host", "Host names another service")
+        return None
 
 
 class Endpoints:
@@ -166,7 +179,7 @@ class Endpoints:
 
 def build_app(endpoints: Endpoints, pages: Pages, routes: Sequence[Route], layers: Sequence[Middleware]) -> Starlette:
     """`routes`, `layers`: control and faults on demand; both empty in an ordinary run."""
-    return Starlette(
+    app = Starlette(
         routes=[*endpoints.routes(), *pages.routes(), *routes],
         middleware=[Middleware(Frame), *layers],
         exception_handlers={
@@ -177,6 +190,8 @@ def build_app(endpoints: Endpoints, pages: Pages, routes: Sequence[Route], layer
             Exception: _answer_fault,
         },
     )
+    app.router.redirect_slashes = False  # a path is what the description says, or it is not there
+    return app
 
 
 def _answer_problem(request: Request, problem: Problem) -> Response:

@@ -23,10 +23,10 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from tools.platform.app import HEADER_BYTES
 from tools.platform.problems import KINDS, MEDIA_TYPE, Problem, build_document
 
 HOST = "127.0.0.1"  # there is no choice: the reference is no service for others
-HEADER_BYTES = 16 * 1024  # request line and headers
 HEADER_S = 10.0  # from the connection, TLS included, to the first request
 IDLE_S = 60  # between requests
 MOST_CONNECTIONS = 256
