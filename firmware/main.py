@@ -12,7 +12,7 @@ from boards import open_board
 
 _FILES = (
     "acq.ring", "acq.journal", "acq.link", "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.cbor",
-    "acq.record", "acq.schedule", "acq.sampler", "acq.timebase", "acq.sealing", "acq.chain", "acq.identity",
+    "acq.record", "acq.schedule", "acq.sampler", "acq.timebase", "acq.sealing", "acq.chain",
 )  # fmt: skip
 
 
@@ -22,7 +22,7 @@ def main(arguments) -> int:
         board = open_board(arguments)
         app = _build(board)
     except SettingsError as refused:
-        return _refuse("{} {}; see SPEC.md section 5".format(refused.key, board.refusals[refused.code]))
+        return _refuse("{} {}; see SPEC.md section 5".format(refused.key, board.start.explain(refused.code)))
     except (ValueError, OSError) as refused:
         return _refuse(str(refused))
     board.say("ready")
@@ -42,7 +42,8 @@ def _build(board):
     import acq
     from acq.settings import read_plan
 
-    plan = read_plan(board.read_file("parameters.json"), board.read_file("settings.json"))
+    start = board.start
+    plan = read_plan(start.read_file("parameters.json"), start.read_file("settings.json"))
     del read_plan, acq.settings, sys.modules["acq.settings"]
     gc.collect()
     from acq.framing import FrameWriter
@@ -50,17 +51,21 @@ def _build(board):
     writer = FrameWriter()
     from acq.soft_signer import SoftSigner
 
-    signer = SoftSigner(board.private_key)
-    board.publish_key(signer.public_key)
+    signer = SoftSigner(start.private_key)
+    start.publish_key(signer.public_key)
     from acq.cose import Sealer
 
     sealer = Sealer(signer)
+    from acq.identity import BootFacts
+
+    facts = BootFacts(start, signer.public_key)
+    board.forget_start()
     for name in _FILES:
         gc.collect()
         __import__(name)
     from acq.app import App
 
-    return App(board, plan, writer, sealer)
+    return App(board, plan, facts, writer, sealer)
 
 
 def _refuse(reason: str) -> int:

@@ -13,7 +13,6 @@ from acqwire import causes
 from acq.chain import Chain
 from acq.dialect import const
 from acq.faults import BusError, JournalError, SettingsError
-from acq.identity import BootFacts
 from acq.journal import Journal
 from acq.link import Link
 from acq.modbus.client import Client
@@ -31,15 +30,16 @@ _READ_BYTES = 64
 class App:
     """One module."""
 
-    def __init__(self, board, plan, writer, sealer) -> None:
-        """board: what boards/host.HostBoard has; plan: plan.Plan; writer: framing.FrameWriter; sealer: cose.Sealer.
+    def __init__(self, board, plan, facts, writer, sealer) -> None:
+        """board: what boards/host.HostBoard has; plan: plan.Plan; facts: identity.BootFacts;
+        writer: framing.FrameWriter; sealer: cose.Sealer.
         Raises JournalError, OSError."""
         self._board = board
         signer = sealer.signer
         self._journal = journal = Journal(board.flash)
         journal.mount()
         chain = Chain(journal.head_seq, journal.head_boot, journal.head_hash)
-        facts = BootFacts(board, signer.public_key, journal.torn_count)
+        facts.torn_count = journal.torn_count
         self._timebase = Timebase(board.clock, board.entropy)
         client = Client(board.bus, board.clock, plan.baud, plan.parity, plan.stop_bits)
         self._sampler = Sampler(plan, client, Schedule(plan.slot_ms))

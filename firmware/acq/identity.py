@@ -15,22 +15,22 @@ class BootFacts:
     journal_version = journal.LAYOUT_VERSION
     firmware_version = VERSION
 
-    def __init__(self, board, public_key: bytes, torn_count: int) -> None:
-        self.reset_cause = board.reset_cause
-        self.interpreter = board.interpreter
-        self.firmware_hash = firmware_hash(board)
+    def __init__(self, start, public_key: bytes) -> None:
+        self.reset_cause = start.reset_cause
+        self.interpreter = start.interpreter
+        self.firmware_hash = firmware_hash(start)
         self.public_key = public_key
-        self.torn_count = torn_count
+        self.torn_count = 0  # told by the journal's mount
 
 
-def firmware_hash(board) -> bytes:
+def firmware_hash(start) -> bytes:
     """SHA-256 over path, 0x00 and SHA-256 of each file, in byte order of the paths."""
     whole = hashlib.sha256()
     chunk = bytearray(_CHUNK_BYTES)
     view = memoryview(chunk)
-    for path in sorted(path.encode() for path in board.firmware_paths()):
+    for path in sorted(path.encode() for path in start.firmware_paths()):
         single = hashlib.sha256()
-        with board.open_firmware(path.decode()) as file:
+        with start.open_firmware(path.decode()) as file:
             count = file.readinto(chunk)
             while count:
                 single.update(view[:count])

@@ -38,8 +38,8 @@ class Link:
 
     `busy_ms`: while it is not 0 every question is answered BUSY with it (set by the app around long flash work).
     `buf`, `start`, `end`: what waits to be sent. `reader`: its counters. `foreign_count`: good frames for other modules
-    or other modules' answers. `damage_first_seq`, `damage_last_seq`: a span found unreadable, until the app has set both
-    to 0. RAM: one transmit buffer of 4,629 bytes, one receive buffer of 64.
+    or other modules' answers. `damage_first_seq`, `damage_last_seq`: a span found unreadable, until the
+    app has set both to 0. RAM: one transmit buffer of 4,629 bytes, one receive buffer of 64.
     """
 
     def __init__(self, address: int, device: str, kid: bytes, boot: int, journal, time, writer) -> None:

@@ -22,10 +22,10 @@ class Block:
 
 
 class Plan:
-    """A parameter set as far as the module needs it. `raw` are its bytes, `hash` their SHA-256."""
+    """A parameter set as far as the module needs it. `raw_bytes` is its length, `hash` its SHA-256."""
 
-    def __init__(self, raw: bytes, digest: bytes) -> None:
-        self.raw = raw
+    def __init__(self, raw_bytes: int, digest: bytes) -> None:
+        self.raw_bytes = raw_bytes
         self.hash = digest
         self.device = ""
         self.slot_ms = 0

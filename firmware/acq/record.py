@@ -103,14 +103,13 @@ class RecordBuilder:
         self._slots(span)
         return writer.end
 
-    def build_parameters(self, chain, stamp, parameters: bytes, part: int) -> int:
-        """Part number `part`, from 0, of the parameter set."""
+    def build_parameters(self, chain, stamp, part_bytes: bytes, part: int, parts: int) -> int:
+        """Part number `part`, from 0, of the `parts` of the parameter set."""
         writer = self._begin(fields.KIND_PARAMETERS, 4, chain, stamp)
-        start = part * limits.PARAMETERS_PART_BYTES
         self._bytes(fields.PART_HASH, self._parameters_hash)
         self._uint(fields.PART, part)
-        self._uint(fields.PARTS, part_count(len(parameters)))
-        self._bytes(fields.PART_BYTES, memoryview(parameters)[start : start + limits.PARAMETERS_PART_BYTES])
+        self._uint(fields.PARTS, parts)
+        self._bytes(fields.PART_BYTES, part_bytes)
         return writer.end
 
     def build_time_sync(self, chain, stamp, sync) -> int:

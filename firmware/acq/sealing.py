@@ -9,7 +9,7 @@ analyzer is being asked.
 
 import gc
 
-from acqwire import causes, fields
+from acqwire import causes, fields, limits
 
 from acq.dialect import const
 from acq.faults import JournalError
@@ -41,7 +41,6 @@ class Sealing:
 
     def __init__(self, board, plan, facts, journal, chain, timebase, sampler, link, sealer) -> None:
         self._board = board
-        self._raw = plan.raw
         self._facts = facts
         self._journal = journal
         self._chain = chain
@@ -58,7 +57,7 @@ class Sealing:
         self._retry_us = -1  # nothing is offered to the journal before
         self._is_boot_due = True
         self._part = 0
-        self._parts = part_count(len(plan.raw))
+        self._parts = part_count(plan.raw_bytes)
         self._fault = board.noted_fault()
         self._refused = None  # refused Sync whose time sync record is durable and whose event is due
         self._sync = None  # of the time sync record under way
@@ -140,7 +139,9 @@ class Sealing:
         if job == _BOOT:
             return builder.build_boot(chain, stamp, self._facts)
         if job == _PARAMETERS:
-            return builder.build_parameters(chain, stamp, self._raw, self._part)
+            count = limits.PARAMETERS_PART_BYTES
+            part_bytes = self._board.read_part("parameters.json", self._part * count, count)
+            return builder.build_parameters(chain, stamp, part_bytes, self._part, self._parts)
         if job == _FAULT:
             return builder.build_event(chain, stamp, causes.EVENT_TASK_FAULT, self._fault)
         if job == _DAMAGE:
@@ -179,8 +180,6 @@ class Sealing:
             self._is_boot_due = False
         elif job == _PARAMETERS:
             self._part += 1
-            if self._part == self._parts:
-                self._raw = b""
         elif job == _FAULT:
             self._fault = (0, 0)
             self._board.forget_fault()

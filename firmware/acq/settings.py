@@ -37,7 +37,7 @@ def _read_parameters(raw: bytes) -> Plan:
     top = _parse(raw, "parameters")
     if _value(top, "parameters.format") != limits.PARAMETERS_FORMAT:
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "parameters.format")
-    plan = Plan(raw, hashlib.sha256(raw).digest())
+    plan = Plan(len(raw), hashlib.sha256(raw).digest())
     plan.device = _value(top, "parameters.device")
     if not isinstance(plan.device, str) or not 1 <= len(plan.device) <= limits.DEVICE_MAX_BYTES:
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "parameters.device")

@@ -40,15 +40,3 @@ def replace(path: str, content: bytes) -> None:
     with open(path + ".new", "wb") as file:
         file.write(content)
     os.rename(path + ".new", path)
-
-
-def list_python(root: str, folder: str):
-    """Paths below `root` of all .py and .mpy files in `folder`, at any depth."""
-    found = []
-    for name in os.listdir(root + folder):
-        path = folder + "/" + name
-        if name.endswith(".py") or name.endswith(".mpy"):
-            found.append(path)
-        elif "." not in name and name != "__pycache__":
-            found += list_python(root, path)
-    return found

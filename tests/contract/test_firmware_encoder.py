@@ -59,7 +59,8 @@ def build_payload(record_module, entries: dict) -> bytes:
         span.data = lambda k: blocks[k][1]
         count = builder.build_samples(chain, stamp, span)
     elif kind == fields.KIND_PARAMETERS:
-        count = builder.build_parameters(chain, stamp, entries[fields.PART_BYTES], entries[fields.PART])
+        part = entries[fields.PART_BYTES], entries[fields.PART], entries[fields.PARTS]
+        count = builder.build_parameters(chain, stamp, *part)
     elif kind == fields.KIND_TIME_SYNC:
         sync = SimpleNamespace(
             host_utc_ms=entries[fields.SYNC_HOST_UTC_MS],

@@ -28,7 +28,7 @@ from tools.parameters import compose, parse_choice
 ROOT = Path(__file__).resolve().parents[2]
 ANALYZERS = ("gas=sick_mcs100ft@1", "dust=generic_dust_int16@2", "stack=generic_flow_tpm@3")
 BUS = {"baud": 115200, "parity": "N", "stop_bits": 1}
-HEAP = "128k"
+HEAP = "128wk"  # w: 128 KiB of a 32-bit word machine; this process has 64-bit words
 LINK_ADDRESS = 7
 
 

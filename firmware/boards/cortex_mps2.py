@@ -1,0 +1,252 @@
+"""The emulated Cortex-M board: Arm's MPS2 with design AN385 in QEMU, MicroPython's QEMU port with our module `mps2`
+(tools/cortex/board), the program as .mpy files in a ROM file system at /rom.
+
+Serial lines are UART 1 (bus) and UART 2 (uplink), time is the FPGAIO's microsecond counter, flash is memory that is
+written through to a file. The host's files are reached by semihosting: the directory holds what boards/host.py lists,
+except that QEMU, not board.json, connects the lines. Started by `python -m tools.cortex DIRECTORY`, which passes on
+`ready` and `drained`. Reset and power cut are the death of QEMU's process.
+
+Not imitated: baud rate, parity and driver-enable, erase time, flash wait states, a watchdog.
+"""
+
+import json
+import os
+import sys
+
+import mps2
+from acqwire import causes
+
+from acq import faults
+
+_BUS = 1
+_UPLINK = 2
+_ROM = "/rom/"
+_SECTOR_BYTES = 4096
+_PROGRAM_BYTES = 256
+_STUCK_US = 100000  # a UART that takes no byte for so long has failed: one at 1,200 baud takes 9 ms
+_TICKS_MASK = (1 << 30) - 1
+_LOOK_US = 500000  # the drain file is looked for this often
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n of P-256, FIPS 186-5 / SP 800-186
+
+
+class MpsClock:
+    """ports.Clock on the FPGAIO's counter."""
+
+    def ticks(self) -> int:
+        return mps2.ticks_us()
+
+    def elapsed(self, later: int, earlier: int) -> int:
+        return ((later - earlier + 0x20000000) & _TICKS_MASK) - 0x20000000
+
+
+class MpsBus:
+    """ports.Bus485 on UART 1."""
+
+    def __init__(self, clock: MpsClock) -> None:
+        self._clock = clock
+        self._scratch = bytearray(64)
+
+    def send(self, buf, count: int) -> None:
+        clock = self._clock
+        start = 0
+        last = clock.ticks()
+        while start < count:
+            taken = mps2.write(_BUS, buf, start, count)
+            if taken:
+                start += taken
+                last = clock.ticks()
+            elif clock.elapsed(clock.ticks(), last) >= _STUCK_US:
+                raise faults.BusError(causes.FAULT_BUS_IO)
+
+    def receive(self, buf, start: int) -> int:
+        return mps2.read(_BUS, buf, start)
+
+    def drain(self) -> int:
+        total = 0
+        count = mps2.read(_BUS, self._scratch, 0)
+        while count:
+            total += count
+            count = mps2.read(_BUS, self._scratch, 0)
+        return total
+
+
+class MpsUplink:
+    """ports.HostStream on UART 2."""
+
+    def read(self, buf) -> int:
+        return mps2.read(_UPLINK, buf, 0)
+
+    def write(self, buf, start: int, end: int) -> int:
+        return mps2.write(_UPLINK, buf, start, end)
+
+
+class MpsFlash:
+    """ports.Flash in PSRAM, each program and erase written through to a file."""
+
+    sector_bytes = _SECTOR_BYTES
+    program_bytes = _PROGRAM_BYTES
+    erase_ms = 0
+
+    def __init__(self, path: str, size_bytes: int) -> None:
+        if size_bytes <= 0 or size_bytes % _SECTOR_BYTES:
+            raise faults.JournalError(causes.FAULT_JOURNAL_GEOMETRY)
+        self.sector_count = size_bytes // _SECTOR_BYTES
+        mps2.flash_open(path, size_bytes)
+
+    def read(self, offset: int, buf) -> None:
+        try:
+            mps2.flash_read(offset, buf)
+        except OSError:
+            raise faults.JournalError(causes.FAULT_FLASH_IO)
+
+    def program(self, offset: int, buf) -> None:
+        try:
+            mps2.flash_program(offset, buf)
+        except OSError:
+            raise faults.JournalError(causes.FAULT_FLASH_IO)
+
+    def erase(self, sector: int) -> None:
+        try:
+            mps2.flash_erase(sector * _SECTOR_BYTES, _SECTOR_BYTES)
+        except OSError:
+            raise faults.JournalError(causes.FAULT_FLASH_IO)
+
+
+class MpsEntropy:
+    """ports.Entropy: the host's generator."""
+
+    def random(self, count: int) -> bytes:
+        return mps2.random(count)
+
+
+class MpsBoard:
+    """Everything an emulated module has. `bus`, `uplink`, `flash`, `clock`, `entropy`, `private_key`."""
+
+    refusals = {
+        causes.FAULT_SETTINGS_MISSING: "is missing",
+        causes.FAULT_SETTINGS_SYNTAX: "is not readable as JSON",
+        causes.FAULT_SETTINGS_VALUE: "has a value that is not allowed",
+    }
+    reset_cause = 1  # fields.RESET_POWER: QEMU always starts from nothing
+
+    def __init__(self, directory: str) -> None:
+        """Raises ValueError or OSError for a directory that cannot be used."""
+        self._directory = directory
+        board = _check_board(self.read_file("board.json"))
+        mps2.start()
+        self.clock = MpsClock()
+        self.entropy = MpsEntropy()
+        self.bus = MpsBus(self.clock)
+        self.uplink = MpsUplink()
+        self.flash = MpsFlash(self._path(board["flash"]), board["flash_bytes"])
+        self.private_key = self._load_key()
+        self.interpreter = "{} {} {}".format(
+            sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]), sys.platform
+        )
+        self._looked = self.clock.ticks()
+        self._is_draining = mps2.exists(self._path("drain"))
+
+    def read_file(self, name: str) -> bytes:
+        """A file of the module's directory, whole."""
+        return mps2.read_file(self._path(name))
+
+    def firmware_paths(self):
+        """The program's files in the ROM file system (SPEC.md section 4.3), in any order."""
+        paths = ["main.mpy"]
+        for folder in ("acq", "acqwire", "boards"):
+            paths += _list_firmware(folder)
+        return paths
+
+    def open_firmware(self, path: str):
+        """One of them, open for reading bytes."""
+        return open(_ROM + path, "rb")
+
+    def publish_key(self, public_key: bytes) -> None:
+        """Leave the public key where the registrar fetches it."""
+        _replace(self._path("public_key.bin"), public_key)
+
+    # Why the last run ended
+
+    def note_fault(self, code: int) -> None:
+        """The program ends by itself: keep the code for the next start."""
+        _replace(self._path("fault.bin"), "{} {}".format(code, self.noted_fault()[1] + 1).encode())
+
+    def noted_fault(self):
+        """(causes.FAULT_*, how often since the last event of it); (0, 0): none."""
+        if not mps2.exists(self._path("fault.bin")):
+            return 0, 0
+        words = self.read_file("fault.bin").split()
+        return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
+
+    def forget_fault(self) -> None:
+        """Its event record is durable."""
+        if mps2.exists(self._path("fault.bin")):
+            mps2.remove(self._path("fault.bin"))
+
+    # Running
+
+    def say(self, line: str) -> None:
+        """A line for whoever started QEMU: the console passes it on."""
+        print(line)
+
+    def feed(self) -> None:
+        """No watchdog: QEMU's parent is one."""
+
+    def wants_drain(self) -> bool:
+        """Whether the file `drain` has been seen."""
+        if not self._is_draining and self.clock.elapsed(self.clock.ticks(), self._looked) >= _LOOK_US:
+            self._looked = self.clock.ticks()
+            self._is_draining = mps2.exists(self._path("drain"))
+        return self._is_draining
+
+    def drained(self) -> None:
+        """Everything is sealed and durable. Killed before the file is gone: the next start drains again."""
+        mps2.remove(self._path("drain"))
+        self.say("drained")
+
+    def wait(self, timeout_us: int) -> None:
+        """Sleep until a line has bytes or the time has passed."""
+        mps2.wait(timeout_us)
+
+    def _path(self, name: str) -> str:
+        return name if name.startswith("/") else self._directory + "/" + name
+
+    def _load_key(self) -> bytes:
+        path = self._path("key.bin")
+        if mps2.exists(path):
+            key = self.read_file("key.bin")
+            if len(key) != 32:
+                raise ValueError("key.bin does not hold 32 bytes: restore it or remove the module's directory")
+            return key
+        # Drawn anew while it is no number of 1..n-1. Killed before the file is there: no record has been signed with it
+        key = self.entropy.random(32)
+        while not 0 < int.from_bytes(key, "big") < _ORDER:
+            key = self.entropy.random(32)
+        _replace(path, key)
+        return key
+
+
+def _replace(path: str, content: bytes) -> None:
+    """Write a file whole. Killed before the rename: the old one stands; after it: the new one."""
+    mps2.write_file(path + ".new", content)
+    mps2.rename(path + ".new", path)
+
+
+def _list_firmware(folder: str):
+    found = []
+    for entry in os.ilistdir(_ROM + folder):
+        path = folder + "/" + entry[0]
+        found += _list_firmware(path) if entry[1] & 0x4000 else [path]
+    return found
+
+
+def _check_board(raw: bytes):
+    try:
+        board = json.loads(raw)
+    except ValueError:
+        raise ValueError("board.json is not readable as JSON")
+    if not isinstance(board, dict) or not isinstance(board.get("flash"), str):
+        raise ValueError("board.json: flash is absent or of the wrong type")
+    if not isinstance(board.get("flash_bytes"), int):
+        raise ValueError("board.json: flash_bytes is absent or of the wrong type")
+    return board

@@ -1,0 +1,102 @@
+"""What the emulated board needs once, at its start: its directory's files, its key, the program's files.
+
+HostBoard.forget_start drops all of it, code included, to make room in the module's heap.
+"""
+
+import json
+import os
+import sys
+
+from acqwire import causes
+
+from boards.host_files import exists, replace
+
+_BOARD_KEYS = (("bus", str), ("uplink", str), ("flash", str), ("flash_bytes", int))
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n of P-256, FIPS 186-5 / SP 800-186
+
+
+class HostStart:
+    """`private_key`, `reset_cause`, `interpreter`, `lines` (board.json)."""
+
+    reset_cause = 1  # fields.RESET_POWER: a process always starts from nothing
+
+    def __init__(self, directory: str) -> None:
+        """Raises ValueError or OSError for a directory that cannot be used."""
+        if "'" in directory:
+            raise ValueError("directory of the emulated module must not contain a quotation mark")
+        self._directory = directory
+        self.lines = _check_board(self.read_file("board.json"))
+        self.private_key = _load_key(directory + "/key.bin")
+        self.interpreter = "{} {} {}".format(
+            sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]), sys.platform
+        )
+        here = __file__.replace("\\", "/")
+        self._root = here[: here.rfind("boards/")] or "./"
+
+    def read_file(self, name: str) -> bytes:
+        """A file of the module's directory, whole."""
+        return _read(self._directory + "/" + name)
+
+    def publish_key(self, public_key: bytes) -> None:
+        """Leave the public key where the registrar fetches it."""
+        replace(self._directory + "/public_key.bin", public_key)
+
+    def firmware_paths(self):
+        """The program's files below its root (SPEC.md section 4.3), in any order."""
+        paths = ["main.py"]
+        for folder in ("acq", "acqwire", "boards"):
+            paths += _list_python(self._root, folder)
+        return paths
+
+    def open_firmware(self, path: str):
+        """One of them, open for reading bytes."""
+        return open(self._root + path, "rb")
+
+    def explain(self, code: int) -> str:
+        """A causes.FAULT_SETTINGS_* in words."""
+        if code == causes.FAULT_SETTINGS_MISSING:
+            return "is missing"
+        return "is not readable as JSON" if code == causes.FAULT_SETTINGS_SYNTAX else "has a value that is not allowed"
+
+
+def _list_python(root: str, folder: str):
+    found = []
+    for name in os.listdir(root + folder):
+        path = folder + "/" + name
+        if name.endswith(".py") or name.endswith(".mpy"):
+            found.append(path)
+        elif "." not in name and name != "__pycache__":
+            found += _list_python(root, path)
+    return found
+
+
+def _check_board(raw: bytes):
+    try:
+        board = json.loads(raw)
+    except ValueError:
+        raise ValueError("board.json is not readable as JSON")
+    if not isinstance(board, dict):
+        raise ValueError("board.json is not an object")
+    for key, kind in _BOARD_KEYS:
+        if not isinstance(board.get(key), kind):
+            raise ValueError("board.json: " + key + " is absent or of the wrong type")
+    return board
+
+
+def _load_key(path: str) -> bytes:
+    if exists(path):
+        key = _read(path)
+        if len(key) != 32:
+            raise ValueError("key.bin does not hold 32 bytes: restore it or remove the module's directory")
+        return key
+    # Drawn anew while it is no number of 1..n-1. Killed before the file is there: no record has been signed with it
+    key = os.urandom(32)
+    while not 0 < int.from_bytes(key, "big") < _ORDER:
+        key = os.urandom(32)
+    replace(path, key)
+    return key
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
