@@ -19,6 +19,7 @@ from plumeproof.model import Envelope, Head, NewRow, Overflow, ParametersPart, R
 from plumeproof.store.connection import Writer, check_sqlite, open_reader
 from plumeproof.store.ledger import SqliteLedger
 from plumeproof.store.outbox import SqliteOutbox, enqueue
+from plumeproof.store.reader import read_rows
 
 
 class StillClock:
@@ -197,13 +198,58 @@ def test_foreign_and_newer_files_are_refused_untouched(tmp_path: Path):
     Writer(newer).close()
     connection = apsw.Connection(str(newer))
     connection.pragma("user_version", 999)
+    connection.pragma("journal_mode", "delete")  # as a later release may want it
     connection.close()
+    before = newer.read_bytes()
     with pytest.raises(StoreError, match="schema 999 is newer"):
         Writer(newer)
+    assert newer.read_bytes() == before
     with pytest.raises(StoreError, match="newer"):
         open_reader(newer)
     with pytest.raises(StoreError, match="no such ledger"):
         open_reader(tmp_path / "absent.sqlite")
+
+
+def test_rubbish_and_what_cannot_be_opened_are_named_in_one_line(tmp_path: Path):
+    rubbish = tmp_path / "rubbish.sqlite"
+    rubbish.write_bytes(b"no database at all " * 100)
+    for open_it in (Writer, open_reader):
+        with pytest.raises(StoreError, match="rubbish.sqlite: not a PlumeProof ledger, or its beginning is damaged$"):
+            open_it(rubbish)
+    for path in (tmp_path, tmp_path / "none" / "ledger.sqlite"):
+        with pytest.raises(StoreError, match="may the bridge write to it"):
+            Writer(path)
+    assert rubbish.read_bytes() == b"no database at all " * 100
+
+
+ENDLESS = (
+    "DROP TABLE record",
+    "CREATE VIEW record AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT x AS position,"
+    " 'd' AS device, x AS seq, 1 AS kind, 1 AS boot, x'' AS content_hash, 1 AS utc_ms, x'' AS envelope FROM n",
+)
+HUGE = (
+    "INSERT INTO record (device, seq, kind, boot, content_hash, received_utc_ms, envelope)"
+    " VALUES ('d', 1, 1, 1, zeroblob(32), 1, zeroblob(30000000))",
+)
+TRIGGER = ("CREATE TRIGGER t AFTER INSERT ON record BEGIN DELETE FROM record; END",)
+
+
+@pytest.mark.parametrize(
+    ("statements", "sentence"),
+    [(ENDLESS, "not made by a bridge"), (TRIGGER, "not made by a bridge"), (HUGE, "too big"), (("ANALYZE",), None)],
+)
+def test_a_hostile_ledger_is_refused_when_it_is_read(tmp_path: Path, statements, sentence):
+    path = tmp_path / "hostile.sqlite"
+    Writer(path).close()
+    connection = apsw.Connection(str(path))
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    if sentence is None:
+        assert list(read_rows(path)) == []
+        return
+    with pytest.raises(StoreError, match=sentence):
+        list(read_rows(path))
 
 
 @pytest.mark.parametrize("version", ["3.51.3", "3.54.1", "3.50.7", "3.44.6", "4.0.0"])

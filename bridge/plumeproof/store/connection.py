@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -23,6 +24,7 @@ APPLICATION_ID = 0x504C4D50  # "PLMP" in the file header, so that a foreign file
 SQLITE_FIXED = (3, 51, 3)  # WAL-reset race fixed here
 SQLITE_BACKPORTS = ((3, 50, 7), (3, 44, 6))  # and in these lines
 BUSY_TIMEOUT_MS = 5_000  # another process (export, verify) may hold the file for a moment
+VALUE_MAX_BYTES = 16 * 1024 * 1024  # one value of a file from outside; the largest of ours is a report of 1 MB
 RESERVE_BYTES = 64 * 1024  # journal of an interrupted checkpoint is cut back to this
 
 
@@ -49,12 +51,20 @@ class Writer:
         self._lock = threading.Lock()
         try:
             self._connection = apsw.Connection(str(path), vfs=vfs)
+        except apsw.Error as error:
+            raise StoreError(f"{path}: {error}; is the folder there, and may the bridge write to it?") from error
+        try:
             self._connection.set_busy_timeout(BUSY_TIMEOUT_MS)
             self._refuse_foreign()
+            version = self._refuse_newer()
             self._configure()
-            self._migrate()
+            self._migrate(version)
         except apsw.Error as error:
+            self._connection.close(True)
             raise StoreError(f"{path}: {error}") from error
+        except StoreError:
+            self._connection.close(True)
+            raise
 
     def _pragma(self, name: str) -> int:
         value = self._connection.pragma(name)
@@ -63,9 +73,22 @@ class Writer:
         return value
 
     def _refuse_foreign(self) -> None:
-        if self._pragma("application_id") == APPLICATION_ID or self._pragma("schema_version") == 0:
-            return
+        try:
+            if self._pragma("application_id") == APPLICATION_ID or self._pragma("schema_version") == 0:
+                return
+        except apsw.NotADBError as error:
+            raise StoreError(f"{self.path}: not a PlumeProof ledger, or its beginning is damaged") from error
         raise StoreError(f"{self.path}: not a PlumeProof ledger; name another file")
+
+    def _refuse_newer(self) -> int:
+        """The schema of the file; asked before anything of it is changed."""
+        version = self._pragma("user_version")
+        if version > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path}: schema {version} is newer than schema {SCHEMA_VERSION} of this release;"
+                " update the bridge"
+            )
+        return version
 
     def _configure(self) -> None:
         if self._connection.pragma("journal_mode", "wal") != "wal":
@@ -76,13 +99,7 @@ class Writer:
         self._connection.pragma("cell_size_check", True)
         self._connection.pragma("journal_size_limit", RESERVE_BYTES)
 
-    def _migrate(self) -> None:
-        version = self._pragma("user_version")
-        if version > SCHEMA_VERSION:
-            raise StoreError(
-                f"{self.path}: schema {version} is newer than schema {SCHEMA_VERSION} of this release;"
-                " update the bridge"
-            )
+    def _migrate(self, version: int) -> None:
         for script in migrations(version):
             number = int(script.name[:4])
             # One transaction a migration: power failing inside leaves the older schema whole.
@@ -140,16 +157,52 @@ def open_reader(path: Path) -> apsw.Connection:
         raise StoreError(f"{path}: no such ledger")
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    except apsw.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    try:
+        connection.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)
         connection.set_busy_timeout(BUSY_TIMEOUT_MS)
         connection.pragma("trusted_schema", False)
         connection.pragma("cell_size_check", True)
         if connection.pragma("application_id") != APPLICATION_ID:
-            connection.close()
             raise StoreError(f"{path}: not a PlumeProof ledger")
         version = connection.pragma("user_version")
         if not isinstance(version, int) or version > SCHEMA_VERSION:
-            connection.close()
             raise StoreError(f"{path}: schema {version} is newer than this release; update the bridge")
+        if _schema_of(connection) != _schema_of_release(version):
+            raise StoreError(
+                f"{path}: its tables are not those of schema {version}: this file was not made by a bridge"
+            )
+    except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
+        connection.close(True)
+        mend = "copy it, with its -wal file, to a folder that can be written to"  # SQLite needs its -shm file beside it
+        raise StoreError(f"{path}: {error}; {mend}") from error
+    except apsw.NotADBError as error:
+        connection.close(True)
+        raise StoreError(f"{path}: not a PlumeProof ledger, or its beginning is damaged") from error
     except apsw.Error as error:
+        connection.close(True)
         raise StoreError(f"{path}: {error}") from error
+    except StoreError:
+        connection.close(True)
+        raise
     return connection
+
+
+def _schema_of(connection: apsw.Connection) -> list[tuple[object, ...]]:
+    """Every table, index, view and trigger with its text, but SQLite's own."""
+    return connection.execute(
+        "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name"
+    ).fetchall()
+
+
+@lru_cache
+def _schema_of_release(version: int) -> list[tuple[object, ...]]:
+    """What the migrations up to `version` make. Views or computed columns could keep a reader busy for ever."""
+    connection = apsw.Connection(":memory:")
+    for script in migrations(0):
+        if int(script.name[:4]) <= version:
+            connection.execute(script.read_text(encoding="utf-8"))
+    found = _schema_of(connection)
+    connection.close()
+    return found
