@@ -79,7 +79,7 @@ def lacks() -> tuple[str, ...]:
     """System packages that `obtain` needs and this machine lacks."""
     if installed():
         return ()
-    missing = tuple(package for package, sign in BUILD_PACKAGES.items() if not _is_there(sign))
+    missing = tuple(package for package, sign in BUILD_PACKAGES.items() if not is_there(sign))
     if packages.may_install():
         packages.refresh()
     offered = packages.candidate("micropython")
@@ -88,7 +88,8 @@ def lacks() -> tuple[str, ...]:
     return ("micropython",) if is_offered and (packages.may_install() or missing) else missing
 
 
-def _is_there(sign: str) -> bool:
+def is_there(sign: str) -> bool:
+    """Whether a command, or a file by its full path, is on this machine."""
     return Path(sign).exists() if sign.startswith("/") else shutil.which(sign) is not None
 
 
