@@ -8,7 +8,7 @@ here the data must divide by the number of values; parameters.check_samples does
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, causes, fields, limits
@@ -87,7 +87,7 @@ def parse_payload(payload: bytes, content_hash: bytes) -> Record:
         if key <= newest:  # unsigned integers sort as their shortest encodings do
             raise RecordError("not_deterministic", f"key {key} behind key {newest}")
         newest = key
-    has_inner_maps = _check_limits(entries)
+    has_inner_maps = _check_limits(entries.values())
     check_deterministic(entries, payload, RecordError, is_ordered=not has_inner_maps)
     version = _uint(entries, fields.VERSION, U64_MAX)
     if not WIRE_VERSION_OLDEST <= version <= WIRE_VERSION:
@@ -115,15 +115,14 @@ def parse_payload(payload: bytes, content_hash: bytes) -> Record:
     )
 
 
-def _check_limits(container: _Map | list[Any] | tuple[Any, ...]) -> bool:
+def _check_limits(items: Collection[Any]) -> bool:
     """Sizes and types of everything inside, known or not: no floats, tags, bools, null (SPEC.md section 4).
 
     True when a map stands inside.
     """
-    if len(container) > limits.ENTRIES_MAX:
-        raise RecordError("limits", f"{len(container)} entries in one container")
+    if len(items) > limits.ENTRIES_MAX:
+        raise RecordError("limits", f"{len(items)} entries in one container")
     has_maps = False
-    items = (*container, *container.values()) if isinstance(container, dict) else container
     for item in items:
         kind = type(item)
         if kind is bytes:
@@ -132,8 +131,12 @@ def _check_limits(container: _Map | list[Any] | tuple[Any, ...]) -> bool:
         elif kind is int:
             if not S64_MIN <= item <= U64_MAX:
                 raise RecordError("limits", "integer beyond 64 bit")
-        elif kind is list or kind is tuple or kind is dict:
-            has_maps |= _check_limits(item) or kind is dict
+        elif kind is list or kind is tuple:
+            has_maps |= _check_limits(item)
+        elif kind is dict:
+            _check_limits(item.keys())
+            _check_limits(item.values())
+            has_maps = True
         elif kind is str:
             if len(item.encode()) > limits.TEXT_MAX_BYTES:
                 raise RecordError("limits", "text too long")
