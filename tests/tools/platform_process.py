@@ -140,9 +140,9 @@ class Platform:
         self.process.kill()
         self._reap()
 
-    def stop(self) -> int:
-        """SIGTERM; the exit status."""
-        self.process.send_signal(signal.SIGTERM)
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """By signal; the exit status."""
+        self.process.send_signal(number)
         return self._reap()
 
     def _reap(self) -> int:

@@ -30,6 +30,7 @@ HOST = "127.0.0.1"  # there is no choice: the reference is no service for others
 HEADER_S = 10.0  # from the connection, TLS included, to the first request
 IDLE_S = 60  # between requests
 MOST_CONNECTIONS = 256
+GOODBYE_S = 1.0  # for the client's end of TLS, once the last answer has left
 STOP_S = 5  # open requests at a stop; then they are cut
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,25 @@ class Http(H11Protocol):
         """A connection without a whole request is closed: it may only be holding a place."""
         if self.cycle is None:
             self.transport.close()
+
+    def on_response_complete(self) -> None:
+        """An answer has been written; where it was the last one, the connection does not wait for ever."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self.loop.call_later(GOODBYE_S, self._part)
+
+    def _part(self) -> None:
+        if self.transport.get_write_buffer_size() == 0:
+            self.transport.abort()
+        else:
+            self.loop.call_later(GOODBYE_S, self._part)  # the client still reads; TLS itself gives up after 30 s
+
+    def shutdown(self) -> None:
+        """The service stops. An idle connection is cut: TLS would wait for the client to say good-bye too."""
+        if (self.cycle is None or self.cycle.response_complete) and self.transport.get_write_buffer_size() == 0:
+            self.transport.abort()
+        else:
+            super().shutdown()
 
     def send_400_response(self, msg: str) -> None:
         """What h11 cannot read; it says itself when headers were too large (called while its error is handled)."""
