@@ -42,6 +42,8 @@ def load_anchors(path: Path) -> tuple[Anchor, ...]:
         raise ConfigError(str(path), f"no JSON: {error}") from error
     if not isinstance(items, list):
         raise ConfigError(str(path), "not a list of anchors")
+    if not items:
+        raise ConfigError(str(path), "holds no anchor; leave --anchor out, or name the file that was kept elsewhere")
     anchors = tuple(_anchor(item, f"{path}: anchor {index + 1}") for index, item in enumerate(items))
     if len({anchor.device for anchor in anchors}) != len(anchors):
         raise ConfigError(str(path), "one device has two anchors; keep the newest")
@@ -52,7 +54,9 @@ def _anchor(item: object, where: str) -> Anchor:
     if not isinstance(item, dict) or not set(item) - {"signature"} == {"device", "seq", "content_hash", "count"}:
         raise ConfigError(where, "fields are not device, seq, content_hash, count")
     device, seq, digest, count = item["device"], item["seq"], item["content_hash"], item["count"]
-    if not isinstance(device, str) or type(seq) is not int or type(count) is not int or not isinstance(digest, str):
+    if not isinstance(device, str) or not set(device) <= set(limits.DEVICE_CHARACTERS):
+        raise ConfigError(where, "device is no device id")
+    if type(seq) is not int or type(count) is not int or not isinstance(digest, str):
         raise ConfigError(where, "a field has another type")
     try:
         content_hash = bytes.fromhex(digest)

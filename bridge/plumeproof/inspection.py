@@ -8,7 +8,7 @@ bounded window of hashes. A bad record is reported and passed; its successor is 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -23,12 +23,15 @@ from plumeproof.evidence.parameters import ParameterSet, check_samples, parse_pa
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.keys import KeyFile
 from plumeproof.model import Envelope, Head, ParametersPart, Record, Samples
-from plumeproof.store.reader import read_rows
+from plumeproof.store.reader import LedgerHead, read_heads, read_rows
+
+__all__ = ["Finding", "Inspector", "Item", "LedgerHead", "read_heads", "read_ledger", "read_sequence"]
 
 READ_BYTES = 256 * 1024
 HASHES_KEPT = 65_536  # newest records whose hash is kept to tell a replay from an equivocation
 SETS_KEPT = 64  # parameter sets per module
-HOLES_KEPT = 10_000  # per module; more are named at once
+HOLES_KEPT = 10_000  # per module, as are bad records; more are named at once
+CLAIM_MAX = 40  # characters of a device name that no signature vouches for
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +47,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """Bytes to inspect. `is_readable` False: they do not even have the outline of an envelope."""
+    """Bytes to inspect. `rubbish_bytes`: that many that do not even have the outline of an envelope; `raw` is empty."""
 
     place: str
     raw: bytes
-    is_readable: bool = True
+    rubbish_bytes: int = 0
     expected: tuple[str, int, int, int, bytes, int | None] | None = None  # device, seq, kind, boot, hash, utc of a row
 
 
@@ -71,6 +74,7 @@ class Inspector:
     def __init__(self, keys: KeyFile, anchors: tuple[Anchor, ...] = ()) -> None:
         self._keys = keys
         self._anchors = {anchor.device: anchor for anchor in anchors}
+        self._enrolled = {entry.device for entry in keys.entries}
         self._modules: dict[str, _Module] = {}
         self._hashes: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._last_device: str | None = None
@@ -102,9 +106,35 @@ class Inspector:
         self.finding_count += len(found)
         return found
 
+    def check_heads(self, heads: Sequence[LedgerHead]) -> list[Finding]:
+        """What a ledger itself says about how far its records went, when all of them have passed."""
+        found: list[Finding] = []
+        for head in heads:
+            module = self._modules.get(head.device)
+            if module is None and head.device not in self._enrolled:
+                continue  # named already, record by record
+            own, bad = (None, frozenset[int]()) if module is None else (module.head, module.bad)
+            seq = own.seq if own is not None else 0
+            cut = next((number for number in range(seq + 1, head.last_seq + 1) if number not in bad), None)
+            if cut is not None:
+                sentence = f"{head.device} seq {cut} to {head.last_seq} were in this ledger and are not any more"
+                found.append(Finding("tail_cut", head.device, cut, "head", sentence))
+            elif own is not None and seq == head.last_seq and head.last_hash not in (None, own.content_hash):
+                sentence = f"{head.device} seq {seq}: is another record than the ledger's head names"
+                found.append(Finding("head", head.device, seq, "head", sentence))
+            if head.is_frozen:
+                sentence = f"{head.device}: a second history under its key came behind seq {seq}, see its quarantine"
+                found.append(Finding("frozen", head.device, seq, "head", sentence))
+        self.finding_count += len(found)
+        return found
+
+    def without_anchor(self) -> list[str]:
+        """Modules whose cut tail would not be seen."""
+        return [anchor.device for anchor in self.heads() if anchor.device not in self._anchors]
+
     def _judge(self, item: Item) -> list[Finding]:
-        if not item.is_readable:
-            return [self._unreadable(item, "form", f"{len(item.raw)} bytes that are no envelope")]
+        if item.rubbish_bytes:
+            return [self._unreadable(item, "form", f"{item.rubbish_bytes} bytes that are no envelope")]
         try:
             envelope = verify_envelope(item.raw, self._keys.public_key)
             record = parse_record(envelope)
@@ -114,13 +144,17 @@ class Inspector:
         self.verified_count += 1
         self._last_device = record.device
         module = self._modules.setdefault(record.device, _Module())
-        found = self._check_chain(module, record, envelope, item.place)
-        found += _check_parameters(module, record, item.place)
-        found += self._check_anchor(module, record, item.place)
+        found: list[Finding] = []
         if item.expected is not None:
             columns = (record.device, record.seq, record.kind, record.boot, record.content_hash, record.utc_ms)
             if columns != item.expected:
                 found.append(_finding("row", record, item.place, "columns of the row differ from the signed record"))
+            if columns[:2] != item.expected[:2]:
+                module.bad.add(record.seq)  # it stands at another's place: its neighbours are not out of order
+                return found
+        found += self._check_chain(module, record, envelope, item.place)
+        found += _check_parameters(module, record, item.place)
+        found += self._check_anchor(module, record, item.place)
         return found
 
     def _unreadable(self, item: Item, code: str, detail: str) -> Finding:
@@ -128,13 +162,18 @@ class Inspector:
         device, seq = _claim(item.raw) or (None, None)
         if item.expected is not None:
             device, seq = item.expected[0], item.expected[1]
+            if not set(device) <= set(limits.DEVICE_CHARACTERS):
+                device = ascii(device)[:CLAIM_MAX]
         source = "claims to be"
         if device is None or device not in self._modules:
             due = self._modules.get(device or self._last_device or "")
             if due is not None and due.head is not None and device is None:
                 device, seq, source = due.head.device, due.head.seq + 1, "stands where one expects"
         if device is not None and seq is not None:
-            self._modules.setdefault(device, _Module()).bad.add(seq)
+            if device in self._enrolled:  # of others nothing can follow, and anybody can claim any number of names
+                bad = self._modules.setdefault(device, _Module()).bad
+                if len(bad) < HOLES_KEPT:
+                    bad.add(seq)
             return Finding(code, device, seq, item.place, f"{source} {device} seq {seq}, and is no evidence: {detail}")
         return Finding(code, None, None, item.place, f"no evidence, record unknown: {detail}")
 
@@ -281,22 +320,17 @@ def _keep_set(module: _Module, parameters_hash: bytes, parameters: ParameterSet 
 
 
 def read_sequence(file: BinaryIO) -> Iterator[Item]:
-    """The envelopes of a CBOR sequence; what has not their outline comes out unreadable, up to the next that has."""
+    """The envelopes of a CBOR sequence; between them, as one item each time, what has not their outline."""
     window = b""
-    base = 0
+    base = 0  # of the window in the file
     at = 0
     is_end = False
     bad_from: int | None = None
     while True:
         if not is_end and len(window) - at < 2 * limits.ENVELOPE_MAX_BYTES:
-            if bad_from is not None and base + at - bad_from > READ_BYTES:
-                yield Item(str(bad_from), b"", False)  # long rubbish in pieces: memory stays flat
-                bad_from = base + at
-            keep = at if bad_from is None else bad_from - base
-            window, base, at = window[keep:], base + keep, at - keep
             more = file.read(READ_BYTES)
             is_end = not more
-            window += more
+            window, base, at = window[at:] + more, base + at, 0
             continue
         if at >= len(window):
             break
@@ -307,13 +341,13 @@ def read_sequence(file: BinaryIO) -> Iterator[Item]:
             at = next_at if next_at >= 0 else max(at + 1, len(window) - 1)
             continue
         if bad_from is not None:
-            yield Item(str(bad_from), window[bad_from - base : at], False)
+            yield Item(str(bad_from), b"", base + at - bad_from)
             bad_from = None
         end = outline[2]
         yield Item(str(base + at), window[at:end])
         at = end
     if bad_from is not None:
-        yield Item(str(bad_from), window[bad_from - base :], False)
+        yield Item(str(bad_from), b"", base + len(window) - bad_from)
 
 
 def _outline(window: bytes, at: int) -> tuple[int, int, int] | None:
@@ -348,4 +382,4 @@ def _string(window: bytes, at: int, maximum: int) -> tuple[int, int] | None:
 def read_ledger(path: Path, device: str | None = None) -> Iterator[Item]:
     """The records of a ledger in device and seq order. Raises StoreError, also for a damaged file."""
     for position, name, seq, kind, boot, content_hash, utc_ms, envelope in read_rows(path, device):
-        yield Item(f"row {position}", envelope, True, (name, seq, kind, boot, content_hash, utc_ms))
+        yield Item(f"row {position}", envelope, 0, (name, seq, kind, boot, content_hash, utc_ms))

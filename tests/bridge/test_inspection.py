@@ -5,17 +5,27 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import random
+import subprocess
+import sys
 
+import apsw
+import cbor2
 import pytest
 
 from plumeproof.anchors import Anchor
-from plumeproof.cli import verify
+from plumeproof.cli import main, verify
+from plumeproof.clock import SystemClock
 from plumeproof.errors import EvidenceError
+from plumeproof.evidence.chain import accept, head_behind
 from plumeproof.evidence.envelope import verify_envelope
-from plumeproof.inspection import Inspector, read_sequence
+from plumeproof.evidence.record import parse_record
+from plumeproof.inspection import HOLES_KEPT, Inspector, Item, read_sequence
 from plumeproof.keys import KeyFile, build_entry, parse_keys
-from tests.doubles.evidence_chain import BOOT_BODY, DEVICE, POINT, build_chain, build_payload, seal
+from plumeproof.store.connection import Writer
+from plumeproof.store.ledger import SqliteLedger
+from tests.doubles.evidence_chain import BOOT_BODY, DEVICE, POINT, build_chain, build_payload, build_structure, seal
 
 COUNT = 40
 CHAIN = build_chain(COUNT)
@@ -96,6 +106,115 @@ def test_rubbish_of_any_length_ends():
 
 def test_an_unknown_parameter_set_is_named():
     assert ("parameters_unknown", 3) in named(inspect([CHAIN[0], *CHAIN[2:]])[0])
+
+
+@pytest.fixture
+def ledger_file(tmp_path):
+    """The chain in a real ledger, one record in quarantine behind it."""
+    path = tmp_path / "ledger.sqlite"
+    writer = Writer(path)
+    ledger = SqliteLedger(writer, SystemClock())
+    head = None
+    for raw in CHAIN:
+        envelope = verify_envelope(raw, build_keys().public_key)
+        record = parse_record(envelope)
+        head = accept(head, record).head
+        ledger.append([(record, envelope)], head, [])
+    ledger.quarantine(DEVICE, COUNT + 1, bytes(32), "cbor", "", b"?", head_behind(head, DEVICE, 41, bytes(32), None))
+    writer.close()
+    return path
+
+
+def verified(path, capsys, keys=None) -> tuple[int, set[tuple[str, int | None]]]:
+    keys_file = path.with_name("keys.json")
+    keys_file.write_text(json.dumps([build_entry(DEVICE, POINT)] if keys is None else keys))
+    status = main(["verify", str(path), "--keys", str(keys_file), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    return status, {(finding["code"], finding["seq"]) for finding in found["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("statement", "named_as"),
+    [
+        ("SELECT 1", set()),
+        ("DELETE FROM record WHERE seq > 37", {("tail_cut", 38)}),
+        ("DELETE FROM record", {("tail_cut", 1)}),
+        ("DELETE FROM record WHERE seq BETWEEN 5 AND 7", {("hole", 5)}),
+        ("UPDATE record SET utc_ms = 5 WHERE seq = 9", {("row", 9)}),
+        ("UPDATE record SET device = 'other' WHERE seq = 40", {("row", 40)}),
+        ("UPDATE record SET kind = 5 WHERE seq = 9", {("row", 9)}),
+        ("UPDATE record SET envelope = x'd284' WHERE seq = 40", {("cbor", 40)}),
+        ("UPDATE record SET device = char(27) || '[2J' WHERE seq = 40", {("row", 40)}),
+        ("UPDATE head SET content_hash = zeroblob(32), seq = 40", {("head", 40)}),
+        ("UPDATE head SET seq = 9223372036854775807", {("tail_cut", 41)}),
+        ("UPDATE head SET is_frozen = 1", {("frozen", 40)}),
+    ],
+)
+def test_a_ledger_changed_behind_our_back(ledger_file, capsys, statement, named_as):
+    connection = apsw.Connection(str(ledger_file))
+    connection.execute(statement)
+    connection.close()
+    assert verified(ledger_file, capsys) == (1 if named_as else 0, named_as)
+
+
+def test_with_the_wrong_keys_only_the_keys_are_named(ledger_file, capsys):
+    status, found = verified(ledger_file, capsys, [])
+    assert status == 1
+    assert {code for code, _ in found} == {"key_unknown"}
+    entry = build_entry(DEVICE, POINT, valid_until_seq=30) | {"revoked": True}
+    assert verified(ledger_file, capsys, [entry]) == (1, {("key_revoked", seq) for seq in range(31, COUNT + 1)})
+
+
+def test_claims_of_any_number_of_devices_take_no_memory():
+    """Bytes that look like records of ever new modules, none signed by an enrolled key."""
+    inspector = Inspector(build_keys())
+    protected, _ = build_structure(b"")
+    for number in range(3000):
+        payload = build_payload(1 + number % 7, 1, bytes(32), BOOT_BODY, device=f"m{number}")
+        raw = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, bytes(63) + b"\x01"]), canonical=True)
+        assert inspector.take(Item("0", raw))[0].device == f"m{number}"
+    assert len(inspector._modules) == 0
+    for seq in range(1, HOLES_KEPT + 100):
+        raw = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, build_payload(seq, 1, bytes(32), BOOT_BODY), bytes(64)]))
+        inspector.take(Item("0", raw))
+    assert [len(module.bad) for module in inspector._modules.values()] == [HOLES_KEPT]
+
+
+def test_rubbish_is_one_finding_however_long(tmp_path, capsys):
+    zeros, keys = tmp_path / "zeros", tmp_path / "keys.json"
+    keys.write_text("[]")
+    with zeros.open("wb") as file:
+        file.truncate(3_000_000)
+    assert main(["verify", str(zeros), "--keys", str(keys)]) == 1
+    out = capsys.readouterr().out
+    assert out.startswith("form: no evidence, record unknown: 3000000 bytes that are no envelope (at 0)\nno record")
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_a_pipe_is_read(tmp_path, is_named):
+    """As `plumeproof verify -`, and as a named pipe: neither can be wound back."""
+    keys, pipe = tmp_path / "keys.json", tmp_path / "pipe"
+    keys.write_text(json.dumps([build_entry(DEVICE, POINT)]))
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "plumeproof", "verify", str(pipe) if is_named else "-", "--keys", str(keys)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if is_named:
+            pipe.write_bytes(b"".join(CHAIN))
+        out, _ = process.communicate(b"".join(CHAIN))
+    assert (process.returncode, out.splitlines()[-1][:5]) == (0, b"fine:")
+
+
+def test_a_module_without_an_anchor_is_named(tmp_path, capsys):
+    whole, keys, anchor = tmp_path / "whole.cbor", tmp_path / "keys.json", tmp_path / "anchor.json"
+    whole.write_bytes(b"".join(CHAIN))
+    keys.write_text(json.dumps([build_entry(DEVICE, POINT)]))
+    other = {"device": "other", "seq": 1, "content_hash": "00" * 32, "count": 1}
+    anchor.write_text(json.dumps([other]))
+    assert main(["verify", str(whole), "--keys", str(keys), "--anchor", str(anchor)]) == 1
+    assert f"no anchor of {DEVICE}: a cut tail of it would not be seen" in capsys.readouterr().out
+    anchor.write_text("[]")
+    assert main(["verify", str(whole), "--keys", str(keys), "--anchor", str(anchor)]) == 2
+    assert "holds no anchor" in capsys.readouterr().err
 
 
 def test_keys_outside_their_span_are_refused():

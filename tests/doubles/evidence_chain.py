@@ -42,9 +42,11 @@ def seal(payload: bytes, is_high_s: bool = False) -> bytes:
     return cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, signature]), canonical=True)
 
 
-def build_payload(seq: int, kind: int, prev: bytes, body: dict[int, Any], boot: int = 1, mono_ms: int = 0) -> bytes:
+def build_payload(
+    seq: int, kind: int, prev: bytes, body: dict[int, Any], boot: int = 1, mono_ms: int = 0, device: str = DEVICE
+) -> bytes:
     """One payload without UTC."""
-    common = {1: 1, 2: kind, 3: DEVICE, 4: boot, 5: seq, 6: prev, 7: mono_ms, 9: 0, 12: PARAMETERS_HASH}
+    common = {1: 1, 2: kind, 3: device, 4: boot, 5: seq, 6: prev, 7: mono_ms, 9: 0, 12: PARAMETERS_HASH}
     return cbor2.dumps(common | body, canonical=True)
 
 

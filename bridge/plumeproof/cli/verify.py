@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,11 @@ from tqdm import tqdm
 
 from plumeproof.anchors import load_anchors
 from plumeproof.errors import ConfigError, StoreError
-from plumeproof.inspection import Finding, Inspector, Item, read_ledger, read_sequence
+from plumeproof.inspection import Finding, Inspector, read_heads, read_ledger, read_sequence
 from plumeproof.keys import load_keys
 
 FINDINGS_MAX = 10_000  # named in full; behind them only the count
+STANDARD_INPUT = "-"
 SQLITE_MAGIC = b"SQLite format 3\x00"  # sqlite.org, database file format section 1.3
 
 
@@ -31,7 +32,11 @@ def add_parser(subparsers: Any) -> None:
         "verify", help="check envelopes or a ledger, name each finding"
     )
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="PATH", help="CBOR sequence of envelopes, or ledger file"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="CBOR sequence of envelopes (-: standard input), or ledger file",
     )
     parser.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json with the enrolled keys")
     parser.add_argument(
@@ -56,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
         print(f"plumeproof verify: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"plumeproof verify: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"plumeproof verify: {error.filename or 'input'}: {error.strerror or error}", file=sys.stderr)
         return 2
     is_fine = inspector.finding_count == 0 and inspector.verified_count > 0
     _print_summary(inspector, findings, is_fine, bool(anchors), args.json)
@@ -66,19 +71,21 @@ def main(args: argparse.Namespace) -> int:
 def _inspect(inspector: Inspector, paths: list[Path]) -> Iterator[Finding]:
     with tqdm(unit=" records", disable=not sys.stderr.isatty()) as progress:
         for path in paths:
-            for item in _items(path):
-                yield from inspector.take(item)
-                progress.update()
+            where = f"{path}, " if len(paths) > 1 else ""
+            for finding in _inspect_one(inspector, path, progress):
+                yield replace(finding, place=where + finding.place)
     yield from inspector.finish()
 
 
-def _items(path: Path) -> Iterator[Item]:
-    with path.open("rb") as file:
-        if file.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
-            file.seek(0)
-            yield from read_sequence(file)
-            return
-    yield from read_ledger(path)
+def _inspect_one(inspector: Inspector, path: Path, progress: tqdm[Any]) -> Iterator[Finding]:
+    is_piped = str(path) == STANDARD_INPUT
+    with open(sys.stdin.fileno(), "rb", closefd=False) if is_piped else path.open("rb") as file:
+        is_ledger = file.peek(len(SQLITE_MAGIC)).startswith(SQLITE_MAGIC)  # a pipe cannot be wound back
+        for item in read_ledger(path) if is_ledger else read_sequence(file):
+            yield from inspector.take(item)
+            progress.update()
+    if is_ledger:
+        yield from inspector.check_heads(read_heads(path))
 
 
 def _print_summary(
@@ -90,6 +97,7 @@ def _print_summary(
             "fine": is_fine,
             "records_verified": inspector.verified_count,
             "anchored": has_anchor,
+            "without_anchor": inspector.without_anchor(),
             "devices": [
                 {"device": head.device, "seq": head.seq, "content_hash": head.content_hash.hex(), "count": head.count}
                 for head in heads
@@ -105,6 +113,9 @@ def _print_summary(
         print(f"{inspector.finding_count - len(findings)} more findings not printed")
     if not inspector.verified_count:
         print("no record verified")
-    tail = "" if has_anchor else "; no anchor given: a cut tail would not be seen"
+    bare = ", ".join(inspector.without_anchor())
+    tail = "; no anchor given: a cut tail would not be seen"
+    if has_anchor:
+        tail = f"; no anchor of {bare}: a cut tail of it would not be seen" if bare else ""
     print(f"{'fine' if is_fine else 'NOT FINE'}: {inspector.verified_count} signatures hold, "
           f"{inspector.finding_count} findings{tail}")  # fmt: skip

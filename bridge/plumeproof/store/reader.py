@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,37 @@ def read_rows(path: Path, device: str | None = None) -> Iterator[Row]:
             " WHERE ?1 IS NULL OR device = ?1 ORDER BY device, seq",
             (device,),
         )
+    except apsw.Error as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerHead:
+    """The newest record that a module's head says was accepted; `last_hash` None where only its seq is known."""
+
+    device: str
+    last_seq: int
+    last_hash: bytes | None
+    is_frozen: bool
+
+
+def read_heads(path: Path) -> list[LedgerHead]:
+    """What the ledger itself says about its modules. Raises StoreError."""
+    connection = open_reader(path)
+    try:
+        found = []
+        question = "SELECT device, seq, content_hash, is_frozen FROM head ORDER BY device"
+        rows: list[Any] = connection.execute(question).fetchall()
+        is_quarantined = "SELECT 1 FROM quarantine WHERE device = ? AND seq = ?"
+        for device, seq, content_hash, is_frozen in rows:
+            last = seq
+            # The head also moves over what went into quarantine, one seq at a time.
+            while connection.execute(is_quarantined, (device, last)).fetchone():
+                last -= 1
+            found.append(LedgerHead(device, last, content_hash if last == seq else None, bool(is_frozen)))
+        return found
     except apsw.Error as error:
         raise StoreError(f"{path}: {error}") from error
     finally:
