@@ -26,7 +26,7 @@ from tools.journal_dump import read_entries
 READY_S = 90.0  # the first start of a bridge compiles the averaging kernels
 OWN_DEATHS_MAX = 3  # of one part, by itself and not by a signal: then it is broken, not killed
 BRIDGE, BROKER, PLATFORM = "bridge", "broker", "platform"
-HEAP = "heapsize=128k"  # of the module's interpreter
+HEAP = "heapsize=192k"  # of the module's interpreter
 ROOT_TOPIC = "plumeproof"
 
 

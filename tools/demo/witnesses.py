@@ -11,7 +11,7 @@ import json
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from plumeproof.store.connection import open_reader
@@ -23,62 +23,77 @@ from tools.demo.platform_view import StoredReport
 from tools.demo.subscriber import Subscriber
 from tools.journal_dump import Entry
 
+END_NS = 2**63  # later than any log
 BROKER_MEMORY_MS = 2_000  # before its death: what a broker has acknowledged and perhaps not on its disk yet
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One intact answer with values. `asked_utc_ns`: when its request came; `again_utc_ns`: the next to this block."""
+    """One intact answer with values. `asked_utc_ns`: when its request came."""
 
     asked_utc_ns: int
     registers: bytes
-    again_utc_ns: int | None
-
-    def was_asked_again(self, within_ns: int) -> bool:
-        return self.again_utc_ns is not None and self.again_utc_ns - self.asked_utc_ns < within_ns
 
 
-def read_plant(path: Path) -> dict[tuple[int, int, int, int], list[Answer]]:
-    """Answers in order, by (unit, function, address, quantity)."""
-    asked: dict[int, int] = {}  # of this start of the plant
-    requests: dict[tuple[int, int, int, int], list[int]] = {}
-    said: dict[tuple[int, int, int, int], list[tuple[int, bytes]]] = {}
+@dataclass(slots=True)
+class BlockLog:
+    """What the plant wrote down about one block, in order. `requests`: when each came."""
+
+    requests: list[int] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+
+    def between(self, begin_ns: int, end_ns: int) -> BlockLog:
+        """What was asked in [begin, end) and its answers."""
+        return BlockLog(
+            [at_ns for at_ns in self.requests if begin_ns <= at_ns < end_ns],
+            [answer for answer in self.answers if begin_ns <= answer.asked_utc_ns < end_ns],
+        )
+
+    def retries(self, slot_count: int, slot_ms: int) -> int:
+        """How many of these answers may have been too late: behind them the module asked again in the same slot.
+
+        Slots can lie close together when one began late, so there must be more requests than slots as well.
+        """
+        asked_again = 0
+        for answer in self.answers:
+            place = bisect_right(self.requests, answer.asked_utc_ns)
+            if place < len(self.requests):
+                asked_again += self.requests[place] - answer.asked_utc_ns < slot_ms * 500_000
+        return max(0, min(asked_again, len(self.requests) - slot_count))
+
+
+def read_plant(path: Path) -> dict[tuple[int, int, int, int], BlockLog]:
+    """By (unit, function, address, quantity)."""
+    blocks: dict[tuple[int, int, int, int], BlockLog] = {}
+    asked: dict[int, int] = {}  # of this start of the plant: number of a request, when it came
     with path.open() as log:
         for entry in map(json.loads, log):
             if entry["kind"] not in ("request", "answer"):
                 continue
-            block = (entry["unit"], entry["function"], entry["address"], entry["quantity"])
+            key = (entry["unit"], entry["function"], entry["address"], entry["quantity"])
+            block = blocks.setdefault(key, BlockLog())
             if entry["kind"] == "request":
                 asked[entry["n"]] = entry["t_utc_ns"]
-                requests.setdefault(block, []).append(entry["t_utc_ns"])
+                block.requests.append(entry["t_utc_ns"])
             elif entry["intact"] and entry["exception"] == 0:
-                said.setdefault(block, []).append((asked[entry["n"]], bytes.fromhex(entry["registers"])))
-    return {
-        block: [Answer(at_ns, registers, _next(requests[block], at_ns)) for at_ns, registers in answers]
-        for block, answers in said.items()
-    }
+                block.answers.append(Answer(asked[entry["n"]], bytes.fromhex(entry["registers"])))
+    return blocks
 
 
 def ask_plant(view: ModuleView, plant_log: Path, starts: Sequence[Start]) -> BlockFindings:
     """The sums over all blocks and boots of a module. Every start but the last ended by a death."""
-    answers = read_plant(plant_log)
-    half_slot_ns = view.parameters.get("slot_ms", 0) * 500_000
+    logs = read_plant(plant_log)
     total = BlockFindings()
     boots = set(view.boots) | {boot for boot, _ in view.slots}
-    for index, start in enumerate(starts):
-        is_last = index + 1 == len(starts)
-        end_ns = None if is_last else starts[index + 1].t_utc_ns
+    for start, following in zip(starts, [*starts[1:], None], strict=True):
         boots.discard(start.boot or 0)
         for number, block in enumerate(view.parameters.get("blocks", [])):
             unit = view.parameters["analyzers"][block["analyzer"]]["unit"]
-            said = [
-                answer
-                for answer in answers.get((unit, block["function"], block["address"], block["quantity"]), [])
-                if start.t_utc_ns <= answer.asked_utc_ns and (end_ns is None or answer.asked_utc_ns < end_ns)
-            ]
+            log = logs.get((unit, block["function"], block["address"], block["quantity"]), BlockLog())
+            log = log.between(start.t_utc_ns, following.t_utc_ns if following else END_NS)
             slots = view.slots.get((start.boot or 0, number), [])
-            retries = sum(one.was_asked_again(half_slot_ns) for one in said)
-            total += compare_block([one.registers for one in said], slots, retries, not is_last)
+            retries = log.retries(len(slots), view.parameters["slot_ms"])
+            total += compare_block([one.registers for one in log.answers], slots, retries, following is not None)
     for boot in boots:  # of no start: whatever it holds is invented
         invented = sum(slot.outcome == 0 for (one, _), slots in view.slots.items() if one == boot for slot in slots)
         total += BlockFindings(duplicated=invented)
@@ -203,11 +218,6 @@ def ask_platform(ledger: Path, stored: Sequence[StoredReport]) -> ReportFindings
         unproven=tuple(key for key, _, has_receipt in rows if not has_receipt),
         repeated=sum(report.deliveries - 1 for report in stored),
     )
-
-
-def _next(times_ns: Sequence[int], at_ns: int) -> int | None:
-    place = bisect_right(times_ns, at_ns)
-    return times_ns[place] if place < len(times_ns) else None
 
 
 def _digest(module: str, raw: bytes) -> str:
