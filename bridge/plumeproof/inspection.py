@@ -196,7 +196,8 @@ class Inspector:
         expected = module.head.seq + 1 if module.head else 1
         if record.seq > expected:
             found += self._open_hole(module, record, expected)
-        module.head = chain.next_head(module.head, record)
+        is_next = decision.verdict == chain.ACCEPT
+        module.head = decision.head if is_next else chain.next_head(module.head, record)
         self._remember(module, record)
         return found
 
