@@ -7,8 +7,6 @@ which counts further slots as lost, and one overflow record tells of them when s
 analyzer is being asked.
 """
 
-import gc
-
 from acqwire import causes, fields, limits
 
 from acq.dialect import const
@@ -172,7 +170,7 @@ class Sealing:
         job = self._job
         self._job = _NONE
         self._finish(job)
-        gc.collect()  # the leavings of the signature, while the bus is quiet
+        self._board.collect()  # the leavings of the signature, while the bus is quiet
 
     def _finish(self, job: int) -> None:
         """The record is durable: what it told of is done with."""

@@ -18,6 +18,7 @@ Prints `ready` when the link answers. Exit status: 0 stopped (Ctrl-C), 1 a fault
 or parameters refused. SIGTERM and SIGKILL are power cuts: what is journaled is safe, what is not sealed is lost.
 """
 
+import gc
 import os
 import select
 import sys
@@ -96,6 +97,11 @@ class HostBoard:
         print(line)
         if not _IS_MICROPYTHON:  # which has no buffer there
             sys.stdout.flush()
+
+    def collect(self) -> None:
+        """A quiet moment: tidy the module's heap. CPython does without."""
+        if _IS_MICROPYTHON:
+            gc.collect()
 
     def feed(self) -> None:
         """No watchdog: the process' parent is one."""

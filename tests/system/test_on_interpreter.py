@@ -1,6 +1,7 @@
 """Every file of tests/firmware on the real MicroPython interpreter with the module's heap of 128 KiB.
 
-Files named *_vectors get 4 MiB: the JSON of the published vectors alone is larger than a module's heap.
+Files named *_vectors get 4 MiB: the JSON of the published vectors alone is larger than a module's heap. Files that run
+a whole module get 1 MiB: its gateway, flash and analyzers live in the same heap (the module alone: test_module_heap).
 
 A missing interpreter fails here: the module is judged on what it runs on.
 """
@@ -15,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path.stem for path in (ROOT / "tests" / "firmware").glob("test_*.py"))
+WHOLE = {"test_app": "1m", "test_app_heap": "1m", "test_link": "1m"}
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +33,7 @@ def micropython() -> str:
 
 @pytest.mark.parametrize("name", FILES)
 def test_firmware_file(micropython: str, name: str) -> None:
-    heap = "4m" if name.endswith("_vectors") else "128k"
+    heap = "4m" if name.endswith("_vectors") else WHOLE.get(name, "128k")
     run = subprocess.run(
         [micropython, "-X", f"heapsize={heap}", str(ROOT / "tests/firmware/mini_unittest.py"), str(ROOT), name],
         capture_output=True,
