@@ -43,6 +43,16 @@ export LD_LIBRARY_PATH="$here/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" FONTCONF
 exec "$here/chromium" "$@"
 """
 
+# The package's own names the folders of a cloud service.
+FONTS = """<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig>
+  <dir prefix="relative">fonts</dir>
+  <dir>/usr/share/fonts</dir>
+  <cachedir prefix="xdg">fontconfig</cachedir>
+</fontconfig>
+"""
+
 
 def runs(program: Path) -> bool:
     """Whether it starts here and can be driven; a snap cannot."""
@@ -99,6 +109,7 @@ def from_registry() -> Path:
         for name in PACKED[1:]:
             run("tar", "-xf", name, cwd=new)
             (new / name).unlink()
+        (new / "fonts.conf").write_text(FONTS)
         (new / "chromium").chmod(0o755)
         (new / "browser").write_text(STARTER)
         (new / "browser").chmod(0o755)

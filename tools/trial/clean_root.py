@@ -29,6 +29,8 @@ import packages  # noqa: E402
 from packages import Unobtainable, run, say  # noqa: E402
 
 SUITES = {"bookworm": "debian", "trixie": "debian", "noble": "ubuntu"}
+SCRIPTS = {"debian": ("sid",), "ubuntu": ("gutsy",)}
+UBUNTU_KEYRING = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 UBUNTU_MIRROR = "http://archive.ubuntu.com/ubuntu"  # Ubuntu's own name
 FOLDER = "/var/tmp/plumeproof-trial"  # noqa: S108 - refused when it is not root's own
 PREPARED = "python3,python3-venv,make"
@@ -48,10 +50,15 @@ def make_base(folder: Path, suite: str, mirror: str) -> Path:
     say(f"debootstrap of {suite} from {mirror}")
     new = folder / f"{suite}.new"
     shutil.rmtree(new, ignore_errors=True)
-    run("debootstrap", "--variant=minbase", f"--include={PREPARED}", suite, str(new), mirror)
-    if SUITES[suite] == "ubuntu":
-        # As Ubuntu's own images: `universe` is where mosquitto and micropython are.
-        (new / "etc/apt/sources.list").write_text(f"deb {mirror} {suite} main universe\n")
+    # A debootstrap older than the suite has no script of that name: all of a distribution share one.
+    script = () if Path("/usr/share/debootstrap/scripts", suite).exists() else SCRIPTS[SUITES[suite]]
+    # Ubuntu keeps python3-venv, mosquitto and micropython in `universe`, which its images know as well.
+    sort = ("--components=main,universe",) if SUITES[suite] == "ubuntu" else ()
+    if sort and Path(UBUNTU_KEYRING).exists():
+        sort += (f"--keyring={UBUNTU_KEYRING}",)
+    elif sort:
+        say("Ubuntu's archive keys are not on this machine: the signature over the root's packages is not checked")
+    run("debootstrap", "--variant=minbase", f"--include={PREPARED}", *sort, suite, str(new), mirror, *script)
     return new.rename(base)
 
 
