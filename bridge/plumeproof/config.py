@@ -239,7 +239,7 @@ def load_config(path: Path) -> Config:
     if len(raw) > FILE_MAX_BYTES:
         raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no configuration")
     try:
-        return parse_config(raw.decode("utf-8"), path)
+        return parse_config(raw.decode("utf-8-sig"), path)  # editors on Windows put a mark before it
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
 

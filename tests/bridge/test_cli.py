@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -161,6 +163,77 @@ def test_doctor_leaves_the_ports_of_a_running_bridge_alone(capsys, site):
     assert service.stop()
     assert code == 0
     assert "held by the running bridge" in out
+
+
+@pytest.fixture
+def ledger(site):
+    """A ledger of a boot and one record of samples."""
+    site.modules[0].start_up()
+    site.modules[0].measure(2)
+    site.modules[0].serve()
+    service = Service(load_config(site.file))
+    service.start()
+    while site.modules[0].journal:
+        service.stopping.wait(0.02)
+    assert service.stop()
+    return site.ledger
+
+
+def test_export_spares_what_it_reads_and_leaves_no_pieces(capsys, site, ledger):
+    capsys.readouterr()  # what the service said
+    keys, before = site.folder / "keys.json", ledger.read_bytes()
+    head = ("export", "envelopes", "--ledger", ledger, "--keys", keys, "-o")
+    kept = {path.name for path in site.folder.iterdir()}
+    for output, sentence in ((ledger, "is read by this command"), (keys, "is read by this command"),
+                             (site.folder, "is a folder"), (site.folder / "none" / "out", "No such file")):  # fmt: skip
+        code, _, err = run(capsys, *head, output)
+        assert (code, err.count("\n")) == (2, 1)
+        assert sentence in err
+    assert run(capsys, *head, site.folder / "out", "--anchor", site.folder / "out")[0] == 2
+    (site.folder / "rubbish").write_bytes(b"rubbish")
+    assert (
+        run(capsys, "export", "envelopes", "--ledger", site.folder / "rubbish", *head[4:], site.folder / "out")[0] == 2
+    )
+    assert {path.name for path in site.folder.iterdir()} == kept | {"rubbish"}
+    assert ledger.read_bytes() == before
+
+
+def test_export_of_a_module_that_is_not_there_says_so(capsys, site, ledger):
+    keys = site.folder / "keys.json"
+    code, _, err = run(
+        capsys, "export", "envelopes", "--ledger", ledger, "--keys", keys, "-o", site.folder / "out", "--device", "plum"
+    )
+    assert code == 1
+    assert "no verified record of plum" in err
+
+
+def test_a_configuration_saved_by_a_windows_editor_is_read(capsys, site):
+    site.file.write_bytes(b"\xef\xbb\xbf" + site.file.read_bytes().replace(b"\n", b"\r\n"))
+    assert run(capsys, "config", "check", "-c", site.file)[0] == 0
+
+
+def test_doctor_finds_a_data_folder_that_is_none(capsys, site):
+    (site.folder / "data").write_text("x")
+    code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert states(out)["disk"] == "problem"
+    assert code in (2, 3)
+
+
+@pytest.mark.parametrize("words", [("verify", "-"), ("run",)])
+def test_ctrl_c_ends_it_without_a_traceback(site, words):
+    arguments = [*words, "--keys", str(site.folder / "keys.json")] if words[0] == "verify" else ["run", "-c", site.file]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "plumeproof", *map(str, arguments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        if words[0] == "run":
+            assert "ready" in process.stdout.readline()
+        else:
+            time.sleep(1.5)  # it says nothing before its input ends; a Ctrl-C before its start is Python's own
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == (0 if words[0] == "run" else 130)
+    assert "Traceback" not in err
 
 
 def test_verify_and_export_are_verbs(capsys, site):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -93,6 +94,10 @@ def _disk(config: Config) -> str:
     folder = config.gateway.data_dir
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        raise ConfigError(str(folder), "is no folder")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(str(folder), "may not be written to by this user")
     free = shutil.disk_usage(folder).free
     if free < DISK_FREE_MIN_BYTES:
         raise ConfigError(str(folder), f"only {free // 1_000_000} MB are free")

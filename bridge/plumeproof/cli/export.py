@@ -10,8 +10,10 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
@@ -23,7 +25,7 @@ from plumeproof.keys import load_keys
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
     parser: argparse.ArgumentParser = subparsers.add_parser("export", help="write evidence to files")
-    what = parser.add_subparsers(dest="what", required=True)
+    what = parser.add_subparsers(dest="what", required=True, metavar="envelopes")
     envelopes = what.add_parser("envelopes", help="the signed envelopes as a CBOR sequence")
     envelopes.add_argument("--ledger", required=True, type=Path, metavar="FILE", help="ledger to read")
     envelopes.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json with the enrolled keys")
@@ -36,6 +38,7 @@ def add_parser(subparsers: Any) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
     try:
+        _refuse_inputs(args)
         inspector = Inspector(load_keys(args.keys))
         _write_envelopes(inspector, args.ledger, args.output, args.device)
         if args.anchor:
@@ -44,8 +47,12 @@ def main(args: argparse.Namespace) -> int:
         print(f"plumeproof export: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        print(f"plumeproof export: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"plumeproof export: {error.filename or args.output}: {error.strerror or error}", file=sys.stderr)
         return 2
+    if not inspector.verified_count:
+        of = f" of {args.device}" if args.device else ""
+        print(f"plumeproof export: {args.ledger}: no verified record{of}; nothing to take along", file=sys.stderr)
+        return 1
     print(f"{args.output}: {inspector.verified_count} records, {inspector.finding_count} findings")
     return 0 if inspector.finding_count == 0 else 1
 
@@ -59,9 +66,20 @@ def build_anchors(inspector: Inspector) -> bytes:
     return json.dumps(anchors, indent=1).encode() + b"\n"
 
 
+def _refuse_inputs(args: argparse.Namespace) -> None:
+    """An output must not take the place of what is read."""
+    for output in filter(None, (args.output, args.anchor)):
+        if output.is_dir():
+            raise ConfigError(str(output), "is a folder; name a file")
+        for path in (args.ledger, args.keys):
+            if output.exists() and path.exists() and output.samefile(path):
+                raise ConfigError(str(output), "is read by this command; name another file to write")
+    if args.anchor is not None and args.anchor.absolute() == args.output.absolute():
+        raise ConfigError(str(args.anchor), "is the output as well; name another file for the anchor")
+
+
 def _write_envelopes(inspector: Inspector, ledger: Path, output: Path, device: str | None) -> None:
-    partial = output.with_name(output.name + ".part")
-    with partial.open("wb") as file, tqdm(unit=" records", disable=not sys.stderr.isatty()) as progress:
+    with _whole_file(output) as file, tqdm(unit=" records", disable=not sys.stderr.isatty()) as progress:
         for item in read_ledger(ledger, device):
             for finding in inspector.take(item):
                 print(f"{finding.code}: {finding.sentence} (at {finding.place})", file=sys.stderr)
@@ -69,16 +87,24 @@ def _write_envelopes(inspector: Inspector, ledger: Path, output: Path, device: s
             progress.update()
         for finding in inspector.finish():
             print(f"{finding.code}: {finding.sentence}", file=sys.stderr)
-        file.flush()
-        os.fsync(file.fileno())
-    # Power failing before this line leaves the .part file only, behind it the whole output.
-    partial.replace(output)
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
+    with _whole_file(path) as file:
         file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes its name when it is whole; what goes wrong before leaves nothing behind."""
+    partial = path.with_name(path.name + ".part")
+    try:
+        with partial.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        # Power failing before this line leaves the .part file only, behind it the whole output.
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

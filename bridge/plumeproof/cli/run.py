@@ -20,6 +20,8 @@ from typing import Any
 from plumeproof import __version__, observe
 from plumeproof.config import load_config
 
+SIGNAL_LOOK_S = 1.0  # on Windows a wait without an end does not hear Ctrl-C
+
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
@@ -43,8 +45,9 @@ def main(args: argparse.Namespace) -> int:
     def stop(_number: int, _frame: FrameType | None) -> None:
         asked_to_stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is what Windows sends
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
     service = Service(config)
     service.start()
     dashboard = None
@@ -53,7 +56,8 @@ def main(args: argparse.Namespace) -> int:
             dashboard = Dashboard(service)
             dashboard.start()
         _say_ready(args.json, config.gateway.id, str(config.gateway.ledger_file), dashboard.url if dashboard else None)
-        asked_to_stop.wait()
+        while not asked_to_stop.wait(SIGNAL_LOOK_S):
+            pass
     finally:
         if dashboard is not None:
             dashboard.stop()

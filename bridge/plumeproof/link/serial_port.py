@@ -5,6 +5,8 @@ The only file that imports pyserial. Opening again after a loss is the caller's 
 
 from __future__ import annotations
 
+import os
+
 import serial
 
 from plumeproof.errors import LinkError, UnreachableError
@@ -30,7 +32,11 @@ class SerialPort:
                 exclusive=True,
             )
         except (serial.SerialException, ValueError, OSError) as error:
-            raise UnreachableError(f"serial port {port}: {error} (cable, name, or another program holds it)") from error
+            # pyserial's own text names the port and the number of the error twice.
+            number = error.errno if isinstance(error, OSError) else None
+            reason = os.strerror(number) if number else str(error)
+            mend = "cable, name, or another program holds it"
+            raise UnreachableError(f"serial port {port}: {reason} ({mend})") from error
 
     def read(self, limit: int, timeout_s: float) -> bytes:
         """Up to `limit` bytes; waits at most `timeout_s` for the first. Raises LinkError when the line is gone."""
