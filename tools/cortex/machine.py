@@ -85,8 +85,7 @@ class Machine:
         assert self._child.stdout is not None
         os.set_blocking(self._child.stdout.fileno(), False)
         try:
-            # Not before it asks: QEMU does not look again at a byte that came before the UART was switched on.
-            self._take_until(b">>> ", START_S)
+            self._take_until(b">>> ", START_S)  # what comes before the image listens is lost (board/modmps2.c)
             self._send(b"\x01")
             self._take_until(b"raw REPL; CTRL-B to exit\r\n>", START_S)
             self.run(MOUNT.format(address=ROM_ADDRESS, size=len(self._rom)), START_S)
@@ -131,7 +130,7 @@ class Machine:
 
     def _command(self, rom_path: Path) -> list[str]:
         words = ["setpriv", "--pdeathsig", "KILL", QEMU]  # no part outlives whoever runs it
-        words += ["-machine", "mps2-an385", "-display", "none", "-monitor", "none", "-nodefaults"]
+        words += ["-machine", "mps2-an385", "-display", "none", "-monitor", "none", "-nodefaults", "-nic", "none"]
         words += ["-semihosting-config", "enable=on,target=native", "-kernel", str(self._images / f"{self._core}.elf")]
         words += ["-device", f"loader,file={rom_path},addr={ROM_ADDRESS:#x},force-raw=on"]
         words += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]

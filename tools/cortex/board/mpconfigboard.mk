@@ -10,7 +10,7 @@ THUMB_m3 = 2
 THUMB_m0 = 1
 
 CFLAGS += -mthumb -mcpu=cortex-$(CORE) -mfloat-abi=soft
-CFLAGS += -DQEMU_SOC_MPS2
+CFLAGS += -DQEMU_SOC_MPS2 '-DMICROPY_PORT_INIT_FUNC={extern void mps2_hear(void); mps2_hear();}'
 CFLAGS += -DMICROPY_HW_MCU_NAME='"Cortex-$(CORE)"'
 
 LDSCRIPT = $(BOARD_DIR)/memory.ld
