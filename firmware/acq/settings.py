@@ -18,6 +18,7 @@ from acq.plan import Analyzer, Block, Plan
 _BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)  # as the gateway's reader knows them
 _TIMEOUT_MAX_MS = 60000
 _RETRIES_MAX = 10
+_DEPTH_MAX = 16
 
 
 def read_plan(parameters: bytes, settings: bytes) -> Plan:
@@ -86,12 +87,37 @@ def _read_block(item, analyzer_count: int) -> Block:
 
 def _parse(raw: bytes, where: str):
     try:
-        top = json.loads(raw)
+        top = json.loads(raw) if _is_closed(raw) else None
     except ValueError:
         top = None
     if not isinstance(top, dict):
         raise SettingsError(causes.FAULT_SETTINGS_SYNTAX, where)
     return top
+
+
+def _is_closed(raw: bytes) -> bool:
+    """Whether every bracket has its partner and nothing follows the last: MicroPython 1.25 reads a JSON text that was cut
+    off as if it had ended there (seen 2026-11-25)."""
+    open_brackets = []
+    is_text = is_escaped = False
+    for index, byte in enumerate(raw):
+        if is_text:
+            if is_escaped or byte == 0x5C:
+                is_escaped = not is_escaped
+            elif byte == 0x22:
+                is_text = False
+        elif byte == 0x22:
+            is_text = True
+        elif byte in b"{[":
+            open_brackets.append(byte + 2)  # its partner, in ASCII
+            if len(open_brackets) > _DEPTH_MAX:
+                return False
+        elif byte in b"}]":
+            if not open_brackets or open_brackets.pop() != byte:
+                return False
+            if not open_brackets:
+                return raw[index + 1 :].strip() == b""
+    return False
 
 
 def _value(item, where: str):
