@@ -7,6 +7,7 @@ endless headers and one byte a second end too. What an answer means is https_sin
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from collections.abc import Mapping
@@ -28,6 +29,8 @@ BODY_MAX_BYTES = 1024 * 1024
 HEAD_READ_MAX_BYTES = 256 * 1024  # hard stop of endless headers; body bytes that came with them count too
 FRAMING_MAX_BYTES = 256 * 1024  # of chunked bodies
 READ_BYTES = 64 * 1024
+
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # it logs a server's bytes as they are; our errors say it all
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Endpoint:
         that leaves no whole answer; then nobody knows whether the other side has acted."""
         self._budget.begin(WHOLE_FACTOR * self._read_timeout_s, HEAD_READ_MAX_BYTES)
         self._pool = self._pool or self._new_pool()
+        response: urllib3.BaseHTTPResponse | None = None
         is_whole = False
         try:
             response = self._pool.urlopen(
@@ -77,8 +81,10 @@ class Endpoint:
         except (HTTPError, OSError) as error:
             raise self._translate(error) from error
         finally:
-            if not is_whole:
-                self.close()  # what still comes on that connection is no answer to the next question
+            if not is_whole:  # what still comes on that connection is no answer to the next question
+                if response is not None:
+                    response.close()
+                self.close()
         return answer
 
     def close(self) -> None:

@@ -193,6 +193,17 @@ class MqttSink:
             self._connection = None
 
 
+class _TidySocket(ssl.SSLSocket):
+    """Closed when its handshake fails; paho would leave it to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        try:
+            super().do_handshake(block)
+        except OSError:
+            self.close()
+            raise
+
+
 class _Connection:
     """One connection from CONNECT to its end; afterwards a new one is made.
 
@@ -268,7 +279,7 @@ class _Connection:
 
     def tend(self) -> None:
         """What has come, and a ping when it is time."""
-        self._client.loop(0.0)
+        self._turn(0.0)
 
     def say_goodbye(self, topic: str, body: bytes) -> None:
         """A last retained word and DISCONNECT, if the connection still stands."""
@@ -289,17 +300,23 @@ class _Connection:
         deadline_s = time.monotonic() + ANSWER_S
         while not is_there():
             left_s = deadline_s - time.monotonic()
-            code = self._client.loop(max(0.0, left_s))
-            if code != mqtt.MQTT_ERR_SUCCESS and not is_there():
-                self._lost = self._lost or mqtt.error_string(code)
+            self._turn(max(0.0, left_s))
+            if is_there():
+                return
             if self._lost or left_s <= 0:
                 raise RetryableDelivery(f"{self._settings.host}: {self._lost or f'no {what} in time'}")
+
+    def _turn(self, timeout_s: float) -> None:
+        code = self._client.loop(timeout_s)
+        if code != mqtt.MQTT_ERR_SUCCESS:
+            self._lost = self._lost or mqtt.error_string(code)
 
     def _log_in(self) -> None:
         settings = self._settings
         if settings.ca_file is not None:
             try:
                 context = trusting(settings.ca_file)
+                context.sslsocket_class = _TidySocket
                 if settings.cert_file is not None:
                     context.load_cert_chain(settings.cert_file, settings.key_file)
             except (ConfigError, OSError, ssl.SSLError) as error:
