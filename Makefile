@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup demo test bench check trial clean
+.PHONY: setup demo kills test bench check trial clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -13,6 +13,10 @@ setup:
 demo:
 	@$(PYTHON) tools/setup/environment.py --for demo
 	@$(VENV)/python -m plumeproof demo $(ARGS)
+
+kills:
+	@$(PYTHON) tools/setup/environment.py --for demo
+	@$(VENV)/python -m tools.campaign $(ARGS)
 
 test: setup
 	@$(VENV)/python -m pytest $(ARGS)

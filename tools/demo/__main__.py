@@ -18,8 +18,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from acqwire import limits
+
 from tools.demo.figures import is_good
-from tools.demo.layout import SEAL_MS, Layout
+from tools.demo.layout import SEAL_MS, SLOT_MS, Layout
 from tools.demo.line import Wishes
 from tools.demo.part import Cancelled, PartError
 from tools.demo.run import Stops, run, watch
@@ -41,11 +43,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--row-s", type=float, metavar="S", help="plant seconds of one row of the CSV")
     parser.add_argument("--speed", type=float, default=1.0, help="plant seconds per second (1)")
     parser.add_argument("--fault", action="append", default=[], metavar="ANALYZER:KIND[:FROM-TO]", help="tools/plant")
+    parser.add_argument("--slot-ms", type=int, default=SLOT_MS, help=f"between two polls ({SLOT_MS})")
     parser.add_argument("--seal-ms", type=int, default=SEAL_MS, help=f"sealing period ({SEAL_MS})")
     parser.add_argument("--seed", type=int, default=1, help="of plant model and faults")
     chosen = parser.parse_args(arguments)
     if chosen.seconds is not None and not 0 < chosen.seconds <= 7 * 86_400:
         parser.error("--seconds is above 0 and at most a week")
+    if not limits.SLOT_MIN_MS <= chosen.slot_ms <= chosen.seal_ms <= limits.SEAL_MAX_MS:
+        parser.error(
+            f"--slot-ms is at least {limits.SLOT_MIN_MS}, --seal-ms not below it and at most {limits.SEAL_MAX_MS}"
+        )
     if chosen.values != "model" and not Path(chosen.values).is_file():
         parser.error(f"--values {chosen.values}: no such file; give `model` or a CSV")
     if chosen.dir is not None and chosen.dir.exists() and (not chosen.dir.is_dir() or any(chosen.dir.iterdir())):
@@ -62,6 +69,7 @@ def wishes_of(chosen: argparse.Namespace) -> Wishes:
         speed=chosen.speed,
         faults=tuple(chosen.fault),
         seed=chosen.seed,
+        slot_ms=chosen.slot_ms,
         seal_ms=chosen.seal_ms,
     )
 
