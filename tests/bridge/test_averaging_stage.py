@@ -8,6 +8,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from acqwire import limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -312,7 +313,13 @@ def test_a_row_damaged_in_the_file_is_named_and_left_out(bench):
     assert (row.n_valid, row.n_invalid, row.first_seq) == (30, (("absent", 30),), 4)
 
 
-@pytest.mark.parametrize("start", ["2026-12-31T23:50", "2028-02-28T23:50", "2028-02-29T23:50"])
+MIDNIGHTS = (
+    "1970-01-01T23:50", "1999-12-31T23:50", "2026-10-24T23:50", "2026-12-31T23:50", "2028-02-28T23:50",
+    "2028-02-29T23:50", "2036-02-06T23:50", "2038-01-18T23:50", "2099-12-30T23:50",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("start", MIDNIGHTS)
 def test_days_end_at_utc_midnight(tmp_path, start):
     import datetime
 
@@ -330,6 +337,17 @@ def test_days_end_at_utc_midnight(tmp_path, start):
     assert (day.n_valid, day.n_expected) == (600, 86_400)
     check(bench, module)
     bench.writer.close()
+
+
+@pytest.mark.parametrize(("offset_ms", "reasons"), [(-2000, []), (-1999, ["utc_implausible"])])
+def test_the_last_slot_ends_with_2099(bench, offset_ms, reasons):
+    module = TimedModule()
+    module.clock_offset_ms = limits.UTC_PLAUSIBLE_UNTIL_MS + offset_ms
+    module.start()
+    module.sample(readings(2))
+    store_all(bench.ledger, module.sealed)
+    bench.run()
+    assert [one.reason for one in bench.averages.skipped("plume-01")] == reasons
 
 
 def test_overflow_of_a_month_is_one_step(bench):

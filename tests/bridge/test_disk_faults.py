@@ -7,22 +7,27 @@ acknowledged is stored, once, in order; nothing is acknowledged that is not; and
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import apsw
 import pytest
 from acqwire import fields
 
+from plumeproof.averaging_stage import AveragingStage
 from plumeproof.errors import LinkError, StoreError
 from plumeproof.evidence.framing import FrameCodec
 from plumeproof.link.line import Line
 from plumeproof.link.session import Session
+from plumeproof.model import Average
 from plumeproof.pipeline import Ingest
+from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
 from tests.bridge.test_pipeline import OneKey, TickingTime
 from tests.doubles.faulty_disk import FaultyDisk
 from tests.doubles.sealed_module import SealedModule
+from tests.doubles.timed_module import TimedModule, store_all
 
 # On a disk that still fails SQLite rolls back; it reports the first fault only, apsw warns of the others.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -164,3 +169,51 @@ def test_the_check_finds_a_commit_that_is_not_synced(tmp_path, monkeypatch):
     monkeypatch.setattr(Writer, "_configure", hasty)
     with pytest.raises(AssertionError, match="after-"):
         test_the_power_fails_at_every_operation_in_turn(tmp_path, counted(tmp_path / "hasty", "hasty-disk"))
+
+
+def averaged(path: Path, disk: FaultyDisk) -> list[Average]:
+    """The service's averaging in small: on any error the same step again, as its worker does."""
+    writer = Writer(path, vfs=disk.name)
+    ledger = SqliteLedger(writer, TickingTime())
+    averages = SqliteAverages(writer, TickingTime())
+    stage = AveragingStage(ledger, averages, (10, 60), 0)
+    for _ in range(TRIES_MAX):
+        try:
+            while stage.step(3):
+                pass
+            break
+        except StoreError:
+            continue
+    else:
+        raise AssertionError("does not go on by itself")
+    disk.fail_from = None
+    rows = [average for _, average in averages.after(0, 10_000)]
+    writer.close()
+    return rows
+
+
+def test_averages_are_the_same_on_a_disk_that_fails(tmp_path):
+    module = TimedModule()
+    module.start()
+    for minute in range(4):
+        module.sample([(0, minute + slot / 7, slot, False) for slot in range(60)])
+        if minute == 2:
+            module.clock_offset_ms -= 30_000
+    template = tmp_path / "template.sqlite"
+    writer = Writer(template)
+    store_all(SqliteLedger(writer, TickingTime()), module.sealed)
+    writer.close()
+    calm = FaultyDisk("averaging-calm")
+    shutil.copy(template, tmp_path / "calm.sqlite")
+    whole = averaged(tmp_path / "calm.sqlite", calm)
+    assert len(whole) > 30
+    opening = FaultyDisk("averaging-opening")
+    shutil.copy(template, tmp_path / "opening.sqlite")
+    Writer(tmp_path / "opening.sqlite", vfs=opening.name).close()
+    for number in range(opening.operations, calm.operations):
+        disk = FaultyDisk(f"averaging-{number}")
+        disk.fail_from, disk.fail_count = number, 3
+        path = tmp_path / f"{number}.sqlite"
+        shutil.copy(template, path)
+        assert averaged(path, disk) == whole, number
+        disk.unregister()
