@@ -11,4 +11,5 @@ in DIR: `clients.json` (client `gateway`) and `client.secret` (its secret), `rec
 `platform.sqlite` (what was received). `--client ID --secret-file FILE` instead names one client and the file that holds
 its secret. `--control` opens /control for faults on demand (tools.platform.control); `--fault` sets them from the start
 (tools.platform.faults). The page is the address itself. SIGTERM or SIGINT stops it; what was answered is on the disk.
+`python -m tools.platform.conformance` tries it against its own description.
 """

@@ -76,9 +76,9 @@ class Frame:
         finally:
             took_ms = (time.monotonic() - began_s) * 1000
             path = scope["path"].encode("ascii", "backslashreplace").decode()[:100]  # no control character survives %r
-            logger.info(
-                "request method=%s path=%r status=%d ms=%.0f trace=%s", scope["method"], path, status, took_ms, trace_id
-            )
+            kind = scope["state"].get("problem", "none")
+            values = (scope["method"], path, status, kind, took_ms, trace_id)
+            logger.info("request method=%s path=%r status=%d problem=%s ms=%.0f trace=%s", *values)
 
     @staticmethod
     def _object(scope: Scope) -> Problem | None:

@@ -28,7 +28,7 @@ HERE = Path(__file__).parent
 STATIC = {"page.css": "text/css; charset=utf-8", "favicon.svg": "image/svg+xml"}
 PAGE_ROWS = 50
 BEFORE = ecma_pattern("^[1-9][0-9]{0,15}$")
-NEWEST = 2**53  # above every row
+NEWEST = 2**53  # above every row; beyond what JSON and HTML programs count exactly
 CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -65,7 +65,7 @@ class Pages:
         if len(query.multi_items()) != len(query) or not set(query) <= {"before"}:
             raise Problem("malformed-query", "only before, once")
         before = query.get("before", "")
-        if "before" in query and BEFORE.search(before) is None:
+        if "before" in query and (BEFORE.search(before) is None or int(before) >= NEWEST):
             raise Problem("malformed-query", "before is no row of a page")
         return await run_in_threadpool(self._reports, int(before) if before else NEWEST, not before)
 

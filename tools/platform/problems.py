@@ -106,6 +106,7 @@ def build_document(problem: Problem, instance: str, trace_id: str, status: int |
 def answer_problem(request: Request, problem: Problem, status: int | None = None) -> Response:
     """The response to `request`. RFC 6749 members make it application/json, as its section 5.2 wants."""
     trace_id = getattr(request.state, "trace_id", "0" * 16)
+    request.state.problem = problem.kind  # for the log line
     document = build_document(problem, request.scope["path"], trace_id, status)
     return Response(
         json.dumps(document).encode(),
