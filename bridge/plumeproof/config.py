@@ -21,12 +21,14 @@ from urllib.parse import urlsplit
 from acqwire import frames, limits
 
 from plumeproof.errors import ConfigError
+from plumeproof.toml_lines import At, Lines, find_lines
 
 FILE_MAX_BYTES = 1024 * 1024  # hundreds of modules; a larger file is a wrong file
 DAY_S = 86_400
 BAUDS = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)  # what USB adapters offer
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")  # gateway ids and sink names: parts of topics, keys and file names
 _TOPIC = re.compile(r"[^#+\x00/]([^#+\x00]{0,126}[^#+\x00/])?")  # MQTT 5 section 4.7: no wildcards; no empty level
+_SHIPPED = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # as delivery/profile.py; a path has a dot or a slash
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")  # DNS name or address
 
 _T = TypeVar("_T")
@@ -130,6 +132,12 @@ def _url(value: Any, _folder: Path) -> str:
     return text.rstrip("/")
 
 
+def _profile(value: Any, folder: Path) -> str:
+    """The name of a shipped profile as it is; everything else is a path."""
+    text = _typed(value, str)
+    return text if _SHIPPED.fullmatch(text) else str(_path(text, folder))
+
+
 @dataclass(frozen=True, slots=True)
 class GatewayConfig:
     """`data_dir` holds the ledger and the lock; it belongs to one bridge and stays on a local disk."""
@@ -195,7 +203,7 @@ class HttpsSinkConfig:
     """A platform. `profile`: name of a shipped profile, or path of a JSON file. `report_interval_s`: averages sent."""
 
     name: str = _of(_text(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
-    profile: str = _of(_text())
+    profile: str = _of(_profile)
     base_url: str = _of(_url)
     client_id: str = _of(_text())
     secret_file: Path = _of(_path)
@@ -246,7 +254,7 @@ def load_config(path: Path) -> Config:
 
 def parse_config(text: str, path: Path) -> Config:
     """Check the text of a configuration; `path` is named in errors and gives relative paths their folder."""
-    lines = _find_lines(text, path)
+    lines = find_lines(text, path)
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -275,14 +283,14 @@ def effective(config: object) -> Any:
     return str(config) if isinstance(config, Path) else config
 
 
-def _check_together(config: Config, lines: _Lines, path: Path) -> None:
+def _check_together(config: Config, lines: Lines, path: Path) -> None:
     """What one key alone cannot show."""
 
     def refuse(*at: str | int, reason: str) -> ConfigError:
         return _Section({}, at[:-1], lines, path).refuse(str(at[-1]), reason)
 
     seen: set[tuple[str, str]] = set()
-    places: list[_At] = [("module", i, key) for i in range(len(config.modules)) for key in ("device", "port")]
+    places: list[At] = [("module", i, key) for i in range(len(config.modules)) for key in ("device", "port")]
     entries = {"module": config.modules, "mqtt": config.mqtt_sinks, "https": config.https_sinks}
     places += [("sink", kind, i, "name") for kind in ("mqtt", "https") for i in range(len(entries[kind]))]
     for at in places:
@@ -300,20 +308,13 @@ def _check_together(config: Config, lines: _Lines, path: Path) -> None:
             raise refuse("sink", "https", i, "report_interval_s", reason=reason)
 
 
-# Reading tables, and where each key stands
-
-_At = tuple[str | int, ...]
-_Lines = dict[_At, int]
-_PART = r"""(?:[A-Za-z0-9_-]+|"[^"\n]*"|'[^'\n]*')"""
-_DOTTED = rf"{_PART}(?:\s*\.\s*{_PART})*"
-_HEADER = re.compile(rf"\s*(\[\[?)\s*({_DOTTED})\s*\]")
-_KEY = re.compile(rf"\s*({_DOTTED})\s*=")
+# Reading tables
 
 
 class _Section:
     """One table being read."""
 
-    def __init__(self, item: object, at: _At, lines: _Lines, path: Path) -> None:
+    def __init__(self, item: object, at: At, lines: Lines, path: Path) -> None:
         self._at, self._lines, self._path = at, lines, path
         if not isinstance(item, dict):
             raise self.refuse(None, "is no table")
@@ -360,41 +361,3 @@ class _Section:
             raise self.refuse(key, f"write [[{name}]], once for each; `plumeproof config sample` shows it")
         sections = (_Section(item, (*self._at, key, i), self._lines, self._path) for i, item in enumerate(items))
         return tuple(section.build(kind) for section in sections)
-
-
-def _find_lines(text: str, path: Path) -> _Lines:
-    """Line of every table and key, by path; a key that stands twice in one table is refused here, with both lines.
-
-    tomllib refuses it too, without saying which. Keys inside inline tables have no line of their own.
-    """
-    found: _Lines = {}
-    counts: dict[_At, int] = {}
-    table: _At = ()
-    closing: str | None = None  # of the multi-line string that this line lies in
-    for number, line in enumerate(text.splitlines(), 1):
-        if closing is not None:
-            closing = None if closing in line else closing
-            continue
-        if header := _HEADER.match(line):
-            table = _table_at([part.strip("\"'") for part in re.findall(_PART, header[2])], header[1] == "[[", counts)
-            found.setdefault(table, number)
-        elif key := _KEY.match(line):
-            name = (*table, *(part.strip("\"'") for part in re.findall(_PART, key[1])))
-            if name in found:
-                where = f"{path}: line {number}: {'.'.join(str(part) for part in name if isinstance(part, str))}"
-                raise ConfigError(where, f"stands twice, first in line {found[name]}; remove one of them")
-            found[name] = number
-        closing = next((quotes for quotes in ('"""', "'''") if line.count(quotes) % 2), None)
-    return found
-
-
-def _table_at(parts: list[str], is_array: bool, counts: dict[_At, int], table: _At = ()) -> _At:
-    for part in parts[:-1]:
-        table = (*table, part)
-        if table in counts:  # [a.b] behind [[a]] belongs to its newest entry
-            table = (*table, counts[table] - 1)
-    table = (*table, parts[-1])
-    if is_array:
-        counts[table] = counts.get(table, 0) + 1
-        table = (*table, counts[table] - 1)
-    return table
