@@ -63,7 +63,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "service.py": ANY,
     "clock.py": GROUND,
     "module_stage.py": (*EVIDENCE, P + "clock", P + "config", P + "keys", P + "link", P + "pipeline"),
-    "delivery_parts.py": (*EVIDENCE, P + "config", P + "delivery"),
+    "delivery_parts.py": (*EVIDENCE, P + "clock", P + "config", P + "delivery"),
     "observe.py": GROUND,
     "cli/": (*FACES, P + "keys", P + "anchors", P + "observe", P + "ports", "tqdm", "plumeproof"),
     "dashboard/": (*FACES, P + "ports", "starlette", "uvicorn", "jinja2"),

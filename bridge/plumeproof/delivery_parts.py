@@ -7,13 +7,19 @@ loads none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from plumeproof.clock import SystemClock
 from plumeproof.config import Config, HttpsSinkConfig, MqttSinkConfig
 from plumeproof.delivery.profile import load_profile
 from plumeproof.delivery.relay import AverageFeed, EnvelopeFeed, Feed, Relay, ReportFeed, ReportRule
 from plumeproof.delivery.stage import DeliveryStage
 from plumeproof.evidence.envelope import kid_in
-from plumeproof.ports import AverageStore, Clock, Ledger, Outbox, Sink
+from plumeproof.ports import AverageStore, Clock, Ledger, Outbox
+
+if TYPE_CHECKING:
+    from plumeproof.delivery.https_sink import HttpsSink
+    from plumeproof.delivery.mqtt_sink import MqttSink
 
 
 def build_sinks(config: Config, outbox: Outbox, clock: Clock) -> Sequence[tuple[str, DeliveryStage]]:
@@ -28,7 +34,7 @@ def build_sinks(config: Config, outbox: Outbox, clock: Clock) -> Sequence[tuple[
     return found
 
 
-def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> Sink:
+def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> MqttSink:
     """The sink of a broker; nothing is connected yet."""
     from plumeproof.delivery.mqtt_sink import MqttSettings, MqttSink
 
@@ -48,13 +54,27 @@ def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> Sink:
     return MqttSink(sink.name, gateway, settings, clock)
 
 
-def build_https(sink: HttpsSinkConfig, clock: Clock) -> Sink:
+def build_https(sink: HttpsSinkConfig, clock: Clock) -> HttpsSink:
     """The sink of a platform; nothing is connected yet. Raises ConfigError."""
     from plumeproof.delivery.exchange import Endpoint
     from plumeproof.delivery.https_sink import HttpsSink
 
     endpoint = Endpoint(sink.base_url, sink.ca_file, sink.timeout_s)
     return HttpsSink(sink.name, load_profile(sink.profile), endpoint, sink.client_id, sink.secret_file, clock)
+
+
+def try_broker(sink: MqttSinkConfig, gateway: str) -> str:
+    """Connect as the service would, under another client id, in one sentence. Raises DeliveryError."""
+    return build_mqtt(sink, gateway, SystemClock()).check()
+
+
+def try_platform(sink: HttpsSinkConfig) -> str:
+    """Get a token as the service would, in one sentence. Raises DeliveryError and ConfigError."""
+    found = build_https(sink, SystemClock())
+    try:
+        return found.check()
+    finally:
+        found.close()
 
 
 def build_relay(config: Config, ledger: Ledger, averages: AverageStore, outbox: Outbox, clock: Clock) -> Relay:

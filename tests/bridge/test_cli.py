@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -19,7 +18,10 @@ import plumeproof
 from plumeproof.cli import doctor, main
 from plumeproof.config import load_config
 from plumeproof.service import Service
+from tests.bridge.test_delivery_mqtt import ToldBroker
 from tests.bridge.test_service import Site
+from tests.doubles.scripted_platform import ScriptedPlatform, answer
+from tools import test_ca
 
 
 @pytest.fixture
@@ -139,12 +141,34 @@ def test_doctor_names_what_cannot_be_reached(capsys, site):
 
 
 def test_doctor_reaches_a_broker(capsys, site):
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        threading.Thread(target=lambda: server.accept()[0].close(), daemon=True).start()
-        text = f'[[sink.mqtt]]\nname = "plant"\nhost = "127.0.0.1"\nport = {server.getsockname()[1]}\n'
-        site.file.write_text(site.file.read_text() + text)
-        _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    told = ToldBroker()
+    text = f'[[sink.mqtt]]\nname = "plant"\nhost = "127.0.0.1"\nport = {told.port}\n'
+    site.file.write_text(site.file.read_text() + text)
+    _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
     assert states(out)["broker plant"] == "ok"
+    told.connack = 0x86  # bad user name or password
+    code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert states(out)["broker plant"] == "problem"
+    told.close()
+
+
+def test_doctor_asks_a_platform_for_a_token(capsys, site):
+    authority = site.folder / "ca"
+    test_ca.make(authority)
+    platform = ScriptedPlatform(authority / "server.pem", authority / "server.key")
+    text = (
+        f'[[sink.https]]\nname = "eu"\nprofile = "eu-carbon-cloud"\nbase_url = "{platform.base_url}"\n'
+        'client_id = "gw"\nsecret_file = "eu.secret"\nreport_interval_s = 10\nca_file = "ca/ca.pem"\n'
+    )
+    site.file.write_text(site.file.read_text() + text)
+    (site.folder / "eu.secret").write_text("s")
+    _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert states(out)["platform eu"] == "ok"
+    assert "provisional" in out
+    platform.token_script = [answer(401, {"error": "invalid_client"})]
+    _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert states(out)["platform eu"] == "problem"
+    platform.close()
 
 
 def test_doctor_finds_faults_of_this_pc(capsys, site):

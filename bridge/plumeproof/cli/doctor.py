@@ -11,8 +11,6 @@ import ctypes
 import json
 import os
 import shutil
-import socket
-import ssl
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,15 +18,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from plumeproof.config import Config, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
-from plumeproof.errors import BridgeError, ConfigError, UnreachableError
+from plumeproof.errors import BridgeError, ConfigError, RetryableDelivery, UnreachableError
 from plumeproof.keys import load_keys
 
 DISK_FREE_MIN_BYTES = 1_000_000_000  # a module seals some 0.5 GB a year at 1 s slots
 EARLIEST_UTC_S = 1_767_225_600  # 2026-01-01, as the modules refuse earlier dates (SPEC.md section 4.1)
-CONNECT_TIMEOUT_S = 5.0
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 TIMEX_BYTES = 512  # struct timex is 208 bytes on 64-bit Linux
 
@@ -76,15 +72,21 @@ def examine(config: Config) -> Iterator[Check]:
     for module in config.modules:
         yield _tried(f"module {module.device}", partial(_module, module, is_running), "check cable, port and baud")
     for mqtt in config.mqtt_sinks:
-        yield _tried(f"broker {mqtt.name}", partial(_broker, mqtt), "check host, port, firewall and ca_file")
+        yield _tried(
+            f"broker {mqtt.name}",
+            partial(_broker, mqtt, config.gateway.id),
+            "check host, port, firewall and certificates",
+        )
     for https in config.https_sinks:
-        yield _tried(f"platform {https.name}", partial(_platform, https), "check base_url, firewall and ca_file")
+        yield _tried(
+            f"platform {https.name}", partial(_platform, https), "check base_url, firewall, ca_file, secret_file"
+        )
 
 
 def _tried(name: str, check: Callable[[], str], mend: str) -> Check:
     try:
         return Check(name, "ok", check())
-    except UnreachableError as error:
+    except (UnreachableError, RetryableDelivery) as error:
         return Check(name, "unreachable", str(error), mend)
     except (BridgeError, OSError) as error:
         return Check(name, "problem", str(error), mend)
@@ -167,36 +169,13 @@ def _module(module: ModuleConfig, is_running: bool) -> str:
     return f"{module.port} answers, boot {welcome.boot}, records {welcome.oldest_seq} to {welcome.newest_seq} kept"
 
 
-def _broker(sink: MqttSinkConfig) -> str:
-    context = None
-    if sink.ca_file is not None:
-        context = _tls(sink.ca_file)
-        if sink.cert_file is not None:
-            context.load_cert_chain(sink.cert_file, sink.key_file)
-    return _reach(sink.host, sink.port, context)
+def _broker(sink: MqttSinkConfig, gateway: str) -> str:
+    from plumeproof.delivery_parts import try_broker
+
+    return try_broker(sink, gateway)
 
 
 def _platform(sink: HttpsSinkConfig) -> str:
-    parts = urlsplit(sink.base_url)
-    return _reach(str(parts.hostname), parts.port or 443, _tls(sink.ca_file))
+    from plumeproof.delivery_parts import try_platform
 
-
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(str(ca_file), f"no usable certificates: {error}") from error
-
-
-def _reach(host: str, port: int, context: ssl.SSLContext | None) -> str:
-    try:
-        with socket.create_connection((host, port), CONNECT_TIMEOUT_S) as raw:
-            if context is None:
-                return f"{host}:{port} answers, without TLS"
-            with context.wrap_socket(raw, server_hostname=host) as wrapped:
-                certificate = wrapped.getpeercert() or {}
-                return f"{host}:{port} answers, {wrapped.version()}, certificate until {certificate.get('notAfter')}"
-    except ssl.SSLError as error:
-        raise UnreachableError(f"{host}:{port}: TLS: {error.reason or error}") from error
-    except OSError as error:
-        raise UnreachableError(f"{host}:{port}: {error}") from error
+    return try_platform(sink)

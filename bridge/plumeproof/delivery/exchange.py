@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from plumeproof.delivery.tls import trusting
+from plumeproof.delivery.tls import peer_of, trusting
 from plumeproof.errors import BlockedDelivery, ConfigError, DeliveryError, RetryableDelivery
 
 CONNECT_S = 10.0
@@ -55,6 +55,11 @@ class Endpoint:
         self._ca_file = ca_file
         self._pool: urllib3.HTTPSConnectionPool | None = None
         self.words = f"{self._host}:{self._port}"
+
+    @property
+    def peer(self) -> str:
+        """Version of TLS and end of the server's certificate, of the newest connection."""
+        return self._budget.peer
 
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """Send and read. Raises BlockedDelivery for a certificate that is refused, RetryableDelivery for anything else
@@ -129,12 +134,13 @@ class Endpoint:
 
 
 class _Budget:
-    """What is left of an exchange: seconds and received bytes."""
+    """What is left of an exchange: seconds and received bytes. `peer`: who answers, for people."""
 
     def __init__(self, slice_s: float) -> None:
         self._slice_s = slice_s
         self._deadline_s = 0.0
         self._left_bytes = 0
+        self.peer = "no connection yet"
 
     def begin(self, seconds: float, limit_bytes: int) -> None:
         self._deadline_s = time.monotonic() + seconds
@@ -158,6 +164,10 @@ class _Budget:
 def _counting_socket(budget: _Budget) -> type[ssl.SSLSocket]:
     class CountingSocket(ssl.SSLSocket):
         """An SSLSocket whose reads and writes keep to a budget."""
+
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            budget.peer = peer_of(self)
 
         def read(self, len: int = 1024, buffer: Any = None) -> Any:
             self.settimeout(budget.timeout_s())

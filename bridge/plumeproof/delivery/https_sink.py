@@ -86,9 +86,12 @@ class HttpsSink:
 
     def check(self) -> str:
         """For `doctor`: TLS, credentials and where the profile comes from, in one sentence. Raises DeliveryError."""
+        if self._profile.auth_kind == "none":
+            self._ask("GET", self._profile.keys_path, {"User-Agent": AGENT})
         self._authorization()
-        kind = "a token was given" if self._profile.auth_kind != "none" else "no login"
-        return f"{self._endpoint.words} answers, {kind}; profile {self._profile.name} ({self._profile.status})"
+        kind = "a token was given" if self._token else "no login"
+        who = f"{self._endpoint.words} answers, {self._endpoint.peer}, {kind}"
+        return f"{who}; profile {self._profile.name} ({self._profile.status})"
 
     def _post(self, row: OutboxRow, authorization: str) -> Answer:
         profile = self._profile

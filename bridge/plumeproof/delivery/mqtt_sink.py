@@ -25,7 +25,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from plumeproof.delivery.tls import trusting
+from plumeproof.delivery.tls import peer_of, trusting
 from plumeproof.errors import BlockedDelivery, ConfigError, DeliveryError, FinalDelivery, RetryableDelivery
 from plumeproof.model import OutboxRow, Receipt
 from plumeproof.ports import Clock
@@ -124,7 +124,7 @@ class MqttSink:
         connection = _Connection(self._settings, f"{self._settings.client_id}-doctor", None)
         try:
             connection.open()
-            return f"{self._settings.host}:{self._settings.port} takes us, {connection.words}"
+            return f"{self._settings.host}:{self._settings.port} takes us, {connection.peer}"
         finally:
             connection.drop()
 
@@ -236,6 +236,12 @@ class _Connection:
     def is_up(self) -> bool:
         """CONNACK came and the connection was not lost since."""
         return self._connected is not None and not self._lost
+
+    @property
+    def peer(self) -> str:
+        """Version of TLS and end of the broker's certificate."""
+        stream = self._client.socket()
+        return peer_of(stream) if isinstance(stream, ssl.SSLSocket) else "without TLS"
 
     def open(self) -> None:
         """Connect and wait for CONNACK. Raises BlockedDelivery, RetryableDelivery."""

@@ -8,6 +8,12 @@ from pathlib import Path
 from plumeproof.errors import ConfigError
 
 
+def peer_of(stream: ssl.SSLSocket) -> str:
+    """Version of TLS and end of the other side's certificate, for people."""
+    certificate = stream.getpeercert() or {}
+    return f"{stream.version()}, certificate until {certificate.get('notAfter')}"
+
+
 def trusting(ca_file: Path | None) -> ssl.SSLContext:
     """A client context of ours: TLS 1.2 or later, chain and host name checked. Raises ConfigError."""
     try:
