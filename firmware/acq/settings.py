@@ -96,8 +96,8 @@ def _parse(raw: bytes, where: str):
 
 
 def _is_closed(raw: bytes) -> bool:
-    """Whether every bracket has its partner and nothing follows the last: MicroPython 1.25 reads a JSON text that was cut
-    off as if it had ended there (seen 2026-11-25)."""
+    """Whether every bracket has its partner and nothing follows the last: MicroPython 1.25 reads a JSON text that was
+    cut off as if it had ended there (seen 2026-11-25)."""
     open_brackets = []
     is_text = is_escaped = False
     for index, byte in enumerate(raw):

@@ -60,9 +60,15 @@ class Timebase:
         return self._nonce
 
     def set(self, nonce: bytes, utc_ms: int, unc_ms: int, now_ms: int):
-        """Judge a claim that arrived at now_ms: (SYNC_*, round trip ms), (0, 0) for a nonce unknown or too old."""
+        """Judge a claim that arrived at now_ms: (SYNC_*, round trip ms). (0, 0): nonce unknown or too old, or the claim
+        before it is not sealed yet: one that was answered is never dropped."""
         round_trip_ms = now_ms - self._nonce_ms
-        if not self._nonce or nonce != self._nonce or not 0 <= round_trip_ms <= frames.NONCE_VALID_MS:
+        if (
+            self.pending is not None
+            or not self._nonce
+            or nonce != self._nonce
+            or not 0 <= round_trip_ms <= frames.NONCE_VALID_MS
+        ):
             return _NO_DECISION, 0
         self._nonce = b""
         sync = Sync(utc_ms, unc_ms, nonce, round_trip_ms, now_ms)
