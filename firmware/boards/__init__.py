@@ -11,4 +11,8 @@ def open_board(arguments):
         if len(arguments) != 2:
             raise ValueError("usage: main.py DIRECTORY (with board.json, settings.json, parameters.json)")
         return host.HostBoard(arguments[1])
+    if sys.platform == "qemu":
+        from boards import cortex_mps2
+
+        return cortex_mps2.MpsBoard(arguments[1])
     raise ValueError("no board file for platform " + sys.platform)

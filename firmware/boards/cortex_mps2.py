@@ -2,13 +2,14 @@
 (tools/cortex/board), the program as .mpy files in a ROM file system at /rom.
 
 Serial lines are UART 1 (bus) and UART 2 (uplink), time is the FPGAIO's microsecond counter, flash is memory that is
-written through to a file. The host's files are reached by semihosting: the directory holds what boards/host.py lists,
-except that QEMU, not board.json, connects the lines. Started by `python -m tools.cortex DIRECTORY`, which passes on
+written through to a file. The host's files are reached by semihosting: the directory holds what boards/host.py lists;
+the lines of its board.json are connected by QEMU. Started by `python -m tools.cortex DIRECTORY`, which passes on
 `ready` and `drained`. Reset and power cut are the death of QEMU's process.
 
 Not imitated: baud rate, parity and driver-enable, erase time, flash wait states, a watchdog.
 """
 
+import gc
 import json
 import os
 import sys
@@ -16,11 +17,12 @@ import sys
 import mps2
 from acqwire import causes
 
-from acq import faults
+from acq.faults import BusError, JournalError
 
 _BUS = 1
 _UPLINK = 2
 _ROM = "/rom/"
+_FILE_MAX_BYTES = 65536
 _SECTOR_BYTES = 4096
 _PROGRAM_BYTES = 256
 _STUCK_US = 100000  # a UART that takes no byte for so long has failed: one at 1,200 baud takes 9 ms
@@ -42,7 +44,7 @@ class MpsClock:
 class MpsBus:
     """ports.Bus485 on UART 1."""
 
-    def __init__(self, clock: MpsClock) -> None:
+    def __init__(self, clock) -> None:
         self._clock = clock
         self._scratch = bytearray(64)
 
@@ -51,22 +53,22 @@ class MpsBus:
         start = 0
         last = clock.ticks()
         while start < count:
-            taken = mps2.write(_BUS, buf, start, count)
+            taken = mps2.uart_write(_BUS, buf, start, count)
             if taken:
                 start += taken
                 last = clock.ticks()
             elif clock.elapsed(clock.ticks(), last) >= _STUCK_US:
-                raise faults.BusError(causes.FAULT_BUS_IO)
+                raise BusError(causes.FAULT_BUS_IO)
 
     def receive(self, buf, start: int) -> int:
-        return mps2.read(_BUS, buf, start)
+        return mps2.uart_read(_BUS, buf, start)
 
     def drain(self) -> int:
         total = 0
-        count = mps2.read(_BUS, self._scratch, 0)
+        count = mps2.uart_read(_BUS, self._scratch, 0)
         while count:
             total += count
-            count = mps2.read(_BUS, self._scratch, 0)
+            count = mps2.uart_read(_BUS, self._scratch, 0)
         return total
 
 
@@ -74,10 +76,10 @@ class MpsUplink:
     """ports.HostStream on UART 2."""
 
     def read(self, buf) -> int:
-        return mps2.read(_UPLINK, buf, 0)
+        return mps2.uart_read(_UPLINK, buf, 0)
 
     def write(self, buf, start: int, end: int) -> int:
-        return mps2.write(_UPLINK, buf, start, end)
+        return mps2.uart_write(_UPLINK, buf, start, end)
 
 
 class MpsFlash:
@@ -89,7 +91,7 @@ class MpsFlash:
 
     def __init__(self, path: str, size_bytes: int) -> None:
         if size_bytes <= 0 or size_bytes % _SECTOR_BYTES:
-            raise faults.JournalError(causes.FAULT_JOURNAL_GEOMETRY)
+            raise JournalError(causes.FAULT_JOURNAL_GEOMETRY)
         self.sector_count = size_bytes // _SECTOR_BYTES
         mps2.flash_open(path, size_bytes)
 
@@ -97,19 +99,19 @@ class MpsFlash:
         try:
             mps2.flash_read(offset, buf)
         except OSError:
-            raise faults.JournalError(causes.FAULT_FLASH_IO)
+            raise JournalError(causes.FAULT_FLASH_IO)
 
     def program(self, offset: int, buf) -> None:
         try:
             mps2.flash_program(offset, buf)
         except OSError:
-            raise faults.JournalError(causes.FAULT_FLASH_IO)
+            raise JournalError(causes.FAULT_FLASH_IO)
 
     def erase(self, sector: int) -> None:
         try:
             mps2.flash_erase(sector * _SECTOR_BYTES, _SECTOR_BYTES)
         except OSError:
-            raise faults.JournalError(causes.FAULT_FLASH_IO)
+            raise JournalError(causes.FAULT_FLASH_IO)
 
 
 class MpsEntropy:
@@ -119,36 +121,27 @@ class MpsEntropy:
         return mps2.random(count)
 
 
-class MpsBoard:
-    """Everything an emulated module has. `bus`, `uplink`, `flash`, `clock`, `entropy`, `private_key`."""
+class MpsStart:
+    """What is needed once, at the start. `private_key`, `reset_cause`, `interpreter`, `lines` (board.json)."""
 
-    refusals = {
-        causes.FAULT_SETTINGS_MISSING: "is missing",
-        causes.FAULT_SETTINGS_SYNTAX: "is not readable as JSON",
-        causes.FAULT_SETTINGS_VALUE: "has a value that is not allowed",
-    }
     reset_cause = 1  # fields.RESET_POWER: QEMU always starts from nothing
 
     def __init__(self, directory: str) -> None:
         """Raises ValueError or OSError for a directory that cannot be used."""
         self._directory = directory
-        board = _check_board(self.read_file("board.json"))
-        mps2.start()
-        self.clock = MpsClock()
-        self.entropy = MpsEntropy()
-        self.bus = MpsBus(self.clock)
-        self.uplink = MpsUplink()
-        self.flash = MpsFlash(self._path(board["flash"]), board["flash_bytes"])
-        self.private_key = self._load_key()
+        self.lines = _check_board(self.read_file("board.json"))
+        self.private_key = _load_key(directory + "/key.bin")
         self.interpreter = "{} {} {}".format(
             sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]), sys.platform
         )
-        self._looked = self.clock.ticks()
-        self._is_draining = mps2.exists(self._path("drain"))
 
     def read_file(self, name: str) -> bytes:
         """A file of the module's directory, whole."""
-        return mps2.read_file(self._path(name))
+        return mps2.file_read(self._directory + "/" + name, 0, _FILE_MAX_BYTES)
+
+    def publish_key(self, public_key: bytes) -> None:
+        """Leave the public key where the registrar fetches it."""
+        _replace(self._directory + "/public_key.bin", public_key)
 
     def firmware_paths(self):
         """The program's files in the ROM file system (SPEC.md section 4.3), in any order."""
@@ -161,9 +154,36 @@ class MpsBoard:
         """One of them, open for reading bytes."""
         return open(_ROM + path, "rb")
 
-    def publish_key(self, public_key: bytes) -> None:
-        """Leave the public key where the registrar fetches it."""
-        _replace(self._path("public_key.bin"), public_key)
+    def explain(self, code: int) -> str:
+        """A causes.FAULT_SETTINGS_* in words."""
+        if code == causes.FAULT_SETTINGS_MISSING:
+            return "is missing"
+        return "is not readable as JSON" if code == causes.FAULT_SETTINGS_SYNTAX else "has a value that is not allowed"
+
+
+class MpsBoard:
+    """`bus`, `uplink`, `flash`, `clock`, `entropy`; `start`: MpsStart, until it is forgotten."""
+
+    def __init__(self, directory: str) -> None:
+        """Raises ValueError or OSError for a directory that cannot be used."""
+        self.start = MpsStart(directory)
+        self._directory = directory
+        mps2.start()
+        self.clock = MpsClock()
+        self.entropy = MpsEntropy()
+        self.bus = MpsBus(self.clock)
+        self.uplink = MpsUplink()
+        self.flash = MpsFlash(self._path(self.start.lines["flash"]), self.start.lines["flash_bytes"])
+        self._looked = self.clock.ticks()
+        self._is_draining = mps2.file_exists(self._path("drain"))
+
+    def forget_start(self) -> None:
+        """Its objects are not needed any more; its code lies in ROM."""
+        self.start = None
+
+    def read_part(self, name: str, start: int, count: int) -> bytes:
+        """Up to `count` bytes of a file of the directory."""
+        return mps2.file_read(self._path(name), start, count)
 
     # Why the last run ended
 
@@ -173,21 +193,25 @@ class MpsBoard:
 
     def noted_fault(self):
         """(causes.FAULT_*, how often since the last event of it); (0, 0): none."""
-        if not mps2.exists(self._path("fault.bin")):
+        if not mps2.file_exists(self._path("fault.bin")):
             return 0, 0
-        words = self.read_file("fault.bin").split()
+        words = self.read_part("fault.bin", 0, 64).split()
         return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
 
     def forget_fault(self) -> None:
         """Its event record is durable."""
-        if mps2.exists(self._path("fault.bin")):
-            mps2.remove(self._path("fault.bin"))
+        if mps2.file_exists(self._path("fault.bin")):
+            mps2.file_remove(self._path("fault.bin"))
 
     # Running
 
     def say(self, line: str) -> None:
         """A line for whoever started QEMU: the console passes it on."""
         print(line)
+
+    def collect(self) -> None:
+        """A quiet moment: tidy the module's heap."""
+        gc.collect()
 
     def feed(self) -> None:
         """No watchdog: QEMU's parent is one."""
@@ -196,12 +220,12 @@ class MpsBoard:
         """Whether the file `drain` has been seen."""
         if not self._is_draining and self.clock.elapsed(self.clock.ticks(), self._looked) >= _LOOK_US:
             self._looked = self.clock.ticks()
-            self._is_draining = mps2.exists(self._path("drain"))
+            self._is_draining = mps2.file_exists(self._path("drain"))
         return self._is_draining
 
     def drained(self) -> None:
         """Everything is sealed and durable. Killed before the file is gone: the next start drains again."""
-        mps2.remove(self._path("drain"))
+        mps2.file_remove(self._path("drain"))
         self.say("drained")
 
     def wait(self, timeout_us: int) -> None:
@@ -211,25 +235,25 @@ class MpsBoard:
     def _path(self, name: str) -> str:
         return name if name.startswith("/") else self._directory + "/" + name
 
-    def _load_key(self) -> bytes:
-        path = self._path("key.bin")
-        if mps2.exists(path):
-            key = self.read_file("key.bin")
-            if len(key) != 32:
-                raise ValueError("key.bin does not hold 32 bytes: restore it or remove the module's directory")
-            return key
-        # Drawn anew while it is no number of 1..n-1. Killed before the file is there: no record has been signed with it
-        key = self.entropy.random(32)
-        while not 0 < int.from_bytes(key, "big") < _ORDER:
-            key = self.entropy.random(32)
-        _replace(path, key)
+
+def _load_key(path: str) -> bytes:
+    if mps2.file_exists(path):
+        key = mps2.file_read(path, 0, _FILE_MAX_BYTES)
+        if len(key) != 32:
+            raise ValueError("key.bin does not hold 32 bytes: restore it or remove the module's directory")
         return key
+    # Drawn anew while it is no number of 1..n-1. Killed before the file is there: no record has been signed with it
+    key = mps2.random(32)
+    while not 0 < int.from_bytes(key, "big") < _ORDER:
+        key = mps2.random(32)
+    _replace(path, key)
+    return key
 
 
 def _replace(path: str, content: bytes) -> None:
     """Write a file whole. Killed before the rename: the old one stands; after it: the new one."""
-    mps2.write_file(path + ".new", content)
-    mps2.rename(path + ".new", path)
+    mps2.file_write(path + ".new", content)
+    mps2.file_rename(path + ".new", path)
 
 
 def _list_firmware(folder: str):

@@ -97,17 +97,18 @@ static int32_t host_seek(int32_t handle, uint32_t offset) {
 
 // Files of the module's directory
 
-static mp_obj_t mps2_read_file(mp_obj_t path) {
+// Up to `count` bytes of a file from byte `start`.
+static mp_obj_t mps2_file_read(mp_obj_t path, mp_obj_t start_in, mp_obj_t count_in) {
     int32_t handle = host_open(mp_obj_str_get_str(path), MODE_RB);
     if (handle < 0) {
         mp_raise_OSError(MP_ENOENT);
     }
-    int32_t count = host_handle(SYS_FLEN, handle);
-    int32_t missing = -1;
+    int32_t start = mp_obj_get_int(start_in), size = host_handle(SYS_FLEN, handle);
+    int32_t count = MIN(mp_obj_get_int(count_in), size - start), missing = -1;
     vstr_t content;
-    if (count >= 0 && count <= 0x10000) { // more than the heap would hold well; no file of a module is larger
-        vstr_init_len(&content, count);
-        missing = host_transfer(SYS_READ, handle, content.buf, count);
+    if (start >= 0 && size >= 0 && host_seek(handle, start) == 0) {
+        vstr_init_len(&content, MAX(count, 0)); // a MemoryError leaves the file open: no start survives one
+        missing = host_transfer(SYS_READ, handle, content.buf, content.len);
     }
     host_handle(SYS_CLOSE, handle);
     if (missing != 0) {
@@ -115,9 +116,9 @@ static mp_obj_t mps2_read_file(mp_obj_t path) {
     }
     return mp_obj_new_bytes_from_vstr(&content);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(mps2_read_file_obj, mps2_read_file);
+static MP_DEFINE_CONST_FUN_OBJ_3(mps2_file_read_obj, mps2_file_read);
 
-static mp_obj_t mps2_write_file(mp_obj_t path, mp_obj_t content) {
+static mp_obj_t mps2_file_write(mp_obj_t path, mp_obj_t content) {
     mp_buffer_info_t info;
     mp_get_buffer_raise(content, &info, MP_BUFFER_READ);
     int32_t handle = host_open(mp_obj_str_get_str(path), MODE_WB);
@@ -130,18 +131,18 @@ static mp_obj_t mps2_write_file(mp_obj_t path, mp_obj_t content) {
     }
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(mps2_write_file_obj, mps2_write_file);
+static MP_DEFINE_CONST_FUN_OBJ_2(mps2_file_write_obj, mps2_file_write);
 
-static mp_obj_t mps2_exists(mp_obj_t path) {
+static mp_obj_t mps2_file_exists(mp_obj_t path) {
     int32_t handle = host_open(mp_obj_str_get_str(path), MODE_RB);
     if (handle >= 0) {
         host_handle(SYS_CLOSE, handle);
     }
     return mp_obj_new_bool(handle >= 0);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(mps2_exists_obj, mps2_exists);
+static MP_DEFINE_CONST_FUN_OBJ_1(mps2_file_exists_obj, mps2_file_exists);
 
-static mp_obj_t mps2_rename(mp_obj_t old_path, mp_obj_t new_path) {
+static mp_obj_t mps2_file_rename(mp_obj_t old_path, mp_obj_t new_path) {
     const char *old_name = mp_obj_str_get_str(old_path), *new_name = mp_obj_str_get_str(new_path);
     const uint32_t arguments[4] = {(uint32_t)old_name, strlen(old_name), (uint32_t)new_name, strlen(new_name)};
     if (call_host(SYS_RENAME, arguments) != 0) {
@@ -149,9 +150,9 @@ static mp_obj_t mps2_rename(mp_obj_t old_path, mp_obj_t new_path) {
     }
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(mps2_rename_obj, mps2_rename);
+static MP_DEFINE_CONST_FUN_OBJ_2(mps2_file_rename_obj, mps2_file_rename);
 
-static mp_obj_t mps2_remove(mp_obj_t path) {
+static mp_obj_t mps2_file_remove(mp_obj_t path) {
     const char *name = mp_obj_str_get_str(path);
     const uint32_t arguments[2] = {(uint32_t)name, strlen(name)};
     if (call_host(SYS_REMOVE, arguments) != 0) {
@@ -159,7 +160,7 @@ static mp_obj_t mps2_remove(mp_obj_t path) {
     }
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(mps2_remove_obj, mps2_remove);
+static MP_DEFINE_CONST_FUN_OBJ_1(mps2_file_remove_obj, mps2_file_remove);
 
 // `count` bytes from the host's generator: this machine has none of its own.
 static mp_obj_t mps2_random(mp_obj_t count_in) {
@@ -261,7 +262,7 @@ static int line_of(mp_obj_t line_in) {
 }
 
 // Bytes that have arrived into buf from index start, as many as fit; returns how many.
-static mp_obj_t mps2_read(mp_obj_t line_in, mp_obj_t buf, mp_obj_t start_in) {
+static mp_obj_t mps2_uart_read(mp_obj_t line_in, mp_obj_t buf, mp_obj_t start_in) {
     int line = line_of(line_in);
     mp_buffer_info_t info;
     mp_get_buffer_raise(buf, &info, MP_BUFFER_WRITE);
@@ -271,10 +272,10 @@ static mp_obj_t mps2_read(mp_obj_t line_in, mp_obj_t buf, mp_obj_t start_in) {
     }
     return MP_OBJ_NEW_SMALL_INT(at > start ? at - start : 0);
 }
-static MP_DEFINE_CONST_FUN_OBJ_3(mps2_read_obj, mps2_read);
+static MP_DEFINE_CONST_FUN_OBJ_3(mps2_uart_read_obj, mps2_uart_read);
 
 // As much of buf[start:end] as the line takes now; returns how many bytes.
-static mp_obj_t mps2_write(size_t n_args, const mp_obj_t *args) {
+static mp_obj_t mps2_uart_write(size_t n_args, const mp_obj_t *args) {
     int line = line_of(args[0]);
     mp_buffer_info_t info;
     mp_get_buffer_raise(args[1], &info, MP_BUFFER_READ);
@@ -287,7 +288,7 @@ static mp_obj_t mps2_write(size_t n_args, const mp_obj_t *args) {
     }
     return MP_OBJ_NEW_SMALL_INT(at - start);
 }
-static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(mps2_write_obj, 4, 4, mps2_write);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(mps2_uart_write_obj, 4, 4, mps2_uart_write);
 
 // Flash: memory, as a part that runs code from flash reads it, with each program and erase written through to the file
 
@@ -381,17 +382,17 @@ static const mp_rom_map_elem_t mps2_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR_ticks_us), MP_ROM_PTR(&mps2_ticks_us_obj) },
     { MP_ROM_QSTR(MP_QSTR_cycles), MP_ROM_PTR(&mps2_cycles_obj) },
     { MP_ROM_QSTR(MP_QSTR_wait), MP_ROM_PTR(&mps2_wait_obj) },
-    { MP_ROM_QSTR(MP_QSTR_read), MP_ROM_PTR(&mps2_read_obj) },
-    { MP_ROM_QSTR(MP_QSTR_write), MP_ROM_PTR(&mps2_write_obj) },
+    { MP_ROM_QSTR(MP_QSTR_uart_read), MP_ROM_PTR(&mps2_uart_read_obj) },
+    { MP_ROM_QSTR(MP_QSTR_uart_write), MP_ROM_PTR(&mps2_uart_write_obj) },
     { MP_ROM_QSTR(MP_QSTR_flash_open), MP_ROM_PTR(&mps2_flash_open_obj) },
     { MP_ROM_QSTR(MP_QSTR_flash_read), MP_ROM_PTR(&mps2_flash_read_obj) },
     { MP_ROM_QSTR(MP_QSTR_flash_program), MP_ROM_PTR(&mps2_flash_program_obj) },
     { MP_ROM_QSTR(MP_QSTR_flash_erase), MP_ROM_PTR(&mps2_flash_erase_obj) },
-    { MP_ROM_QSTR(MP_QSTR_read_file), MP_ROM_PTR(&mps2_read_file_obj) },
-    { MP_ROM_QSTR(MP_QSTR_write_file), MP_ROM_PTR(&mps2_write_file_obj) },
-    { MP_ROM_QSTR(MP_QSTR_exists), MP_ROM_PTR(&mps2_exists_obj) },
-    { MP_ROM_QSTR(MP_QSTR_rename), MP_ROM_PTR(&mps2_rename_obj) },
-    { MP_ROM_QSTR(MP_QSTR_remove), MP_ROM_PTR(&mps2_remove_obj) },
+    { MP_ROM_QSTR(MP_QSTR_file_read), MP_ROM_PTR(&mps2_file_read_obj) },
+    { MP_ROM_QSTR(MP_QSTR_file_write), MP_ROM_PTR(&mps2_file_write_obj) },
+    { MP_ROM_QSTR(MP_QSTR_file_exists), MP_ROM_PTR(&mps2_file_exists_obj) },
+    { MP_ROM_QSTR(MP_QSTR_file_rename), MP_ROM_PTR(&mps2_file_rename_obj) },
+    { MP_ROM_QSTR(MP_QSTR_file_remove), MP_ROM_PTR(&mps2_file_remove_obj) },
     { MP_ROM_QSTR(MP_QSTR_random), MP_ROM_PTR(&mps2_random_obj) },
     { MP_ROM_QSTR(MP_QSTR_exit), MP_ROM_PTR(&mps2_exit_obj) },
 };
