@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ DESCRIPTION = yaml.safe_load((ROOT / "tools" / "platform" / "openapi.yaml").read
 EXAMPLE = DESCRIPTION["paths"]["/v1/reports"]["post"]["requestBody"]["content"]["application/json"]["examples"][
     "twoAverages"
 ]["value"]
+PROGRAM = ("-m", "tools.platform")
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -98,15 +99,16 @@ class Client:
 class Platform:
     """The process. `client`: the one that it made at its first start."""
 
-    def __init__(self, folder: Path, *arguments: str, port: int = 0) -> None:
+    def __init__(self, folder: Path, *arguments: str, program: Sequence[str] = PROGRAM) -> None:
         self.folder = folder
+        self._program = program
         self.authority = folder.parent / "ca"
         self._arguments = arguments
-        self.start(port)
+        self.start()
 
     def start(self, port: int = 0) -> None:
         """Start it; return when it can be asked."""
-        command = [sys.executable, "-m", "tools.platform", "--dir", str(self.folder), "--port", str(port)]
+        command = [sys.executable, *self._program, "--dir", str(self.folder), "--port", str(port)]
         self.log = (self.folder.parent / "platform.log").open("ab")
         self.process = subprocess.Popen(
             [*command, *self._arguments], stdout=subprocess.PIPE, stderr=self.log, text=True, cwd=ROOT
@@ -209,9 +211,10 @@ class Wire:
 
 
 @contextmanager
-def platform(folder: Path, *arguments: str) -> Iterator[Platform]:
+def platform(folder: Path, *arguments: str, program: Sequence[str] = PROGRAM) -> Iterator[Platform]:
+    """`program`: how Python starts it, for limits that a test cannot wait for."""
     test_ca.make(folder / "ca")
-    running = Platform(folder / "platform", *arguments)
+    running = Platform(folder / "platform", *arguments, program=program)
     try:
         yield running
     finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import resource
 import signal
 import socket
 import stat
@@ -16,9 +18,10 @@ import apsw
 import pytest
 import urllib3
 
-from tests.tools.platform_process import ROOT, Client, platform, report
+from tests.tools.platform_process import ROOT, Client, Wire, platform, report
+from tools.platform.store import Store
 
-KILLS = 12
+KILLS = 8
 SEED = 20261125
 
 
@@ -79,15 +82,58 @@ def test_kill_loses_nothing_that_was_answered(tmp_path):
     connection.close()
 
 
-def test_what_is_on_the_disk_before_the_answer(tmp_path):
+def test_every_commit_is_synced(tmp_path):
     """SQLite's own word on the pragmas that the promise rests on."""
+    store = Store(tmp_path / "platform.sqlite")
+    assert (store._connection.pragma("journal_mode"), store._connection.pragma("synchronous")) == ("wal", 2)  # 2: FULL
+    store.close()
+
+
+def test_full_disk_is_said_and_mended(tmp_path):
     with platform(tmp_path) as running:
-        running.client().deliver(report())
-        source = (ROOT / "tools" / "platform" / "store.py").read_text()
-        assert 'pragma("synchronous", "FULL")' in source
-        connection = apsw.Connection(str(running.folder / "platform.sqlite"), flags=apsw.SQLITE_OPEN_READONLY)
-        assert connection.pragma("journal_mode") == "wal"
-        connection.close()
+        client = running.client()
+        first = client.deliver(report())
+        written = running.folder / "platform.sqlite-wal"
+        # No file of the process may grow beyond what the journal has now.
+        size = max(written.stat().st_size, (tmp_path / "platform.log").stat().st_size + 65_536)
+        limits = resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        refused, first_id = None, 100
+        while refused is None and first_id < 2000:
+            answer = client.deliver(report(first_id))
+            first_id += 2
+            refused = answer if answer.status != 201 else None
+        assert refused is not None and refused.status == 503
+        assert refused.json()["type"] == "/problems/storage-failed" and refused.headers["retry-after"]
+        stored = (first_id - 100) // 2  # with the first one, without the refused one
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, limits)
+        assert len(client.listed()) == stored
+        assert client.deliver(report(first_id - 2)).status == 201
+        assert client.deliver(report()).data == first.data
+
+
+def test_slow_senders_are_not_waited_for(tmp_path):
+    short = (
+        "import sys, tools.platform.body as body, tools.platform.server as server\n"
+        "body.BODY_S = server.HEADER_S = 0.5\n"
+        "from tools.platform.__main__ import main\n"
+        "sys.exit(main())"
+    )
+    with platform(tmp_path, program=("-c", short)) as running:
+        with Wire(running) as silent:
+            assert silent.read_all() == b"", "a connection that asks nothing is closed"
+        lines = ["POST /v1/reports HTTP/1.1", "Host: localhost", f"Authorization: {running.client().bearer}"]
+        lines += ["Content-Type: application/json", "Content-Length: 100", "", ""]
+        with Wire(running) as slow:
+            slow.send("\r\n".join(lines).encode() + b"{")
+            head, _, body = slow.read_all().partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 ") and json.loads(body)["type"] == "/problems/body-timeout"
+        assert running.client().deliver(report()).status == 201
+
+
+def test_scripts_of_the_folder_above_still_find_the_library_s_platform():
+    code = "import sys; sys.path.insert(0, 'tools'); import platform; print(platform.python_version())"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=30)
+    assert ended.stdout.split() == [sys.version.split()[0]], ended.stderr
 
 
 def test_receipt_key_token_and_key_survive_a_restart(tmp_path):

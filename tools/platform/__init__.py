@@ -13,3 +13,16 @@ its secret. `--control` opens /control for faults on demand (tools.platform.cont
 (tools.platform.faults). The page is the address itself. SIGTERM or SIGINT stops it; what was answered is on the disk.
 `python -m tools.platform.conformance` tries it against its own description.
 """
+
+if __name__ == "platform":
+    # A script of tools/ was started by its path, so that this folder hides the standard library's module of the same
+    # name from everything that the script imports: give them the one they mean.
+    import importlib.util
+    import os
+    import sys
+
+    _spec = importlib.util.spec_from_file_location(
+        "platform", os.path.join(os.path.dirname(os.__file__), "platform.py")
+    )
+    sys.modules["platform"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules["platform"])

@@ -67,7 +67,7 @@ class Frame:
                     headers.setdefault(name, value)
             await send(message)
 
-        problem = self._object(scope)
+        problem = self._find_fault(scope)
         try:
             if problem is not None:
                 await answer_problem(Request(scope), problem)(scope, receive, send_framed)
@@ -81,7 +81,7 @@ class Frame:
             logger.info("request method=%s path=%r status=%d problem=%s ms=%.0f trace=%s", *values)
 
     @staticmethod
-    def _object(scope: Scope) -> Problem | None:
+    def _find_fault(scope: Scope) -> Problem | None:
         """What is wrong with a request whatever it asks for."""
         # h11 stops headers that do not end; those that come at once are measured here.
         size = len(scope["raw_path"]) + len(scope["query_string"])
