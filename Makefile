@@ -25,6 +25,9 @@ test: setup
 bench: setup
 	@$(VENV)/python -m tools.bench $(ARGS)
 
+picture: setup
+	@$(VENV)/python -m tools.picture $(ARGS)
+
 trial:
 	@$(PYTHON) tools/trial/clean_root.py $(ARGS)
 

@@ -58,8 +58,9 @@ def runs(program: Path) -> bool:
     """Whether it starts here and can be driven; a snap cannot."""
     try:
         path = program.resolve(strict=True)
-        if "snap" in path.parts or b"/snap/" in path.open("rb").read(4096):
-            return False
+        with path.open("rb") as file:
+            if "snap" in path.parts or b"/snap/" in file.read(4096):
+                return False
         answer = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return False

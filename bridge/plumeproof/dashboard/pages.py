@@ -71,9 +71,7 @@ class Pages:
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
         )
         self._page = templates.get_template("overview.html").render(
-            gateway=config.gateway.id,
-            versions=service.versions,
-            trend_minutes=config.dashboard.trend_minutes,
+            gateway=config.gateway.id, versions=service.versions
         )
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 // Fetches the overview every second and the trend every three, and brings the page to it. Nothing leaves this address.
 "use strict";
 
-const LIVE_MS = 1000, TREND_MS = 3000, SILENT_AFTER = 3; // failed fetches before the page says so
+const LIVE_MS = 1000, TREND_MS = 3000, AXIS_MIN_MS = 60000, SILENT_AFTER = 3; // failed fetches before the page says so
 const WORDS = { up: "running", waiting: "trying again", down: "needs a person", starting: "starting" };
 const KINDS = { module: "module", stage: "stage", sink: "delivery" };
 const CLOCKS = { none: "no time yet", host: "from this gateway", attested: "attested", holdover: "own clock, gateway not heard", stepped: "stepped" };
@@ -36,8 +36,9 @@ function fill(id, ...children) {
 }
 
 // Words for numbers
-function number(value) {
+function number(value, symbol) {
   if (value === null || value === undefined) return "–";
+  if (symbol === "1" && Number.isInteger(value)) return String(value); // a flag or a count
   const size = Math.abs(value);
   return value.toFixed(size >= 10000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 3);
 }
@@ -81,14 +82,20 @@ function reason(part) {
   return make("p", { class: "reason", "data-state": part.state, "data-reason": part.kind + "/" + part.name }, make("b", {}, part.name), ": ", part.error, " ",
     make("small", {}, span(live.now_utc_ms - part.error_utc_ms) + " ago"));
 }
+// The time axis of all trends: as long as the page is told to keep, shorter while there is less.
+function axis() {
+  const all = trend.end_utc_ms - trend.start_utc_ms;
+  const first = Math.min(all - AXIS_MIN_MS, ...Object.values(trend.modules).flatMap((m) => Object.values(m)).filter((b) => b.length).map((b) => b[0][0]));
+  return { first: Math.max(0, first), all };
+}
 function graph(device, channel, symbol) {
   const buckets = (trend && trend.modules[device] && trend.modules[device][channel]) || [];
   const valid = buckets.filter((bucket) => bucket[3] > 0);
   if (!valid.length) return make("div", { class: "graph" }, make("span", { class: "note" }, "no valid sample yet"));
   const low = Math.min(...valid.map((b) => b[1])), high = Math.max(...valid.map((b) => b[2]));
   const width = 600, height = 60, pad = (high - low) * 0.05 || Math.abs(high) * 0.01 || 1;
-  const all = trend.end_utc_ms - trend.start_utc_ms, step = trend.bucket_ms;
-  const x = (ms) => (Math.min(ms, all) / all * width).toFixed(1);
+  const { first, all } = axis(), step = trend.bucket_ms;
+  const x = (ms) => (Math.max(0, Math.min(ms, all) - first) / (all - first) * width).toFixed(1);
   const y = (value) => (height - 6 - (value - low + pad) / (high - low + 2 * pad) * (height - 8)).toFixed(1);
   const runs = [];
   for (const bucket of valid) {
@@ -102,8 +109,8 @@ function graph(device, channel, symbol) {
     return "M" + [...top, ...bottom].join("L") + "Z";
   });
   const lost = buckets.filter((b) => b[4] > 0).map((b) =>
-    make("rect", { class: "lost", x: x(b[0]), y: height - 4, width: Math.max(1.5, step / all * width).toFixed(1), height: 4 }));
-  const title = "last " + document.body.dataset.trendMinutes + " min, " + number(low) + " to " + number(high) + " " + unit(symbol);
+    make("rect", { class: "lost", x: x(b[0]), y: height - 4, width: Math.max(1.5, step / (all - first) * width).toFixed(1), height: 4 }));
+  const title = "last " + Math.ceil((all - first) / 60000) + " min, " + number(low) + " to " + number(high) + " " + unit(symbol);
   return make("div", { class: "graph" },
     make("svg", { class: "trend", viewBox: "0 0 " + width + " " + height, preserveAspectRatio: "none", role: "img", "aria-label": title },
       make("line", { class: "floor", x1: 0, x2: width, y1: height - 5, y2: height - 5 }),
@@ -116,7 +123,7 @@ function channel(module, entry) {
   const isSame = own.toLowerCase() === entry.quantity.toLowerCase();
   return make("div", { class: "channel", "data-channel": entry.id },
     make("span", { class: "what", title: entry.id }, make("b", {}, isSame ? entry.quantity : own), " ", isSame ? null : make("small", {}, entry.quantity)),
-    make("span", { class: "value", "data-quality": colour }, number(entry.value), " ", make("small", {}, unit(entry.unit))),
+    make("span", { class: "value", "data-quality": colour }, number(entry.value, entry.unit), " ", make("small", {}, unit(entry.unit))),
     make("span", { class: "quality" }, make("span", { class: "pill", "data-quality": colour, title: word(entry.status) }, quality(entry, module.is_stale)), " ",
       make("span", { class: "age", title: date(entry.slot_utc_ms) + " " + time(entry.slot_utc_ms) + " UTC" }, span(live.now_utc_ms - entry.slot_utc_ms) + " ago")),
     graph(module.device, entry.id, entry.unit));
@@ -155,7 +162,7 @@ function module(entry) {
     : "time " + (CLOCKS[entry.utc_status] || word(entry.utc_status)) + ", ±" + entry.utc_unc_ms + " ms";
   const rows = analyzers.map((name) => [make("h3", { class: "analyzer" }, name), entry.channels.filter((c) => c.analyzer === name).map((c) => channel(entry, c))]);
   const titles = make("div", { class: "channel titles" }, ["Channel", "Newest value", "Quality and age"].map((t) => make("span", {}, t)),
-    make("span", { class: "ends" }, trend ? [trend.start_utc_ms, trend.end_utc_ms].map((ms) => make("span", {}, since(ms))) : ""));
+    make("span", { class: "ends" }, trend ? [trend.start_utc_ms + axis().first, trend.end_utc_ms].map((ms) => make("span", {}, since(ms))) : ""));
   return make("div", { class: "module", "data-device": entry.device },
     make("div", { class: "head" }, make("h2", {}, entry.device), make("span", { class: "facts" }, clock),
       entry.seal_ms ? make("span", { class: "facts" }, "a signed record every " + span(entry.seal_ms)) : null,
