@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup demo kills test bench check trial clean
+.PHONY: setup demo kills test bench check trial picture clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
