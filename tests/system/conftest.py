@@ -1,54 +1,30 @@
-"""What system tests share: one finished demo, made by the command that a newcomer types."""
+"""What system tests share: the real interpreter (a missing one is an error, not a skip) and one finished demo."""
 
 from __future__ import annotations
 
-import json
-import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tools.demo.layout import Layout
+from tests.system.finished_demo import FinishedDemo, run_demo
 
-DEMO_S = 15  # at least one 10 s interval closes
-LIMIT_S = 110
+ROOT = Path(__file__).parents[2]
 
 
-@dataclass(frozen=True)
-class FinishedDemo:
-    """`lines`: of standard output. `figures`: the last of them."""
-
-    layout: Layout
-    status: int
-    lines: list[str]
-    errors: str
-
-    @property
-    def figures(self) -> dict[str, Any]:
-        return json.loads(self.lines[-1])
+@pytest.fixture(scope="session")
+def micropython() -> str:
+    found = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "setup" / "interpreter.py"), "--print"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
+    return found.stdout.strip()
 
 
 @pytest.fixture(scope="session")
 def finished_demo(tmp_path_factory) -> FinishedDemo:
-    root = tmp_path_factory.mktemp("demo") / "left"
-    command = [sys.executable, "-m", "plumeproof", "demo", "--seconds", str(DEMO_S), "--json", "--dir", str(root)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    return FinishedDemo(Layout(root), run.returncode, run.stdout.splitlines(), run.stderr)
-
-
-def parts_below(root: Path) -> list[str]:
-    """Command lines of running processes that name a folder."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                words = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            except OSError:  # it has just ended
-                continue
-            if any(str(root) in word for word in words):
-                found.append(" ".join(words))
-    return found
+    return run_demo(tmp_path_factory.mktemp("demo") / "left")

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from plumeproof.keys import load_keys
-from tests.system.conftest import parts_below
+from tests.system.finished_demo import parts_below
 from tools.campaign.__main__ import PARTS
 from tools.demo.layout import MODULES, Layout
 from tools.demo.ledger_view import read_module
