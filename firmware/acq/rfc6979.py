@@ -6,14 +6,18 @@ has no hmac module, and a hash object there is finished by digest().
 
 import hashlib
 
-_BLOCK_BYTES = 64  # of SHA-256
+_INNER = int.from_bytes(b"\x36" * 32, "big")
+_INNER_REST = b"\x36" * 32  # a key of 32 bytes is half a block of SHA-256
+_OUTER = int.from_bytes(b"\x5c" * 32, "big")
+_OUTER_REST = b"\x5c" * 32
 
 
-def _hmac(key: bytes, *parts) -> bytes:
-    inner = hashlib.sha256(bytes(value ^ 0x36 for value in key) + b"\x36" * (_BLOCK_BYTES - len(key)))
+def _hmac(key: bytes, *parts) -> bytes:  # a key of 32 bytes
+    number = int.from_bytes(key, "big")
+    inner = hashlib.sha256((number ^ _INNER).to_bytes(32, "big") + _INNER_REST)
     for part in parts:
         inner.update(part)
-    outer = hashlib.sha256(bytes(value ^ 0x5C for value in key) + b"\x5c" * (_BLOCK_BYTES - len(key)))
+    outer = hashlib.sha256((number ^ _OUTER).to_bytes(32, "big") + _OUTER_REST)
     outer.update(inner.digest())
     return outer.digest()
 
