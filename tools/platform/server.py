@@ -43,33 +43,39 @@ class Http(H11Protocol):
         """A client is there."""
         super().connection_made(transport)
         self.app_state = {**self.app_state, "transport": transport}
+        self._timer = self.loop.call_later(HEADER_S, self._end_silence)
         if len(self.connections) > MOST_CONNECTIONS:
             transport.abort()
-            return
-        self._header_timer = self.loop.call_later(HEADER_S, self._end_silence)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
-        if hasattr(self, "_header_timer"):
-            self._header_timer.cancel()
+        self._timer.cancel()
         super().connection_lost(exc)
 
     def _end_silence(self) -> None:
         """A connection without a whole request is closed: it may only be holding a place."""
         if self.cycle is None:
-            self.transport.close()
+            self._leave()
 
     def on_response_complete(self) -> None:
         """An answer has been written; where it was the last one, the connection does not wait for ever."""
         super().on_response_complete()
         if self.transport.is_closing():
-            self.loop.call_later(GOODBYE_S, self._part)
+            self._leave()
+
+    def _leave(self) -> None:
+        """Close, and do not wait long for the client to do so too."""
+        if not self.transport.is_closing():  # a second close would take the means of cutting it away (asyncio 3.11)
+            self.transport.close()
+        self._timer.cancel()
+        self._timer = self.loop.call_later(GOODBYE_S, self._part)
 
     def _part(self) -> None:
         if self.transport.get_write_buffer_size() == 0:
             self.transport.abort()
         else:
-            self.loop.call_later(GOODBYE_S, self._part)  # the client still reads; TLS itself gives up after 30 s
+            # The client still reads; TLS itself gives up after 30 s.
+            self._timer = self.loop.call_later(GOODBYE_S, self._part)
 
     def shutdown(self) -> None:
         """The service stops. An idle connection is cut: TLS would wait for the client to say good-bye too."""
@@ -99,7 +105,7 @@ class Http(H11Protocol):
             response = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase.encode())
             for event in (response, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
+        self._leave()
 
 
 class _Server(uvicorn.Server):
