@@ -29,7 +29,7 @@ REQUEST_BYTES = 8
 ANSWER_AROUND_BYTES = 5  # unit, function, byte count, CRC
 SEAL_MS = 60_000  # nothing is sealed while it counts, but for boot and parameters at the start
 START_S = 3.0  # these are sealed by then; not counted
-DISTURBED_MAX = 0.2  # share of slots with a gap or a retry above which the figure would mean nothing
+DISTURBED_MAX = 0.5  # share of slots with a gap or a retry above which the figure would mean nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from tools.parameters import compose, parse_choice
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 MODULE_SIDE = Path(__file__).resolve().parent / "module_side"
-HEAP = "128k"  # what the module has to do with
+HEAP = "128wk"  # what the module has to do with: 128 KiB where words have 32 bits, so twice that here
 FLASH_BYTES = 1 << 20
 READY_S = 30.0  # a paced plant and a start from source take seconds on a busy machine
 LINK_ADDRESS = 1

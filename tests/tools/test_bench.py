@@ -1,0 +1,107 @@
+"""The bench command: a short real run of `line`, its fields and their plausibility; no timing is judged here."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tools.bench.bus import cycle_times_s
+from tools.bench.figures import Figure, to_json, to_table
+
+ROOT = Path(__file__).resolve().parents[2]
+NEEDED = (
+    "verify_vs_bare", "ledger_vs_bare", "sign_ms", "heap_bytes", "bus_use_9600", "bus_use_115200",
+    "micropython_version",
+)  # fmt: skip
+
+
+def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tools.bench", *arguments],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+
+
+def test_line_gives_one_object_with_plausible_figures():
+    ended = bench("line", "--quick", "--json")
+    assert ended.returncode == 0, ended.stderr
+    assert len(ended.stdout.splitlines()) == 1
+    found = json.loads(ended.stdout)
+    assert set(NEEDED) <= set(found)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", found["micropython_version"])
+    for name in ("bus_use_9600", "bus_use_115200"):
+        assert 0 < found[name] <= 1.01, name  # the log's clock is the system's, which may be slewed
+    for name in ("verify_vs_bare", "ledger_vs_bare"):
+        assert found[name] > 0, name
+    assert 0 < found["sign_ms"] < found["sign_verified_ms"]
+    assert 10_000 < found["heap_bytes"] < 2 * 131_072
+    assert ended.stderr == ""  # no progress bar where nobody looks
+
+
+def test_an_unknown_name_is_told_what_there_is():
+    ended = bench("lines")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == "bench: no benchmark 'lines'; there are: line\n"
+
+
+def test_a_missing_interpreter_is_said_in_one_line():
+    ended = bench("line", "--quick", PLUMEPROOF_MICROPYTHON="/nowhere/micropython")
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert len(ended.stderr.splitlines()) == 1 and "PLUMEPROOF_MICROPYTHON" in ended.stderr
+
+
+def test_a_table_says_units_and_what_is_beside():
+    figures = [
+        Figure("a", 1234567, "records/s", "bare"),
+        Figure("much_longer", 0.5, "ratio"),
+        Figure("v", "1.25.0", ""),
+    ]
+    lines = to_table(figures).splitlines()
+    assert lines == [
+        "a            1,234,567  records/s  bare",
+        "much_longer        0.5  ratio",
+        "v               1.25.0",
+    ]
+    assert to_json(figures) == '{"a": 1234567, "much_longer": 0.5, "v": "1.25.0"}'
+
+
+def entry(kind: str, address: int, t_ms: float, intact: bool = True) -> dict[str, object]:
+    made: dict[str, object] = {"kind": kind, "function": 4, "address": address, "t_utc_ns": int(t_ms * 1e6)}
+    return made | ({"intact": intact} if kind == "answer" else {})
+
+
+def cycle(start_ms: float, spent_ms: float, **changed: bool) -> list[dict[str, object]]:
+    return [
+        entry("request", 0, start_ms),
+        entry("answer", 0, start_ms + 1),
+        entry("request", 7, start_ms + 2),
+        entry("answer", 7, start_ms + spent_ms, **changed),
+    ]
+
+
+def test_a_cycle_lasts_from_its_first_request_to_its_last_answer():
+    log = [
+        *cycle(0, 9)[2:],
+        *cycle(100, 9),
+        *cycle(200, 12),
+        *cycle(300, 9),
+    ]  # the log begins inside one and ends in one
+    assert list(cycle_times_s(log, (4, 0), 2)) == pytest.approx([0.009, 0.012])
+
+
+def test_a_cycle_with_a_retry_or_a_broken_answer_is_no_figure():
+    retried = [*cycle(100, 9)[:3], entry("request", 7, 105), entry("answer", 7, 109)]
+    lacking = cycle(200, 9)[:2]
+    log = [*retried, *lacking, *cycle(300, 9, intact=False), *cycle(400, 9), *cycle(500, 9)]
+    assert list(cycle_times_s(log, (4, 0), 2)) == [None, None, None, pytest.approx(0.009)]
