@@ -200,6 +200,7 @@ class TestDelivery:
         assert answer.status == 201
         receipt = answer.json()
         assert answer.headers["location"] == f"/v1/reports/{receipt['receiptId']}"
+        assert answer.headers["content-digest"] == digest_of(answer.data)
         assert before <= dt.datetime.fromisoformat(receipt["receivedAt"]) <= dt.datetime.now(dt.UTC)
         expected = {"idempotencyKey": "batch-100", "contentDigest": digest_of(body), "module": "plume-01"}
         expected |= {"firstAverageId": 100, "lastAverageId": 101, "averageCount": 2}

@@ -172,8 +172,10 @@ def test_no_receipt(one):
 
 
 def test_foreign_receipt(one):
-    receipt = one.under("foreign-receipt").json()
+    answer = one.under("foreign-receipt")
+    receipt = answer.json()
     assert receipt["contentDigest"] != digest_of(one.body)
+    assert answer.headers["content-digest"] == digest_of(answer.data), "nothing but the receipt itself gives it away"
     assert receipt["firstAverageId"] != one.what["averages"][0]["id"]
     mine = one.entry()
     assert mine is not None and mine["idempotencyKey"] != receipt["idempotencyKey"]

@@ -5,6 +5,7 @@ frame (host name, trace id, log line, headers)  ->  faults on demand  ->  routes
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -24,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tools.platform.body import CLOSE, read_body
 from tools.platform.description import Description, ecma_pattern
-from tools.platform.intake import Intake, parse_key
+from tools.platform.intake import Intake, parse_key, to_content_digest
 from tools.platform.pages import Pages
 from tools.platform.problems import Problem, answer_problem
 from tools.platform.receipts import ReceiptKey
@@ -135,7 +136,8 @@ class Endpoints:
             body,
             getattr(request.state, "hold_s", 0.0),
         )
-        headers = {"Location": f"/v1/reports/{taken.receipt_id}"}
+        digest = hashlib.sha256(taken.receipt).digest()
+        headers = {"Location": f"/v1/reports/{taken.receipt_id}", "Content-Digest": to_content_digest(digest)}
         return Response(taken.receipt, 201 if taken.is_new else 200, headers, "application/json")
 
     async def count_arrival(self, request: Request) -> None:

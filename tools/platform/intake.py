@@ -86,7 +86,7 @@ class Intake:
                     "receiptId": receipt_id,
                     "receivedAt": to_rfc3339(now),
                     "idempotencyKey": key,
-                    "contentDigest": f"sha-256=:{base64.b64encode(digest).decode()}:",
+                    "contentDigest": to_content_digest(digest),
                     "module": report.module,
                     "firstAverageId": report.first_id,
                     "lastAverageId": report.last_id,
@@ -146,6 +146,11 @@ def parse_key(values: list[str]) -> str:
     if len(values) > 1 or KEY_HEADER.search(values[0]) is None:
         raise Problem("idempotency-key-malformed", "Idempotency-Key is not one structured-field string as described")
     return values[0][1:-1]
+
+
+def to_content_digest(digest: bytes) -> str:
+    """A SHA-256 as RFC 9530 writes it."""
+    return f"sha-256=:{base64.b64encode(digest).decode()}:"
 
 
 def to_view(entry: Entry) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tools.platform.faults import AFTER, BEFORE, Fault, FaultPlan
+from tools.platform.intake import to_content_digest
 from tools.platform.problems import Problem, answer_problem
 from tools.platform.receipts import ReceiptKey
 
@@ -67,9 +68,11 @@ class Answer:
     body: bytes = b""
 
     def with_body(self, body: bytes, *more: tuple[bytes, bytes]) -> Answer:
-        """The same with another body and its length."""
-        kept = [(name, value) for name, value in self.headers or [] if name != b"content-length"]
-        return Answer(self.status, [*kept, (b"content-length", str(len(body)).encode()), *more], body)
+        """The same with another body, its length, and its digest where there was one: a lie that fits together."""
+        headers = {**dict(self.headers or []), b"content-length": str(len(body)).encode(), **dict(more)}
+        if b"content-digest" in headers:
+            headers[b"content-digest"] = to_content_digest(hashlib.sha256(body).digest()).encode()
+        return Answer(self.status, list(headers.items()), body)
 
     def to_wire(self, length: int) -> bytes:
         """As HTTP/1.1, with this Content-Length."""
@@ -223,7 +226,7 @@ def to_foreign(receipt: dict[str, Any]) -> dict[str, Any]:
     """The receipt that another batch might have got, without a signature."""
     foreign = {name: value for name, value in receipt.items() if name != "signature"}
     foreign["idempotencyKey"] = hashlib.sha256(receipt["idempotencyKey"].encode()).hexdigest()
-    foreign["contentDigest"] = f"sha-256=:{base64.b64encode(hashlib.sha256(b'another batch').digest()).decode()}:"
+    foreign["contentDigest"] = to_content_digest(hashlib.sha256(b"another batch").digest())
     for name in ("firstAverageId", "lastAverageId"):
         foreign[name] += 1000
     return foreign
