@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup demo kills test bench check trial picture clean
+.PHONY: setup demo kills test bench check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -27,6 +27,9 @@ bench: setup
 
 picture: setup
 	@$(VENV)/python -m tools.picture $(ARGS)
+
+conform: setup
+	@$(VENV)/python -m tools.platform.conformance $(ARGS)
 
 trial:
 	@$(PYTHON) tools/trial/clean_root.py $(ARGS)
