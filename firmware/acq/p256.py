@@ -86,7 +86,7 @@ def is_on_curve(x: int, y: int) -> bool:
 class CombTable:
     """Points for a Comb: x || y of 2 ** (teeth - 1) sums for each block, as tools/make_comb_table.py says."""
 
-    def __init__(self, points: bytes, teeth: int, columns: int, blocks: int) -> None:
+    def __init__(self, points, teeth: int, columns: int, blocks: int) -> None:
         self.points = points
         self.teeth = teeth
         self.columns = columns  # distance of two teeth in bits
@@ -95,6 +95,53 @@ class CombTable:
 
 
 BASE = CombTable(BASE_COMB, TEETH, COLUMNS, BLOCKS)
+
+
+def build_comb_table(x: int, y: int, teeth: int, columns: int, blocks: int):
+    """A CombTable of any point but infinity, for one that is multiplied often. Not sliced: about teeth * columns
+    doublings and blocks * (teeth - 1) * 2 ** (teeth - 1) additions."""
+    points = bytearray(64 * blocks << (teeth - 1))  # before the heap is full of numbers
+    rows = (columns + blocks - 1) // blocks
+    wanted = [tooth * columns + block * rows for block in range(blocks) for tooth in range(teeth)]
+    point = [x, y, 1]
+    spine = {}
+    for shift in range(max(wanted) + 1):
+        if shift in wanted:
+            spine[shift] = point[:]
+        double(point)
+    spine = _to_affine_all([spine[shift] for shift in wanted])
+    sums = []
+    for block in range(blocks):
+        own = spine[block * teeth : (block + 1) * teeth]
+        for index in range(1 << (teeth - 1)):
+            total = [own[-1][0], own[-1][1], 1]
+            for tooth in range(teeth - 1):
+                px, py = own[tooth]
+                add_affine(total, px, py if index >> tooth & 1 else P - py)
+            sums.append(total)
+    at = 0
+    for px, py in _to_affine_all(sums):
+        points[at : at + 32] = px.to_bytes(32, "big")
+        points[at + 32 : at + 64] = py.to_bytes(32, "big")
+        at += 64
+    return CombTable(points, teeth, columns, blocks)
+
+
+def _to_affine_all(points):
+    """(x, y) of points that are not infinity, by one inversion (Montgomery's trick)."""
+    products = [1]
+    for point in points:
+        products.append(products[-1] * point[2] % P)
+    rest = inverse(products[-1], P)
+    found = []
+    for number in range(len(points) - 1, -1, -1):
+        x, y, z = points[number]
+        z_inverse = rest * products[number] % P
+        rest = rest * z % P
+        z_square = z_inverse * z_inverse % P
+        found.append((x * z_square % P, y * z_square * z_inverse % P))
+    found.reverse()
+    return found
 
 
 class Comb:
@@ -167,11 +214,13 @@ class Ladder:
 
 
 class Verification:
-    """Whether (r, s) signs a digest under a public point (FIPS 186-5 section 6.4.2), in slices. High s is taken."""
+    """Whether (r, s) signs a digest under a public point (FIPS 186-5 section 6.4.2), in slices. High s is taken.
 
-    def __init__(self, public_key: bytes, digest: bytes, signature: bytes) -> None:
+    `table`: CombTable of that public point, where there is one."""
+
+    def __init__(self, public_key: bytes, digest: bytes, signature: bytes, table=None) -> None:
         self.is_good = False
-        self._comb = self._ladder = None
+        self._comb = self._other = None
         if len(public_key) != 65 or public_key[0] != 4 or len(signature) != 64:
             return
         x = int.from_bytes(public_key[1:33], "big")
@@ -182,15 +231,16 @@ class Verification:
             return
         w = inverse(s, N)
         self._comb = Comb(int.from_bytes(digest, "big") * w % N)
-        self._ladder = Ladder(self._r * w % N, x, y)
+        scalar = self._r * w % N
+        self._other = Ladder(scalar, x, y) if table is None else Comb(scalar, table)
 
     def step(self) -> bool:
         """One slice; True when `is_good` is decided."""
         if self._comb is None:
             return True
-        if not self._comb.step() or not self._ladder.step():
+        if not self._comb.step() or not self._other.step():
             return False
-        total = self._ladder.point
+        total = self._other.point
         base = to_affine(self._comb.point)
         if base is not None:
             add_affine(total, base[0], base[1])
