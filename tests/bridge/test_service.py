@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -228,4 +229,77 @@ def test_kill_in_the_middle_loses_and_doubles_nothing(tmp_path):
     wait_for(lambda: not module.journal)
     assert command.end(signal.SIGTERM)[0] == 0
     assert site.rows("plume-01") == sorted(sealed.items())
+    site.close()
+
+
+def test_what_does_not_average_does_not_load_the_compiler(site):
+    """numba takes a second and 60 MB: only the averaging thread of a running service pays."""
+    asked = (
+        "import sys, plumeproof.cli, plumeproof.service, plumeproof.dashboard.app\n"
+        f"plumeproof.cli.main(['doctor', '-c', {str(site.file)!r}, '--json'])\n"
+        "print(sorted({'numba', 'llvmlite', 'paho', 'urllib3'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, timeout=WAIT_S, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_averages_follow_the_records(site):
+    module = site.modules[0]
+    module.start_up()
+    service = Service(load_config(site.file))
+    service.start()
+    module.serve()
+    start_utc_ms = time.time_ns() // 1_000_000 // 10_000 * 10_000
+    for number in range(1, 12):
+        module.measure(2, end_utc_ms=start_utc_ms + 2000 * number)
+    wait_for(lambda: part(service, "averaging")["counters"].get("averages_total", 0) >= 20)
+    assert states(service)["stage/averaging"] == "up"
+    assert "stage/relay" not in states(service)  # no sink, nothing to relay
+    assert service.stop()
+
+
+SINKS = """
+[[sink.mqtt]]
+name = "broker"
+host = "127.0.0.1"
+port = {port}
+[[sink.https]]
+name = "eu"
+profile = "eu-carbon-cloud"
+base_url = "https://127.0.0.1:{port}"
+client_id = "gw"
+secret_file = "none.secret"
+report_interval_s = 10
+"""
+
+
+def test_sinks_that_cannot_be_reached_wait_and_records_flow(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    site = Site(tmp_path, "plume-01", more=SINKS.format(port=port))
+    module = site.modules[0]
+    service = Service(load_config(site.file))
+    service.start()
+    module.start_up()
+    module.serve()
+    start_utc_ms = time.time_ns() // 1_000_000 // 10_000 * 10_000
+    for number in range(1, 12):
+        module.measure(2, end_utc_ms=start_utc_ms + 2000 * number)
+    wait_for(lambda: not module.journal)
+    wait_for(lambda: states(service)["sink/broker"] == "waiting")
+    wait_for(lambda: states(service)["sink/eu"] == "down")  # a person must put the secret there
+    assert "none.secret" in part(service, "eu")["error"] and f":{port}" in part(service, "broker")["error"]
+    assert states(service)["stage/relay"] == "up"
+    started = time.monotonic()
+    assert service.stop()
+    assert time.monotonic() - started < 5.0  # however long a sink wanted to rest
+    site.close()
+
+
+def test_a_profile_that_is_none_is_refused_at_the_start(tmp_path):
+    site = Site(tmp_path, "plume-01", more=SINKS.format(port=1).replace("eu-carbon-cloud", "./own.json"))
+    (tmp_path / "own.json").write_text('{"profile": "own"}')
+    with pytest.raises(ConfigError, match=r"own\.json: .* is missing"):
+        Service(load_config(site.file)).start()
+    LedgerLock(site.ledger.parent).release()
     site.close()
