@@ -90,6 +90,7 @@ class Pages:
             raise Problem("not-found", "no such report")
         body = self._store.read_body(entry)
         receipt = json.loads(entry.receipt)
+        averages = json.loads(body)["averages"]
         return self._render(
             "report.html",
             row=_to_row(entry),
@@ -98,7 +99,8 @@ class Pages:
             body_bytes=len(body),
             has_same_bytes=hashlib.sha256(body).digest() == entry.digest,
             has_good_signature=self._key.is_ours(receipt),
-            averages=json.loads(body)["averages"],
+            averages=averages,
+            has_one_day=len({average["start"][:10] for average in averages}) == 1,
         )
 
     async def show_problem(self, request: Request) -> Response:
