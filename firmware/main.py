@@ -29,8 +29,6 @@ def main(arguments) -> int:
     try:
         while True:
             board.wait(app.step())
-    except KeyboardInterrupt:
-        return 0
     except Exception as fault:
         from acq.app import fault_code
 
@@ -74,4 +72,8 @@ def _refuse(reason: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    try:
+        status = main(sys.argv)
+    except KeyboardInterrupt:
+        status = 0  # whatever it was doing: the journal is whole at every instant
+    sys.exit(status)

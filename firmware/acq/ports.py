@@ -34,6 +34,7 @@ class Flash:
     program_bytes = 0  # program unit; offsets and lengths of program() are multiples of it
     sector_count = 0
     erase_ms = 0  # the longest that the erase of one journal segment may block
+    append_ms = 0  # the longest that programming and reading back one record may block
 
     def read(self, offset: int, buf) -> None:
         """Fill buf from byte offset."""

@@ -83,6 +83,7 @@ class Sampler:
         self._is_in_slot = False
         self._is_finishing = False
         self._is_cut = False  # the attempt has less time than the analyzer may take
+        self._attempt_us = 0  # the time it has
         self._block = 0
         self._retries = 0  # used for the present block
         self.polls_total = 0
@@ -194,7 +195,8 @@ class Sampler:
         timeout_us = self._timeouts_us[block.analyzer]
         self._is_cut = left_us < timeout_us
         unit = self._analyzers[block.analyzer].unit
-        self._client.begin(unit, block.function, block.address, block.quantity, min(timeout_us, left_us))
+        self._attempt_us = min(timeout_us, left_us)
+        self._client.begin(unit, block.function, block.address, block.quantity, self._attempt_us)
         self.polls_total += 1
 
     def _go_on(self, now_us: int) -> None:
@@ -215,11 +217,14 @@ class Sampler:
             self._filling.retries += 1
             self._ask(now_us)
             return
-        if is_silent and self._is_cut:
-            outcome = causes.GAP_OVERRUN  # nobody can say whether it would have answered
-        elif is_silent:
-            if not patience.is_pausing:
+        if is_silent:
+            # Cut short, nobody can say whether it would have answered; yet who is silent for half a slot takes the
+            # others' time and is asked more rarely
+            is_answerable = not self._is_cut or 2 * self._attempt_us >= self._schedule.slot_us
+            if is_answerable and not patience.is_pausing:
                 patience.unheard()
+            if self._is_cut:
+                outcome = causes.GAP_OVERRUN
         elif outcome != causes.GAP_BUS_FAULT:
             patience.heard()
         self._put_gap(outcome)

@@ -30,7 +30,6 @@ _KINDS = (
 _AROUND_BYTES = const(98)  # of an envelope: everything but the payload, at most
 _SMALL_BYTES = const(512)  # more than any time sync or event envelope
 _RETRY_US = const(250000)  # a journal without room is asked again this often
-_QUIET_US = const(50000)  # pause on the bus that the writing of a record wants
 _PATIENCE_SLOTS = const(2)  # after so many slots without such a pause it takes any moment between two slots
 
 
@@ -200,16 +199,15 @@ class Sealing:
         """No analyzer is being asked, nor soon; after a long wait: no analyzer is being asked."""
         if not self._sampler.is_idle:
             return False
-        if self._sampler.wait_us(now_us) >= min(_QUIET_US, self._slot_us // 4):
+        if self._sampler.wait_us(now_us) >= min(self._board.flash.append_ms * 1000, self._slot_us // 4):
             return True
         return now_us - self._signed_us >= _PATIENCE_SLOTS * self._slot_us
 
     def _erase_ahead(self, now_us: int) -> None:
         """In a pause of bus and link. The gateway is told BUSY while the bus would allow it and the link does not."""
         link, erase_ms = self._link, self._board.flash.erase_ms
-        is_bus_quiet = self._sampler.is_idle and self._sampler.wait_us(now_us) >= min(
-            erase_ms * 1000 + _QUIET_US, self._slot_us // 2
-        )
+        wanted_us = min(erase_ms * 1000, self._slot_us // 2)
+        is_bus_quiet = self._sampler.is_idle and self._sampler.wait_us(now_us) >= wanted_us
         link.busy_ms = 0
         if not is_bus_quiet or not self._journal.prepare(True):
             return

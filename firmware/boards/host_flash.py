@@ -18,6 +18,7 @@ class FileFlash:
 
     sector_bytes = _SECTOR_BYTES
     erase_ms = 0
+    append_ms = 0
     program_bytes = _PROGRAM_BYTES
 
     def __init__(self, path: str, size_bytes: int) -> None:

@@ -35,7 +35,10 @@ class HostStart:
 
     def read_file(self, name: str) -> bytes:
         """A file of the module's directory, whole."""
-        return _read(self._directory + "/" + name)
+        try:
+            return _read(self._directory + "/" + name)
+        except OSError as failure:
+            raise ValueError("{} cannot be read (errno {}): provision the directory".format(name, failure.errno))
 
     def publish_key(self, public_key: bytes) -> None:
         """Leave the public key where the registrar fetches it."""
@@ -72,7 +75,7 @@ def _list_python(root: str, folder: str):
 
 def _check_board(raw: bytes):
     try:
-        board = json.loads(raw)
+        board = json.loads(raw) if raw.rstrip().endswith(b"}") else None  # MicroPython reads what was cut off
     except ValueError:
         raise ValueError("board.json is not readable as JSON")
     if not isinstance(board, dict):

@@ -174,6 +174,15 @@ def test_a_slot_without_time_left_is_overrun():
     assert bench.outcomes[0] == [causes.GAP_TIMEOUT, 0, causes.GAP_OVERRUN]
 
 
+def test_one_that_is_silent_for_the_rest_of_each_slot_is_asked_more_rarely_too():
+    bench = Bench(units=(1, 2), slot_ms=200, seal_ms=200, retries=0, timeout_ms=500)
+    bench.bus.remove(1, 3)
+    bench.run(6000000)
+    assert set(bench.block(0)) == {causes.GAP_OVERRUN, causes.GAP_BACKOFF}
+    assert bench.block(1)[:3] == bytes((causes.GAP_OVERRUN,)) * 3
+    assert bench.block(1).count(b"\x00") > 20  # never itself taken for silent
+
+
 def test_time_that_passed_is_overrun_slot_by_slot():
     bench = Bench(seal_ms=10000)
     bench.run(1100000)
