@@ -204,7 +204,9 @@ class _Module:
         """The next record in commit order; averages of the intervals that it ends."""
         is_newest = stored.seq > self._seq
         if stored.kind in WITH_SLOTS:
-            self._take_slots(self._opened.pop(stored.seq), is_newest)
+            # A seq that comes twice in one portion is one of a damaged file.
+            opened = self._opened.pop(stored.seq, None) or Opened(stored.seq, None, None, ROW_MISSING, None)
+            self._take_slots(opened, is_newest)
         elif stored.kind == fields.KIND_PARAMETERS and self._waiting:
             self._resume()
         if not is_newest:

@@ -22,6 +22,8 @@ Facts are attributes; the text is for people: short, no secrets, bytes from outs
 
 from __future__ import annotations
 
+SENTENCE_MAX = 400  # characters: one line for people
+
 
 class BridgeError(Exception):
     """Root of everything the bridge raises on purpose."""
@@ -78,7 +80,12 @@ class ParametersError(EvidenceError):
 
 
 class StoreError(BridgeError):
-    """The ledger cannot commit. Nothing may be acknowledged until it can."""
+    """The ledger cannot commit, or cannot be read. Nothing may be acknowledged until it can."""
+
+    def __init__(self, sentence: str) -> None:
+        # SQLite quotes what it found in a damaged file, in as many lines as it likes.
+        line = " ".join(sentence.split())
+        super().__init__("".join(letter if letter.isprintable() else "?" for letter in line)[:SENTENCE_MAX])
 
 
 class DeliveryError(BridgeError):

@@ -25,6 +25,8 @@ SQLITE_FIXED = (3, 51, 3)  # WAL-reset race fixed here
 SQLITE_BACKPORTS = ((3, 50, 7), (3, 44, 6))  # and in these lines
 BUSY_TIMEOUT_MS = 5_000  # another process (export, verify) may hold the file for a moment
 VALUE_MAX_BYTES = 16 * 1024 * 1024  # one value of a file from outside; the largest of ours is a report of 1 MB
+# What reading a file may raise: text in a damaged one need not be UTF-8.
+FAULTS = (apsw.Error, UnicodeDecodeError)
 RESERVE_BYTES = 64 * 1024  # journal of an interrupted checkpoint is cut back to this
 
 
@@ -121,7 +123,7 @@ class Writer:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                     raise
-            except apsw.Error as error:
+            except FAULTS as error:
                 raise StoreError(f"{self.path}: {error}") from error
 
     @contextmanager
@@ -130,7 +132,7 @@ class Writer:
         with self._lock:
             try:
                 yield self._connection
-            except apsw.Error as error:
+            except FAULTS as error:
                 raise StoreError(f"{self.path}: {error}") from error
 
     def close(self) -> None:
@@ -138,7 +140,7 @@ class Writer:
         with self._lock:
             try:
                 self._connection.close()
-            except apsw.Error as error:
+            except FAULTS as error:
                 raise StoreError(f"{self.path}: {error}") from error
 
 
@@ -157,7 +159,7 @@ def open_reader(path: Path) -> apsw.Connection:
         raise StoreError(f"{path}: no such ledger")
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    except apsw.Error as error:
+    except FAULTS as error:
         raise StoreError(f"{path}: {error}") from error
     try:
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, VALUE_MAX_BYTES)
@@ -180,7 +182,7 @@ def open_reader(path: Path) -> apsw.Connection:
     except apsw.NotADBError as error:
         connection.close(True)
         raise StoreError(f"{path}: not a PlumeProof ledger, or its beginning is damaged") from error
-    except apsw.Error as error:
+    except FAULTS as error:
         connection.close(True)
         raise StoreError(f"{path}: {error}") from error
     except StoreError:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from types import NoneType
 from typing import Any
 
 import apsw
 
+from plumeproof.errors import StoreError
 from plumeproof.model import Envelope, Head, ParametersPart, Record, StoredRecord
 from plumeproof.ports import Clock
 from plumeproof.store.connection import Writer
@@ -20,8 +22,17 @@ _COLUMNS = "position, device, seq, kind, boot, content_hash, utc_ms, received_ut
 _PAGE = 256  # rows read at a time, so that a reader holds the writer's lock for moments only
 
 
+_TYPES = [(int, str, int, int, int, bytes, kind, int, bytes) for kind in (int, NoneType)]
+
+
 def _stored(row: tuple[Any, ...]) -> StoredRecord:
+    if tuple(map(type, row)) not in _TYPES:  # the table is STRICT: only a damaged file holds another
+        raise _damaged(row)
     return StoredRecord(*row)
+
+
+def _damaged(row: tuple[Any, ...]) -> StoreError:
+    return StoreError(f"record row {row[0]} is damaged; `plumeproof verify` on the ledger names what is whole")
 
 
 class SqliteLedger:
@@ -139,7 +150,14 @@ class SqliteLedger:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM record WHERE position > ? ORDER BY position LIMIT ?", (position, limit)
             ).fetchall()
-        return [_stored(row) for row in rows]
+        found = []
+        for row in rows:
+            stored = _stored(row)
+            if stored.position <= position:
+                raise _damaged(row)  # its pages are mixed up, and a cursor would go round in it for ever
+            position = stored.position
+            found.append(stored)
+        return found
 
     def of_device(self, device: str, first_seq: int, last_seq: int) -> Iterator[StoredRecord]:
         """Records of a module in seq order, both ends included."""
@@ -152,6 +170,8 @@ class SqliteLedger:
                 ).fetchall()
             for row in rows:
                 stored = _stored(row)
+                if stored.seq <= seq:
+                    raise _damaged(row)
                 seq = stored.seq
                 yield stored
             if len(rows) < _PAGE:

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import apsw
-
 from plumeproof.errors import StoreError
 from plumeproof.model import Head
-from plumeproof.store.connection import open_reader
+from plumeproof.store.connection import FAULTS, open_reader
 
 # position, device, seq, kind, boot, content_hash, utc_ms, envelope
 Row = tuple[int, str, int, int, int, bytes, int | None, bytes]
@@ -36,7 +34,7 @@ def read_rows(path: Path, device: str | None = None) -> Iterator[Row]:
             " WHERE ?1 IS NULL OR device = ?1 ORDER BY device, seq",
             (device,),
         )
-    except apsw.Error as error:
+    except FAULTS as error:
         raise StoreError(f"{path}: {error}") from error
     finally:
         connection.close()
@@ -67,7 +65,7 @@ def read_heads(path: Path) -> list[LedgerHead]:
                 last -= 1
             found.append(LedgerHead(device, last, content_hash if last == seq else None, bool(is_frozen)))
         return found
-    except apsw.Error as error:
+    except FAULTS as error:
         raise StoreError(f"{path}: {error}") from error
     finally:
         connection.close()
@@ -194,5 +192,5 @@ class LedgerView:
         with self._lock:
             try:
                 return self._connection.execute(question, values).fetchall()
-            except apsw.Error as error:
+            except FAULTS as error:
                 raise StoreError(f"{self.path}: {error}") from error
