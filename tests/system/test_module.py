@@ -105,7 +105,7 @@ def slow_rig(tmp_path, micropython):
 
 def test_faults_are_gaps_of_their_own_analyzer_only(slow_rig):
     rig = slow_rig
-    rig.start_plant("--fault", "dust:mute", "--fault", "gas:crc:rate=0.5", "--fault", "stack:exception:rate=0.3:code=2")
+    rig.start_plant("--fault", "dust:mute", "--fault", "gas:crc:rate=0.5", "--fault", "stack:exception:rate=0.5:code=2")
     rig.start()
     gateway = rig.gateway()
     gateway.collect(lambda records: samples_count(records) >= 4)
