@@ -25,6 +25,7 @@ from tools.platform.receipts import ReceiptKey
 from tools.platform.store import Entry, Store
 
 HERE = Path(__file__).parent
+TEMPLATES = ("reports.html", "report.html", "problem.html")
 STATIC = {"page.css": "text/css; charset=utf-8", "favicon.svg": "image/svg+xml"}
 PAGE_ROWS = 50
 BEFORE = ecma_pattern("^[1-9][0-9]{0,15}$")
@@ -44,11 +45,13 @@ class Pages:
     def __init__(self, store: Store, description: Description, key: ReceiptKey) -> None:
         self._store = store
         self._key = key
-        self._templates = jinja2.Environment(
+        environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True, undefined=jinja2.StrictUndefined
         )
-        self._templates.filters.update(number=show_number, clock=show_clock, thousands=show_thousands)
-        self._templates.globals.update(version=description.version)
+        environment.filters.update(number=show_number, clock=show_clock, thousands=show_thousands)
+        environment.globals.update(version=description.version)
+        # Read now: what is changed on the disk later belongs to another release of this file.
+        self._templates = {name: environment.get_template(name) for name in TEMPLATES}
 
     def routes(self) -> list[Route]:
         """For Starlette."""
@@ -118,7 +121,7 @@ class Pages:
         return FileResponse(HERE / "static" / name, media_type=STATIC[name])
 
     def _render(self, template: str, **values: Any) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(**values), headers=HEADERS)
+        return HTMLResponse(self._templates[template].render(**values), headers=HEADERS)
 
 
 def _to_row(entry: Entry) -> dict[str, Any]:
