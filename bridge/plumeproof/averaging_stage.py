@@ -178,9 +178,7 @@ class _Module:
         self._slot_utc_ms = state.slot_utc_ms
         self._longest_ms = state.longest_ms
         self._waiting = {
-            skipped.seq: skipped.parameters_hash
-            for skipped in averages.skipped(self.device)
-            if skipped.reason == PARAMETERS_MISSING
+            skipped.seq: skipped.parameters_hash for skipped in averages.skipped(self.device, PARAMETERS_MISSING)
         }
         self._opened: dict[int, Opened] = {}  # of this step, not yet taken
         self._strips: OrderedDict[int, Strip | None] = OrderedDict()

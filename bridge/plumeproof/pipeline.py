@@ -131,13 +131,18 @@ class Ingest:
         self._line.acknowledge(self._head.seq, self._head.content_hash)
 
     def poll(self, window: int = frames.WINDOW_MAX) -> int:
-        """Fetch, store, acknowledge; how many records came. 0 when there is nothing or the chain is frozen.
+        """Fetch, store, acknowledge; how many records came, 0 when there is nothing.
 
-        While whole windows come, fast, more is fetched before the commit: GROUP_RECORDS, GROUP_S. Raises EvidenceError
-        (KEY_LACKING) for a record whose key is not enrolled: it is not acknowledged.
+        While whole windows come, fast, more is fetched before the commit: GROUP_RECORDS, GROUP_S. Raises ChainError
+        (frozen), and EvidenceError (KEY_LACKING) for a record whose key is not enrolled: it is not acknowledged.
         """
         if self._head is not None and self._head.is_frozen:
-            return 0
+            raise ChainError(
+                "frozen",
+                f"two histories of {self._device} have come under its key, behind seq {self._head.seq}; nothing is"
+                " taken or acknowledged any more: look for a clone or a restored flash, and enrol the module anew under"
+                " another device id",
+            )
         group = _Group(self._head)
         until_s = self._monotonic_s() + GROUP_S
         count = 0

@@ -103,8 +103,8 @@ class AverageStore(Protocol):
     def spans(self, device: str, start_utc_ms: int, end_utc_ms: int, longest_ms: int) -> Sequence[SlotSpan]:
         """Spans that touch [start, end), in seq order. `longest_ms`: of AveragingState, bounds the search."""
 
-    def skipped(self, device: str) -> Sequence[SkippedRecord]:
-        """Records with slots that are not averaged, in seq order."""
+    def skipped(self, device: str, reason: str | None = None) -> Sequence[SkippedRecord]:
+        """Records with slots that are not averaged, in seq order; all, or those of one reason."""
 
     def commit(self, step: AveragingStep) -> int:
         """Store all of a step and move the cursor in one synced transaction; how many rows were written.

@@ -116,6 +116,7 @@ def test_state_spans_and_skipped(store):
     assert [span.seq for span in store.spans("plume-01", 61_000, 61_001, 60_000)] == [4]
     assert store.spans("plume-01", 181_000, 200_000, 60_000) == []
     assert [record.seq for record in store.skipped("plume-01")] == [7, 8]
+    assert [record.seq for record in store.skipped("plume-01", "array")] == [8]
     store.commit(replace(EMPTY, position=45, states=(replace(state, open_intervals=()),), resumed=(("plume-01", 7),)))
     assert [record.seq for record in store.skipped("plume-01")] == [8]
     assert store.states()[0].open_intervals == ()

@@ -13,6 +13,8 @@ import sys
 import apsw
 import cbor2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plumeproof.anchors import Anchor
 from plumeproof.cli import main, verify
@@ -26,6 +28,7 @@ from plumeproof.keys import KeyFile, build_entry, parse_keys
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
 from tests.doubles.evidence_chain import BOOT_BODY, DEVICE, POINT, build_chain, build_payload, build_structure, seal
+from tests.doubles.plant_module import PlantModule
 
 COUNT = 40
 CHAIN = build_chain(COUNT)
@@ -163,6 +166,67 @@ def test_with_the_wrong_keys_only_the_keys_are_named(ledger_file, capsys):
     assert {code for code, _ in found} == {"key_unknown"}
     entry = build_entry(DEVICE, POINT, valid_until_seq=30) | {"revoked": True}
     assert verified(ledger_file, capsys, [entry]) == (1, {("key_revoked", seq) for seq in range(31, COUNT + 1)})
+
+
+def two_modules() -> tuple[dict[str, list[bytes]], KeyFile]:
+    """Two modules with two boots each."""
+    chains, entries = {}, []
+    for device, secret in (("plume-01", 1000), ("plume-02", 1001)):
+        module = PlantModule(device, secret)
+        for _ in range(2):
+            module.start_up()
+            module.measure(2)
+            module.measure(3)
+        chains[device] = [raw for _, raw in module.journal.values()]
+        entries.append(module.entry())
+        module.close()
+    return chains, parse_keys(json.dumps(entries).encode(), "keys.json")
+
+
+CHAINS, TWO_KEYS = two_modules()
+LENGTH = len(CHAINS["plume-01"])
+EDITS = st.lists(
+    st.tuples(st.sampled_from(["remove", "swap", "repeat", "flip", "cut"]), st.integers(0, 99), st.integers(0, 5000)),
+    max_size=3,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.permutations(["plume-01"] * LENGTH + ["plume-02"] * LENGTH), EDITS)
+def test_fine_is_said_of_nothing_but_whole_chains(order, edits):
+    """Two modules mixed in any way, then edited: fine if and only if each has all of its own, in order."""
+    waiting = {device: iter(chain) for device, chain in CHAINS.items()}
+    sequence = [next(waiting[device]) for device in order]
+    for kind, at, bit in edits:
+        if not sequence:
+            break
+        at %= len(sequence)
+        if kind == "remove":
+            del sequence[at]
+        elif kind == "swap":
+            sequence[at - 1], sequence[at] = sequence[at], sequence[at - 1]
+        elif kind == "repeat":
+            sequence.insert(bit % len(sequence), sequence[at])
+        elif kind == "cut":
+            del sequence[at:]
+        else:
+            changed = bytearray(sequence[at])
+            changed[bit % len(changed)] ^= 1 << bit % 8
+            sequence[at] = bytes(changed)
+    owner = {raw: device for device, chain in CHAINS.items() for raw in chain}
+    whole = all(raw in owner for raw in sequence) and all(
+        [raw for raw in sequence if owner[raw] == device] == chain for device, chain in CHAINS.items()
+    )
+    kept = Inspector(TWO_KEYS)
+    for chain in CHAINS.values():
+        assert [kept.take(Item("", raw)) for raw in chain] == [[]] * len(chain)
+    inspector = Inspector(TWO_KEYS, tuple(kept.heads()))
+    found = []
+    for item in read_sequence(io.BytesIO(b"".join(sequence))):
+        found += inspector.take(item)
+    found += inspector.finish()
+    assert (found == []) is whole, found
+    assert inspector.finding_count == len(found)
 
 
 def test_claims_of_any_number_of_devices_take_no_memory():

@@ -113,11 +113,13 @@ class SqliteAverages:
             ).fetchall()
         return [_span(row) for row in rows]
 
-    def skipped(self, device: str) -> Sequence[SkippedRecord]:
-        """Records with slots that are not averaged, in seq order."""
+    def skipped(self, device: str, reason: str | None = None) -> Sequence[SkippedRecord]:
+        """Records with slots that are not averaged, in seq order; all, or those of one reason."""
         with self._writer.reading() as connection:
             rows = connection.execute(
-                "SELECT seq, reason, parameters_hash FROM averaging_skipped WHERE device = ? ORDER BY seq", (device,)
+                "SELECT seq, reason, parameters_hash FROM averaging_skipped"
+                " WHERE device = ?1 AND (?2 IS NULL OR reason = ?2) ORDER BY seq",
+                (device, reason),
             ).fetchall()
         return [_skipped(row) for row in rows]
 
