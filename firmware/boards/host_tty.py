@@ -14,6 +14,7 @@ from boards.host_files import open_raw
 
 _REOPEN_US = 200000  # a line that has hung up is tried again this often
 _WRITE_MAX_BYTES = 256  # a tty that is ready for writing takes this many without blocking (Linux n_tty WAKEUP_CHARS)
+_ALL = 65536  # more than any buffer here
 _VTIME = 5  # index in the control characters, Linux
 _VMIN = 6
 _IS_MICROPYTHON = sys.implementation.name == "micropython"
@@ -37,12 +38,12 @@ class Tty:
     def is_up(self) -> bool:
         return self._file is not None
 
-    def read(self, buf) -> int:
-        """Up to len(buf) bytes that have arrived."""
+    def read(self, buf, limit: int = _ALL) -> int:
+        """Bytes that have arrived, as many as fit buf and at most `limit`."""
         if self._ready(select.POLLIN) == 0:
             return 0
         try:
-            count = self._file.readinto(buf)
+            count = self._file.readinto(buf, limit) if _IS_MICROPYTHON else self._file.readinto(memoryview(buf)[:limit])
         except OSError:  # EIO: the other side is gone
             self._close()
             return 0
@@ -98,7 +99,6 @@ class HostBus:
     def __init__(self, tty: Tty) -> None:
         self._tty = tty
         self._scratch = bytearray(256)
-        self._one = bytearray(1)
 
     def send(self, buf, count: int) -> None:
         start = 0
@@ -113,10 +113,10 @@ class HostBus:
     def receive(self, buf, start: int) -> int:
         if start == 0:
             return self._tty.read(buf)
-        count = 0
-        while start + count < len(buf) and self._tty.read(self._one):  # no slice: nothing allocated while polling
-            buf[start + count] = self._one[0]
-            count += 1
+        scratch = self._scratch  # no slice of buf: nothing is allocated while polling
+        count = self._tty.read(scratch, min(len(scratch), len(buf) - start))
+        for index in range(count):
+            buf[start + index] = scratch[index]
         return count
 
     def drain(self) -> int:
