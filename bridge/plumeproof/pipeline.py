@@ -183,9 +183,6 @@ class Ingest:
                 decision = chain.accept(group.head, record, envelope.is_high_s, None, missing_until)
             except EvidenceError as error:
                 self._commit(group)
-                if error.code in KEY_LACKING:
-                    mend = "enrol it in keys.json and start the bridge again; the module keeps its records until then"
-                    raise EvidenceError(error.code, f"{self._device} seq {item.seq}: {error.detail}; {mend}") from error
                 self._pass_over(item, None, error.code, error.detail)
                 return 0
             if decision.verdict != chain.ACCEPT:
@@ -224,14 +221,12 @@ class Ingest:
         self._line.acknowledge(group.head.seq, group.head.content_hash)
 
     def _pass_over(self, item: Fetched, record: Record | None, code: str, detail: str) -> None:
-        """No evidence: keep the bytes, and go on only when they came twice and the module confirms them as its own.
-
-        Twice, because the module names its own hash whatever the line made of the envelope on the way.
-        """
-        bytes_now = (item.seq, item.content_hash, item.raw)
-        if self._suspect != bytes_now:
-            self._suspect = bytes_now
+        """No evidence: keep the bytes, and go on only when they came twice and the module confirms them as its own."""
+        if not self._came_twice(item):
             return
+        if code in KEY_LACKING:
+            mend = "enrol it in keys.json and start the bridge again; the module keeps its records until then"
+            raise EvidenceError(code, f"{self._device} seq {item.seq}: {detail}; {mend}")
         self._ledger.quarantine(self._device, item.seq, item.content_hash, code, detail, item.raw, None)
         released = self._line.acknowledge(item.seq, item.content_hash)
         if getattr(released, "result", None) != frames.RELEASE_DONE:
@@ -243,6 +238,14 @@ class Ingest:
         self._ledger.append([], head, holes)
         self._head = head
         self.counters.holes_total += len(holes)
+
+    def _came_twice(self, item: Fetched) -> bool:
+        """Whether the last bytes that were no evidence were these: the line spoils no record twice in the same way.
+
+        The module names its own hash whatever became of the envelope on the way, so that says nothing.
+        """
+        before, self._suspect = self._suspect, (item.seq, item.content_hash, item.raw)
+        return before == self._suspect
 
     def _settle(self, item: Fetched, record: Record, decision: chain.Decision) -> None:
         """A signed record that the chain does not take."""
