@@ -1,13 +1,15 @@
 """The module's program: chooses the board, reads the plan, builds the App and runs it until the power goes.
 
 The imports stand in the order of use, not on top: whatever is needed once makes room before the next file comes, so
-that the program fits a heap of 128 KiB even where it is compiled on the module and every word has 64 bits.
+that a program which is compiled on the module fits its heap. Where it is frozen they cost nothing.
 """
 
 import gc
 import sys
 
-from acq.faults import SettingsError
+from acqwire import causes
+
+from acq.faults import JournalError, SettingsError
 from boards import open_board
 
 _FILES = (
@@ -19,12 +21,23 @@ _FILES = (
 def main(arguments) -> int:
     """Exit status; a board without an operating system has nobody to read it and restarts."""
     try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        return 0  # whatever it was doing: the journal is whole at every instant
+
+
+def _run(arguments) -> int:
+    try:
         board = open_board(arguments)
         app = _build(board)
     except SettingsError as refused:
         return _refuse("{} {}; see SPEC.md section 5".format(refused.key, board.start.explain(refused.code)))
     except (ValueError, OSError) as refused:
         return _refuse(str(refused))
+    except JournalError as refused:
+        if refused.code != causes.FAULT_JOURNAL_GEOMETRY:
+            raise
+        return _refuse("the flash cannot hold a journal: at least 4 segments of whole sectors; see SPEC.md section 6")
     board.say("ready")
     try:
         while True:
@@ -72,8 +85,4 @@ def _refuse(reason: str) -> int:
 
 
 if __name__ == "__main__":
-    try:
-        status = main(sys.argv)
-    except KeyboardInterrupt:
-        status = 0  # whatever it was doing: the journal is whole at every instant
-    sys.exit(status)
+    sys.exit(main(sys.argv))

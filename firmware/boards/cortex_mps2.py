@@ -88,6 +88,7 @@ class MpsFlash:
     sector_bytes = _SECTOR_BYTES
     program_bytes = _PROGRAM_BYTES
     erase_ms = 0
+    append_ms = 0
 
     def __init__(self, path: str, size_bytes: int) -> None:
         if size_bytes <= 0 or size_bytes % _SECTOR_BYTES:

@@ -279,6 +279,8 @@ BROKEN = {
     "no_address": ("settings.json", lambda raw: b"{}", "settings.link_address is missing"),
     "board": ("board.json", lambda raw: raw.replace(b"flash_bytes", b"flash_byte"), "board.json: flash_bytes"),
     "board_text": ("board.json", lambda raw: raw[:-1], "board.json is not an object"),
+    "flash": ("board.json", lambda raw: raw.replace(b"262144", b"8192"), "the flash cannot hold a journal"),
+    "flash_part": ("board.json", lambda raw: raw.replace(b"262144", b"262145"), "the flash cannot hold a journal"),
     "key": ("key.bin", lambda raw: b"short", "key.bin does not hold 32 bytes"),
 }
 
