@@ -71,6 +71,8 @@ def set_up(is_for_tests: bool) -> None:
     missing = lacks(is_for_tests)
     if missing:
         packages.install(*missing)
+        if "mosquitto" in missing and Path("/run/systemd/system").exists():
+            say("mosquitto's own service, on loopback, is not needed here: `systemctl disable --now mosquitto` ends it")
     path = interpreter.obtain()
     broker_words = broker.obtain()
     is_new = make(VENV)

@@ -1,7 +1,7 @@
 """Find or build the MicroPython interpreter that demo, tests and emulated modules run on.
 
 Order: $PLUMEPROOF_MICROPYTHON; an installed `micropython` of sufficient version; the distribution's package; the
-unix port built from Debian's source package (1.25.0+ds-1, both tarballs pinned by SHA-256), read through a private
+unix port built from Debian's source package (1.25.0+ds-1, its files pinned by SHA-256), read through a private
 package index so that the system's own sources stay as they are. The result is kept in .cache/micropython/.
 A missing interpreter is an error, never a reason to skip. Only the standard library is used.
 """
@@ -25,6 +25,7 @@ VERSION_FLOOR = (1, 23)
 SOURCE_PACKAGE = "micropython=1.25.0+ds-1"  # Debian 13; the oldest release that the package sources give
 SOURCE_SUITE = "trixie"
 SOURCE_SHA256 = {
+    "micropython_1.25.0+ds-1.dsc": "8c7c406be88a6f3bc19e694eb0bbc5841112243fdf2b5a296e000d8fdc5f3c34",
     "micropython_1.25.0+ds.orig.tar.xz": "7b25be99a502f070b2de81dafc08da7051d992325d6e67daa9045a918fffdbea",
     "micropython_1.25.0+ds-1.debian.tar.xz": "87cd89f7900c86b963885dabe25acf3e5348815993f1500278ad8f6464465af4",
 }
@@ -108,15 +109,15 @@ def mirror() -> str:
 
 def unpack_source(scratch: Path) -> Path:
     """The pinned source, checked and unpacked below `scratch`, an empty folder. Raises Unobtainable."""
-    # Without Debian's keys (Ubuntu) the index goes unchecked; the two files that are used are pinned below.
+    # Without Debian's keys (Ubuntu) the index goes unchecked; every file that is used is pinned.
     option = f"signed-by={KEYRING}" if Path(KEYRING).exists() else "trusted=yes"
     env = packages.private_index(scratch, f"deb-src [{option}] {mirror()} {SOURCE_SUITE} main\n")
     run("apt-get", "source", "-q", "--download-only", SOURCE_PACKAGE, cwd=scratch, env=env)
     for name, pinned in SOURCE_SHA256.items():
         if hashlib.sha256((scratch / name).read_bytes()).hexdigest() != pinned:
             raise Unobtainable(f"{name}: SHA-256 is not the pinned one; the source is not to be trusted")
-    # --no-check: the signature on the .dsc is not asked for, its two tarballs have just been checked.
-    run("dpkg-source", "--no-check", "-x", next(scratch.glob("*.dsc")).name, "source", cwd=scratch)
+    # --no-check: the signature on the .dsc is not asked for, it and its two tarballs have just been checked.
+    run("dpkg-source", "--no-check", "-x", next(iter(SOURCE_SHA256)), "source", cwd=scratch)
     return scratch / "source"
 
 

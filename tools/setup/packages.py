@@ -53,7 +53,10 @@ def _elevation() -> tuple[str, ...] | None:
         return ("sudo", "-n")
     groups = {entry.gr_name for entry in grp.getgrall() if entry.gr_gid in os.getgroups()}
     # A person at a terminal can be asked for the password; sudo does that on the terminal itself.
-    return ("sudo",) if sys.stdin.isatty() and groups & ADMINISTRATORS else None
+    if not (sys.stdin.isatty() and groups & ADMINISTRATORS):
+        return None
+    say("system packages are missing; sudo will ask for your password to install them")
+    return ("sudo",)
 
 
 def may_install() -> bool:
