@@ -37,6 +37,7 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
     return [
         Figure("verify_vs_bare", rates.verify_vs_bare, "ratio", f"bare ECDSA P-256 verify of `cryptography`, {core}"),
         Figure("ledger_vs_bare", rates.ledger_vs_bare, "ratio", "the same; verify, chain, synced commit, acknowledge"),
+        Figure("ledger_cpu_vs_bare", rates.ledger_cpu_vs_bare, "ratio", "the same in processor time, without the disk"),
         Figure("bare_per_s", rates.bare_per_s, "records/s", f"{rates.envelope_bytes} bytes each"),
         Figure("verify_per_s", rates.verify_per_s, "records/s"),
         Figure(
