@@ -16,7 +16,7 @@ import apsw
 import pytest
 
 from plumeproof.keys import load_keys
-from tests.system.conftest import DEMO_S, parts_below
+from tests.system.finished_demo import DEMO_S, parts_below
 from tools.demo.events import Start
 from tools.demo.layout import MODULES, Layout
 from tools.demo.ledger_view import read_module
@@ -95,8 +95,10 @@ def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path, part):
     assert parts_below(tmp_path) == []
 
 
-def test_ctrl_c_ends_the_run_in_good_order(tmp_path):
-    demo = start_demo(tmp_path / "left", "--seal-ms", "1000")
+def test_ctrl_c_ends_the_run_in_good_order_with_the_other_broker_and_faults_on_the_bus(tmp_path):
+    faults = ("gas:crc:rate=0.2", "dust:late:rate=0.2:ms=300", "stack:mute:rate=0.2", "*:stray:rate=0.2")
+    options = [word for fault in faults for word in ("--fault", fault)]
+    demo = start_demo(tmp_path / "left", "--seal-ms", "1000", "--broker", "amqtt", *options)
     layout = Layout(tmp_path / "left")
     wait_for(lambda: layout.log("bridge").exists() and "ready" in layout.log("bridge").read_text())
     wait_for(lambda: layout.ledger.exists() and len(read_entries(layout.flash("plume-01"))) > 5)
@@ -104,6 +106,8 @@ def test_ctrl_c_ends_the_run_in_good_order(tmp_path):
     said, _ = demo.communicate(timeout=WAIT_S)
     assert demo.returncode == 0, said
     assert "the plant stops; the line drains" in said and "nothing lost, nothing twice, chain fine" in said
+    assert "(MQTT 3.1.1 only)" in said
+    assert int(re.search(r"^  gaps +(\d+)$", said, re.MULTILINE)[1]) > 0
     assert parts_below(tmp_path) == []
 
 
@@ -194,8 +198,11 @@ def witness_of(layout: Layout) -> Subscriber:
     """One that has heard exactly what the ledger says was published."""
     names = ("ca.pem", "client.pem", "client.key")
     witness = Subscriber("plumeproof", True, *(layout.authority / name for name in names))
-    witness.envelopes = ask(layout, "SELECT device, envelope FROM record")
-    witness.averages = [("topic", row[0]) for row in ask(layout, "SELECT body FROM outbox WHERE kind = 'average'")]
+    envelopes = ask(layout, "SELECT device, envelope FROM record")
+    averages = ask(layout, "SELECT module, body FROM outbox WHERE kind = 'average'")
+    witness.envelopes, witness.averages = (
+        [(module, hashlib.sha256(raw).digest()) for module, raw in rows] for rows in (envelopes, averages)
+    )
     return witness
 
 
@@ -205,7 +212,7 @@ def test_the_witness_at_the_broker_misses_meets_strangers_and_hears_twice(left):
     assert ask_broker(left.ledger, views, witness, ()).missing == ()
     gone = witness.envelopes.pop(5)
     witness.averages.pop()
-    witness.envelopes += [witness.envelopes[0], (gone[0], gone[1][:-1] + b"\0")]
+    witness.envelopes += [witness.envelopes[0], (gone[0], bytes(32))]
     found = ask_broker(left.ledger, views, witness, ())
     assert (len(found.missing), found.unexpected, found.repeated) == (2, 1, 1)
     deaths_ns = [row[0] * 1_000_000 for row in ask(left, "SELECT received_utc_ms FROM receipt WHERE sink = 'broker'")]

@@ -22,25 +22,28 @@ def answers(*numbers: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    "said, held, retries, expected",
+    "said, held, excused, expected",
     [
-        (answers(1, 2, 3), values(1, 2, 3), 0, BlockFindings()),
-        (answers(1, 2, 3), values(1, 3), 0, BlockFindings(lost=1)),
-        (answers(1, 2, 3), values(1, 2, 2, 3), 0, BlockFindings(duplicated=1)),
-        (answers(1, 2), values(1, 7, 2), 0, BlockFindings(duplicated=1)),
-        (answers(1, 2, 3), values(1, 7, 3), 0, BlockFindings(lost=1, duplicated=1)),
-        (answers(1, 2, 3), [*values(1), GAP, *values(3)], 0, BlockFindings(late=1)),
-        (answers(1, 2, 3), [GAP, *values(1), *values(3)], 0, BlockFindings(lost=1)),
-        (answers(1, 2, 3), [*values(1, 3), GAP], 0, BlockFindings(lost=1)),
-        (answers(1, 2, 3), values(1, 3), 1, BlockFindings(late=1)),
-        (answers(1, 2, 3), [*values(1, 2), GAP], 0, BlockFindings(late=1)),
-        (answers(5, 5, 5, 5), values(5, 5, 5), 0, BlockFindings(lost=1)),
-        ([], [GAP, GAP], 0, BlockFindings()),
-        (answers(1), [], 0, BlockFindings(lost=1)),
+        (answers(1, 2, 3), values(1, 2, 3), (), BlockFindings()),
+        (answers(1, 2, 3), values(1, 3), (), BlockFindings(lost=1)),
+        (answers(1, 2, 3), values(1, 2, 2, 3), (), BlockFindings(duplicated=1)),
+        (answers(1, 2), values(1, 7, 2), (), BlockFindings(duplicated=1)),
+        (answers(1, 2, 3), values(1, 7, 3), (), BlockFindings(lost=1, duplicated=1)),
+        (answers(1, 2, 3), [*values(1), GAP, *values(3)], (), BlockFindings(late=1)),
+        (answers(1, 2, 3), [GAP, *values(1), *values(3)], (), BlockFindings(lost=1)),
+        (answers(1, 2, 3), [*values(1, 3), GAP], (), BlockFindings(lost=1)),
+        (answers(1, 2, 3), values(1, 3), [False, True, False], BlockFindings(late=1)),
+        (answers(1, 2, 3), values(1, 3), [True, False, True], BlockFindings(lost=1)),
+        (answers(1, 2, 2, 3), values(1, 2, 3), [False, True, False, False], BlockFindings(late=1)),
+        (answers(1, 2, 2, 2), values(1, 2), [False, True, False, False], BlockFindings(lost=1, late=1)),
+        (answers(1, 2, 3), [*values(1, 2), GAP], (), BlockFindings(late=1)),
+        (answers(5, 5, 5, 5), values(5, 5, 5), (), BlockFindings(lost=1)),
+        ([], [GAP, GAP], (), BlockFindings()),
+        (answers(1), [], (), BlockFindings(lost=1)),
     ],
 )
-def test_block(said, held, retries, expected):
-    assert compare_block(said, held, retries) == expected
+def test_block(said, held, excused, expected):
+    assert compare_block(said, held, excused) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_block(said, held, retries, expected):
     ],
 )
 def test_a_boot_that_ended_by_a_death_excuses_its_unsealed_tail_only(said, held, expected):
-    assert compare_block(said, held, 0, has_died=True) == expected
+    assert compare_block(said, held, has_died=True) == expected
 
 
 @given(st.integers(1, 200), st.data())

@@ -43,6 +43,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--row-s", type=float, metavar="S", help="plant seconds of one row of the CSV")
     parser.add_argument("--speed", type=float, default=1.0, help="plant seconds per second (1)")
     parser.add_argument("--fault", action="append", default=[], metavar="ANALYZER:KIND[:FROM-TO]", help="tools/plant")
+    parser.add_argument("--broker", choices=("mosquitto", "amqtt"), help="only this one (mosquitto, else amqtt)")
     parser.add_argument("--slot-ms", type=int, default=SLOT_MS, help=f"between two polls ({SLOT_MS})")
     parser.add_argument("--seal-ms", type=int, default=SEAL_MS, help=f"sealing period ({SEAL_MS})")
     parser.add_argument("--seed", type=int, default=1, help="of plant model and faults")
@@ -71,6 +72,7 @@ def wishes_of(chosen: argparse.Namespace) -> Wishes:
         seed=chosen.seed,
         slot_ms=chosen.slot_ms,
         seal_ms=chosen.seal_ms,
+        broker=chosen.broker,
     )
 
 

@@ -1,17 +1,17 @@
 """What was lost and what came twice: the plant's own log against ledger, broker subscriber and platform.
 
-The plant wrote down every answer that left an analyzer. The ledger holds, per block, the register bytes of every slot
-in order. Both are sequences of byte strings; their shortest difference tells which answers are in no record (lost) and
-which samples no analyzer gave (duplicated or invented). An answer is excused where the line itself has signed why it
-has no sample: a gap at its place (it came after its timeout) or a power-off interval (it lay in a batch that was not
-sealed when the module died); or where the plant saw the module ask again in the same slot. No counter of the line is
-asked.
+The plant wrote down every answer that left an analyzer. The ledger holds, per block, the slots in order, each with its
+register bytes or a gap. Both are explained together with as few faults as possible: an answer in no record is lost, a
+sample that no analyzer gave is duplicated or invented. An answer is excused where the line itself has signed why it has
+no sample: a gap at its place, or a power-off interval (it lay in a batch that was not sealed when the module died); or
+where the plant saw that it came late, with noise, or that it was asked for again in the same slot. No counter of the
+line is asked.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -43,87 +43,75 @@ class BlockFindings:
 
 
 def compare_block(
-    answers: Sequence[bytes], slots: Sequence[Slot], retries: int = 0, has_died: bool = False
+    answers: Sequence[bytes], slots: Sequence[Slot], excused: Sequence[bool] = (), has_died: bool = False
 ) -> BlockFindings:
-    """Intact answers of one block against its slots in the ledger, both of one boot and in order.
+    """Answers of one block against its slots in the ledger, both of one boot and in order.
 
-    `retries`: answers behind which the plant was asked again within the slot; each excuses one, as a gap at its place
-    does.
-    `has_died`: this boot ended by a death of the module, so that the answers behind the last sealed slot have none.
+    `excused`: whether an answer need not be a sample: it came after its timeout or with other bytes, or the plant was
+    asked again within its slot. A gap excuses one answer at its place as well. `has_died`: this boot ended by a death
+    of the module: the answers behind the last sealed slot have none.
     """
-    values = [slot.data for slot in slots if slot.outcome == 0]
-    gaps_before = _gaps_before(slots)
-    unmatched = duplicated = excused = power_off = 0
-    for missing, low, high in _differences(answers, values):
-        duplicated += high - low
-        unmatched += missing
-        by_gap = min(missing, gaps_before[high] - (gaps_before[low - 1] if low else 0))
-        excused += by_gap
-        if has_died and high == len(values):
-            power_off += missing - by_gap
-    late = min(unmatched - power_off, excused + retries)
-    return BlockFindings(unmatched - power_off - late, duplicated, late, power_off)
-
-
-def _gaps_before(slots: Sequence[Slot]) -> list[int]:
-    """[i]: gaps that stand before value i; one entry more for those before the end."""
-    counts = []
-    gaps = 0
-    for slot in slots:
-        if slot.outcome == 0:
-            counts.append(gaps)
-        else:
-            gaps += 1
-    return [*counts, gaps]
-
-
-def _differences(said: Sequence[bytes], held: Sequence[bytes]) -> Iterator[tuple[int, int, int]]:
-    """Runs of the shortest difference (E. W. Myers, An O(ND) Difference Algorithm, 1986), in order.
-
-    Each is (how many of `said` are not held, first and last + 1 of `held` that were not said).
-    """
-    pairs = [*_matches(said, held), (len(said), len(held))]
-    x = y = 0
-    for next_x, next_y in pairs:
-        if next_x > x or next_y > y:
-            yield next_x - x, y, next_y
-        x, y = next_x + 1, next_y + 1
-
-
-def _matches(said: Sequence[bytes], held: Sequence[bytes]) -> list[tuple[int, int]]:
-    """Pairs of equal elements in order, as many as can be; the earliest ones, so that what is missing stands last."""
-    front = 0
-    while front < min(len(said), len(held)) and said[front] == held[front]:
+    front = 0  # what is plain needs no explanation
+    while front < min(len(answers), len(slots)) and slots[front] == Slot(0, answers[front]):
+        if excused and excused[front]:
+            break
         front += 1
-    n, m = len(said) - front, len(held) - front
-    reach = {1: 0}  # diagonal -> furthest x
-    history: list[dict[int, int]] = []
-    for depth in range(n + m + 1):
-        history.append(dict(reach))
-        for k in range(-depth, depth + 1, 2):
-            is_down = k == -depth or (k != depth and reach[k - 1] < reach[k + 1])
-            x = reach[k + 1] if is_down else reach[k - 1] + 1
-            while x < n and x - k < m and said[front + x] == held[front + x - k]:
-                x += 1
-            reach[k] = x
-            if x >= n and x - k >= m:
-                return [(i, i) for i in range(front)] + _walk_back(history, n, m, front)
-    raise AssertionError("two sequences always differ by at most their lengths")
+    counts = Counter(_explain(answers[front:], slots[front:], excused[front:], has_died))
+    return BlockFindings(counts[_LOST], counts[_EXTRA], counts[_AT_GAP] + counts[_EXCUSED], counts[_POWER_OFF])
 
 
-def _walk_back(history: list[dict[int, int]], x: int, y: int, front: int) -> list[tuple[int, int]]:
-    pairs = []
-    for depth in range(len(history) - 1, -1, -1):
-        reach, k = history[depth], x - y
-        is_down = k == -depth or (k != depth and reach[k - 1] < reach[k + 1])
-        before_k = k + 1 if is_down else k - 1
-        before_x = reach[before_k] if depth else 0
-        before_y = before_x - before_k if depth else 0
-        while x > before_x and y > before_y:
-            x, y = x - 1, y - 1
-            pairs.append((front + x, front + y))
-        x, y = before_x, before_y
-    return pairs[::-1]
+# Steps of an explanation: what an answer, a slot, or both at once are. Only _EXTRA and _LOST are faults.
+_MATCH, _AT_GAP, _GAP, _EXTRA, _EXCUSED, _POWER_OFF, _LOST = range(1, 8)
+_ANSWER_STEPS = frozenset((_MATCH, _AT_GAP, _EXCUSED, _POWER_OFF, _LOST))
+_SLOT_STEPS = frozenset((_MATCH, _AT_GAP, _GAP, _EXTRA))
+_SLACK = 64  # faults that are told apart exactly; beyond, they are found and may be counted too high
+
+
+def _explain(answers: Sequence[bytes], slots: Sequence[Slot], excused: Sequence[bool], has_died: bool) -> list[int]:
+    """Steps with the fewest faults that lead through both sequences (dynamic programming in a band)."""
+    n, m = len(answers), len(slots)
+    gaps = sum(slot.outcome != 0 for slot in slots)
+    below, above = _SLACK + gaps + max(0, m - n), _SLACK + max(0, n - m + gaps)
+    infinite = n + m + 1
+    steps: list[bytearray] = []
+    before: list[int] = []
+    for i in range(n + 1):
+        first, last = max(0, i - above), min(m, i + below)
+        costs = [infinite] * (m + 1)
+        row = bytearray(last + 1 - first)
+        is_excused = bool(i and excused and excused[i - 1])
+        for j in range(first, last + 1):
+            best, step = (0, 0) if i == j == 0 else (infinite, 0)
+            if i and j:
+                slot = slots[j - 1]
+                if slot.outcome:
+                    if before[j - 1] < best:
+                        best, step = before[j - 1], _AT_GAP
+                elif before[j - 1] < best and slot.data == answers[i - 1]:
+                    best, step = before[j - 1], _MATCH
+            if j > first:
+                cost = costs[j - 1] + (slots[j - 1].outcome == 0)
+                if cost < best:
+                    best, step = cost, _GAP if slots[j - 1].outcome else _EXTRA
+            if i:
+                is_power_off = has_died and j == m
+                cost = before[j] + (not is_excused and not is_power_off)
+                if cost < best:
+                    best, step = cost, _EXCUSED if is_excused else _POWER_OFF if is_power_off else _LOST
+            costs[j] = best
+            row[j - first] = step
+        before = costs
+        steps.append(row)
+    return _walk_back(steps, n, m, above)
+
+
+def _walk_back(steps: list[bytearray], i: int, j: int, above: int) -> list[int]:
+    taken = []
+    while i or j:
+        step = steps[i][j - max(0, i - above)]
+        taken.append(step)
+        i, j = i - (step in _ANSWER_STEPS), j - (step in _SLOT_STEPS)
+    return taken
 
 
 @dataclass(frozen=True, slots=True)

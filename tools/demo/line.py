@@ -24,15 +24,16 @@ from tools.demo.subscriber import Subscriber
 from tools.journal_dump import read_entries
 
 READY_S = 90.0  # the first start of a bridge compiles the averaging kernels
-OWN_DEATHS_MAX = 3  # of one part, by itself and not by a signal: then it is broken, not killed
+OWN_DEATHS_MAX = 3  # of one part with a status that says failure: then it is broken, not killed
 BRIDGE, BROKER, PLATFORM = "bridge", "broker", "platform"
+WITNESS_S = 10.0
 HEAP = "heapsize=192k"  # of the module's interpreter
 ROOT_TOPIC = "plumeproof"
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What the plants show and how the modules are set. `values`: model or a CSV (tools/plant)."""
+    """What the plants show, how the modules are set, which broker. `values`: model or a CSV (tools/plant)."""
 
     values: str = "model"
     map: Path | None = None
@@ -43,6 +44,7 @@ class Wishes:
     seed: int = 1
     slot_ms: int = SLOT_MS
     seal_ms: int = SEAL_MS
+    broker: str | None = None
 
     def of_plant(self) -> list[str]:
         """Arguments for tools.plant."""
@@ -97,6 +99,8 @@ class Line:
         for name in (PLATFORM, *map(plant_of, MODULES), *MODULES):
             self._await(name)
         enroll(self.layout)
+        if not self.witness.listens.wait(WITNESS_S):
+            raise PartError(f"broker: its first client could not subscribe within {WITNESS_S:.0f} s")
         self._start_bridge(broker)
 
     def tend(self) -> None:
@@ -105,7 +109,7 @@ class Line:
             status = part.status
             if status is None:
                 continue
-            if status >= 0:
+            if status > 0:
                 self._own_deaths[name] = self._own_deaths.get(name, 0) + 1
                 if self._own_deaths[name] > OWN_DEATHS_MAX:
                     part.check()
@@ -178,7 +182,8 @@ class Line:
             self.broker_deaths_ns.append(now_ns)
 
     def _start_broker(self) -> Broker:
-        broker = self.broker = Broker(self.layout.broker, self.layout.authority, self.layout.log(BROKER))
+        layout = self.layout
+        broker = self.broker = Broker(layout.broker, layout.authority, layout.log(BROKER), self._wishes.broker)
         self.parts[BROKER] = broker.part
         self._events.write("start", BROKER, program=broker.words)
         broker.start()
@@ -237,7 +242,7 @@ class Line:
 def find_interpreter() -> str:
     """Path of the project's MicroPython. Raises PartError with the set-up's own reason."""
     command = [sys.executable, str(CHECKOUT / "tools" / "setup" / "interpreter.py"), "--print"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = subprocess.run(command, capture_output=True, text=True, process_group=0, check=False)
     if found.returncode:
         raise PartError(f"MicroPython: {found.stderr.strip()}; run `make setup`")
     return found.stdout.strip()

@@ -5,6 +5,7 @@ A persistent session with QoS 1: what the broker has taken while this client was
 
 from __future__ import annotations
 
+import hashlib
 import ssl
 import threading
 from pathlib import Path
@@ -18,12 +19,15 @@ SESSION_S = 3600
 
 
 class Subscriber:
-    """Listens to everything below a root topic. `envelopes`: (module, raw bytes); `averages`: (topic, JSON bytes)."""
+    """Listens to everything below a root topic. Of each message it keeps (module, SHA-256 of its bytes), in order.
+
+    `listens`: set once the broker has taken the subscription.
+    """
 
     def __init__(self, root_topic: str, is_mqtt5: bool, authority: Path, certificate: Path, key: Path) -> None:
         self.envelopes: list[tuple[str, bytes]] = []
         self.averages: list[tuple[str, bytes]] = []
-        self.statuses: list[tuple[str, bytes]] = []
+        self.listens = threading.Event()
         self._topic = f"{root_topic}/#"
         self._is_mqtt5 = is_mqtt5
         self._lock = threading.Lock()
@@ -37,6 +41,7 @@ class Subscriber:
         context.load_cert_chain(certificate, key)
         self._client.tls_set_context(context)
         self._client.on_connect = self._on_connect
+        self._client.on_subscribe = lambda *_: self.listens.set()
         self._client.on_message = self._on_message
         self._client.reconnect_delay_set(1, 2)
 
@@ -68,11 +73,10 @@ class Subscriber:
             client.subscribe(self._topic, qos=1)
 
     def _on_message(self, _client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
-        parts = message.topic.split("/")
+        _, _, module, *content = message.topic.split("/", 3)  # ROOT/GATEWAY/MODULE/CONTENT
+        heard = (module, hashlib.sha256(message.payload).digest())
         with self._lock:
-            if parts[-1] == "envelope":
-                self.envelopes.append((parts[-2], bytes(message.payload)))
-            elif parts[-2] == "average":
-                self.averages.append((message.topic, bytes(message.payload)))
-            elif parts[-1] == "status":
-                self.statuses.append((message.topic, bytes(message.payload)))
+            if content == ["envelope"]:
+                self.envelopes.append(heard)
+            elif content and content[0].startswith("average/"):
+                self.averages.append(heard)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from plumeproof.store.connection import open_reader
 from tools.demo.comparison import BlockFindings, compare_block
@@ -24,15 +25,19 @@ from tools.demo.subscriber import Subscriber
 from tools.journal_dump import Entry
 
 END_NS = 2**63  # later than any log
+LINE_QUIET_NS = 1_000_000  # behind an answer: what comes sooner runs into it (above 19,200 baud 1.75 ms are asked for)
 BROKER_MEMORY_MS = 2_000  # before its death: what a broker has acknowledged and perhaps not on its disk yet
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One intact answer with values. `asked_utc_ns`: when its request came."""
+    """One answer with values whose bytes arrived, when it was asked for and given. `is_alone`: nothing else was on the
+    line from its request on, so that nothing but its values can have been understood."""
 
     asked_utc_ns: int
+    given_utc_ns: int
     registers: bytes
+    is_alone: bool
 
 
 @dataclass(slots=True)
@@ -49,35 +54,45 @@ class BlockLog:
             [answer for answer in self.answers if begin_ns <= answer.asked_utc_ns < end_ns],
         )
 
-    def retries(self, slot_count: int, slot_ms: int) -> int:
-        """How many of these answers may have been too late: behind them the module asked again in the same slot.
-
-        Slots can lie close together when one began late, so there must be more requests than slots as well.
-        """
-        asked_again = 0
+    def excused(self, slot_ms: int, timeout_ms: int) -> list[bool]:
+        """Of each answer: whether it came too late or not alone, or was asked for again so soon that it was in the
+        same slot."""
+        found = []
         for answer in self.answers:
             place = bisect_right(self.requests, answer.asked_utc_ns)
-            if place < len(self.requests):
-                asked_again += self.requests[place] - answer.asked_utc_ns < slot_ms * 500_000
-        return max(0, min(asked_again, len(self.requests) - slot_count))
+            is_soon = place < len(self.requests) and self.requests[place] - answer.asked_utc_ns < slot_ms * 500_000
+            is_late = answer.given_utc_ns - answer.asked_utc_ns > timeout_ms * 1_000_000
+            found.append(is_soon or is_late or not answer.is_alone)
+        return found
 
 
 def read_plant(path: Path) -> dict[tuple[int, int, int, int], BlockLog]:
     """By (unit, function, address, quantity)."""
     blocks: dict[tuple[int, int, int, int], BlockLog] = {}
     asked: dict[int, int] = {}  # of this start of the plant: number of a request, when it came
+    answers: list[dict[str, Any]] = []
     with path.open() as log:
         for entry in map(json.loads, log):
-            if entry["kind"] not in ("request", "answer"):
-                continue
-            key = (entry["unit"], entry["function"], entry["address"], entry["quantity"])
-            block = blocks.setdefault(key, BlockLog())
             if entry["kind"] == "request":
                 asked[entry["n"]] = entry["t_utc_ns"]
-                block.requests.append(entry["t_utc_ns"])
-            elif entry["intact"] and entry["exception"] == 0:
-                block.answers.append(Answer(asked[entry["n"]], bytes.fromhex(entry["registers"])))
+                blocks.setdefault(_block_of(entry), BlockLog()).requests.append(entry["t_utc_ns"])
+            elif entry["kind"] == "answer" and entry["fault"] != "mute":
+                answers.append(entry | {"asked_utc_ns": asked[entry["n"]]})
+    spoken = sorted(entry["t_utc_ns"] for entry in answers)
+    for entry in answers:
+        is_whole = entry["intact"] or (entry["fault"] == "stray" and entry["taken"])
+        if not is_whole or entry["exception"]:
+            continue
+        begin_ns, end_ns = entry["asked_utc_ns"], entry["t_utc_ns"]
+        count = bisect_right(spoken, end_ns + LINE_QUIET_NS) - bisect_left(spoken, begin_ns)
+        is_alone = entry["intact"] and count == 1
+        answer = Answer(begin_ns, end_ns, bytes.fromhex(entry["registers"]), is_alone)
+        blocks[_block_of(entry)].answers.append(answer)
     return blocks
+
+
+def _block_of(entry: dict[str, Any]) -> tuple[int, int, int, int]:
+    return entry["unit"], entry["function"], entry["address"], entry["quantity"]
 
 
 def ask_plant(view: ModuleView, plant_log: Path, starts: Sequence[Start]) -> BlockFindings:
@@ -88,12 +103,12 @@ def ask_plant(view: ModuleView, plant_log: Path, starts: Sequence[Start]) -> Blo
     for start, following in zip(starts, [*starts[1:], None], strict=True):
         boots.discard(start.boot or 0)
         for number, block in enumerate(view.parameters.get("blocks", [])):
-            unit = view.parameters["analyzers"][block["analyzer"]]["unit"]
-            log = logs.get((unit, block["function"], block["address"], block["quantity"]), BlockLog())
+            analyzer = view.parameters["analyzers"][block["analyzer"]]
+            log = logs.get((analyzer["unit"], block["function"], block["address"], block["quantity"]), BlockLog())
             log = log.between(start.t_utc_ns, following.t_utc_ns if following else END_NS)
             slots = view.slots.get((start.boot or 0, number), [])
-            retries = log.retries(len(slots), view.parameters["slot_ms"])
-            total += compare_block([one.registers for one in log.answers], slots, retries, following is not None)
+            excused = log.excused(view.parameters["slot_ms"], analyzer["timeout_ms"])
+            total += compare_block([one.registers for one in log.answers], slots, excused, following is not None)
     for boot in boots:  # of no start: whatever it holds is invented
         invented = sum(slot.outcome == 0 for (one, _), slots in view.slots.items() if one == boot for slot in slots)
         total += BlockFindings(duplicated=invented)
@@ -138,13 +153,16 @@ def ask_broker(
 ) -> CopyFindings:
     """Every envelope of the ledger, bit for bit, and every average came to the witness."""
     expected = {
-        f"envelope/{view.device}/{seq}": _digest(view.device, raw)
+        f"envelope/{view.device}/{seq}": (view.device, hashlib.sha256(raw).digest())
         for view in views
         for seq, raw in view.records.items()
     }
     connection = open_reader(ledger)
     try:
-        averages = connection.execute("SELECT id FROM average").fetchall()
+        averages = connection.execute("SELECT id, device FROM average").fetchall()
+        bodies = dict(
+            connection.execute("SELECT key, body FROM outbox WHERE sink = ? AND kind = 'average'", (BROKER_NAME,))
+        )
         acknowledged = dict(
             connection.execute(
                 "SELECT outbox.key, receipt.received_utc_ms FROM receipt JOIN outbox ON outbox.id = receipt.outbox_id"
@@ -154,9 +172,10 @@ def ask_broker(
         )
     finally:
         connection.close()
-    expected |= {f"average/{row[0]}": str(row[0]) for row in averages}
-    came = Counter(_digest(module, raw) for module, raw in witness.envelopes)
-    came.update(str(json.loads(raw)["id"]) for _, raw in witness.averages)
+    for number, device in averages:  # one that was never queued has no bytes that could have come
+        key = f"average/{number}"
+        expected[key] = (device, hashlib.sha256(bodies[key]).digest() if key in bodies else b"")
+    came = Counter(witness.envelopes + witness.averages)
     missing = [key for key, name in expected.items() if name not in came]
     gone = [key for key in missing if _is_near_a_death(acknowledged.get(key), broker_deaths_ns)]
     return CopyFindings(
@@ -218,10 +237,6 @@ def ask_platform(ledger: Path, stored: Sequence[StoredReport]) -> ReportFindings
         unproven=tuple(key for key, _, has_receipt in rows if not has_receipt),
         repeated=sum(report.deliveries - 1 for report in stored),
     )
-
-
-def _digest(module: str, raw: bytes) -> str:
-    return f"{module} {hashlib.sha256(raw).hexdigest()}"
 
 
 def _is_near_a_death(acknowledged_utc_ms: int | None, deaths_ns: Sequence[int]) -> bool:
