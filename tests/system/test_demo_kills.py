@@ -1,31 +1,36 @@
-"""kill -9 of bridge, module, broker and platform while the line runs, a few of each; `make kills` does many.
-
-The seed is new every day, so that the suite sees other instants; it is in the output of a failure.
-"""
+"""kill -9 of bridge, module, broker and platform while the line runs, a few of each; `make kills` does many."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
+from dataclasses import replace
 from pathlib import Path
 
+from plumeproof.clock import SystemClock
+from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.parameters import parse_parameters
+from plumeproof.evidence.record import parse_record
 from plumeproof.keys import load_keys
+from plumeproof.store.averages import SqliteAverages
+from plumeproof.store.connection import Writer
+from tests.doubles.slow_averages import slow_averages
 from tests.system.finished_demo import parts_below
 from tools.campaign.__main__ import PARTS
 from tools.demo.layout import MODULES, Layout
 from tools.demo.ledger_view import read_module
 
+INTERVALS_S = (10, 60)  # longer ones are open at the end
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 10
+SEED = 4
 LIMIT_S = 115
 
 
 def test_nothing_is_lost_and_nothing_comes_twice(tmp_path):
-    seed = int(time.time()) // 86_400
     root = tmp_path / "left"
-    command = [sys.executable, "-m", "tools.campaign", "--kills", str(KILLS), "--seed", str(seed), "--json"]
+    command = [sys.executable, "-m", "tools.campaign", "--kills", str(KILLS), "--seed", str(SEED), "--json"]
     command += ["--dir", str(root), "--seal-ms", "1000"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert run.returncode == 0, run.stderr + run.stdout
@@ -40,6 +45,32 @@ def test_nothing_is_lost_and_nothing_comes_twice(tmp_path):
     boots = sum(module["boots"] for module in figures["modules"].values())
     assert len(MODULES) < boots <= len(MODULES) + deaths
     layout = Layout(root)
-    for name in MODULES:  # each boot follows the one before, and each says when the power had gone
-        assert read_module(layout.ledger, load_keys(layout.keys), name).unexplained_slots == 0
+    check_averages(layout)
     assert parts_below(root) == []
+
+
+def check_averages(layout: Layout) -> None:
+    """Every average of the ledger, and no other, is what the slow reference makes of its records."""
+    keys = load_keys(layout.keys)
+    views = [read_module(layout.ledger, keys, name) for name in MODULES]
+    raws = [raw for view in views for raw in view.records.values()]
+    records = [parse_record(verify_envelope(raw, keys.public_key)) for raw in raws]
+    sets = [parse_parameters(layout.parameters(name).read_bytes()) for name in MODULES]
+    reference = slow_averages(records, {one.parameters_hash: one for one in sets}, INTERVALS_S)
+    writer = Writer(layout.ledger)
+    try:
+        averages = SqliteAverages(writer, SystemClock())
+        rows = [average for _, average in averages.after(0, 10**6) if average.interval_s in INTERVALS_S]
+        opened = {
+            (state.device, one.interval_s, one.start_utc_ms)
+            for state in averages.states()
+            for one in state.open_intervals
+        }
+    finally:
+        writer.close()
+    newest = {
+        (row.device, row.channel, row.interval_s, row.start_utc_ms): replace(row, revision=0, reason="") for row in rows
+    }
+    closed = {key: row for key, row in reference.items() if (key[0], key[2], key[3]) not in opened}
+    assert len(newest) > 0
+    assert {key: row for key, row in newest.items() if (key[0], key[2], key[3]) not in opened} == closed

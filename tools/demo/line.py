@@ -27,7 +27,7 @@ READY_S = 90.0  # the first start of a bridge compiles the averaging kernels
 OWN_DEATHS_MAX = 3  # of one part with a status that says failure: then it is broken, not killed
 BRIDGE, BROKER, PLATFORM = "bridge", "broker", "platform"
 WITNESS_S = 10.0
-HEAP = "heapsize=192k"  # of the module's interpreter
+HEAP = "heapsize=128wk"  # of the module: 128 KiB where words have 32 bits, so twice that on this machine
 ROOT_TOPIC = "plumeproof"
 
 
