@@ -67,6 +67,43 @@ def test_overview(client):
     json.dumps(body, allow_nan=False)
 
 
+def test_backlog_inside_and_of_each_sink(tmp_path):
+    sinks = """
+    [[sink.mqtt]]
+    name = "broker"
+    host = "127.0.0.1"
+    port = 9
+    content = ["envelope"]
+    """
+    site = Site(tmp_path, "plume-01", more=sinks)
+    module = site.modules[0]
+    module.start_up()
+    for _ in range(5):
+        module.measure(2)
+    module.serve()
+    running = Service(load_config(site.file))
+    running.start()
+    pages = Pages(running)
+    client = Client(build_app(pages, ()))
+
+    def look() -> dict:
+        return client.get("/api/overview").json()
+
+    # Nobody listens there: every record of the module waits for the broker, and nothing waits inside.
+    wait_for(lambda: look()["sinks"][0]["waiting"] == module.newest and look()["unaveraged"] == 0)
+    sink = look()["sinks"][0]
+    assert (sink["name"], sink["kind"], sink["unqueued"], sink["quarantined"]) == ("broker", "MQTT", 0, 0)
+    assert sink["oldest_utc_ms"] <= look()["now_utc_ms"]
+    # What the relay has not looked at yet is counted by the cursors that it has for this sink.
+    live = look()
+    cursors = live["cursors"] | {"relay/broker": 2, "relay_reports/other": 0}
+    pages._live._look = lambda: live | {"cursors": cursors, "records_total": module.newest}
+    wait_for(lambda: look()["sinks"][0]["unqueued"] == module.newest - 2)
+    pages.close()
+    assert running.stop()
+    site.close()
+
+
 def test_trend(client):
     client.get("/api/overview")
     body = client.get("/api/trend").json()
