@@ -260,6 +260,34 @@ def test_ctrl_c_ends_it_without_a_traceback(site, words):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    "words", [("config", "sample"), ("version", "--json"), ("verify", "rubbish", "--keys", "keys.json")]
+)
+def test_an_output_that_takes_nothing_is_2_in_one_line(site, words):
+    """A verdict that could not be written is none: neither 0 nor 1."""
+    (site.folder / "rubbish").write_bytes(b"rubbish")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "plumeproof", *words], cwd=site.folder, stdout=full, stderr=subprocess.PIPE,
+            text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == f"plumeproof {words[0]}: input or output: No space left on device\n"
+
+
+def test_a_reader_that_has_gone_is_no_success(site):
+    """`plumeproof verify ... | head -1` with a pipe status asked for."""
+    (site.folder / "rubbish").write_bytes(bytes(100) + b"rubbish")
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = subprocess.run(
+        [sys.executable, "-m", "plumeproof", "verify", "rubbish", "--keys", "keys.json"], cwd=site.folder,
+        stdout=write_end, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
 def test_verify_and_export_are_verbs(capsys, site):
     site.modules[0].start_up()
     site.modules[0].measure(2)

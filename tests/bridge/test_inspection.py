@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import json
 import os
@@ -17,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plumeproof.anchors import Anchor
-from plumeproof.cli import main, verify
+from plumeproof.cli import main
 from plumeproof.clock import SystemClock
 from plumeproof.errors import EvidenceError
 from plumeproof.evidence.chain import accept, head_behind
@@ -307,12 +306,9 @@ def test_exit_status_of_the_verb(tmp_path, capsys):
     anchor.write_text(
         json.dumps([{"device": DEVICE, "seq": COUNT, "content_hash": head.content_hash.hex(), "count": COUNT}])
     )
-    parser = argparse.ArgumentParser()
-    verify.add_parser(parser.add_subparsers())
 
     def run(*arguments) -> int:
-        args = parser.parse_args(["verify", *map(str, arguments)])
-        return args.main(args)
+        return main(["verify", *map(str, arguments)])
 
     assert run(whole, "--keys", keys, "--anchor", anchor) == 0
     assert run(cut, "--keys", keys) == 0

@@ -19,6 +19,7 @@ from plumeproof.errors import BridgeError, UnreachableError
 
 FINE, FAULT_IN_DATA, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
 INTERRUPTED = 130  # as shells report SIGINT
+READER_GONE = 141  # and SIGPIPE; not 0: nobody has read the verdict
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,7 +46,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             args.rest = rest  # tools/demo has options of its own
         elif rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
-        return int(args.main(args))
+        status = int(args.main(args))
+        if sys.stdout is not None:
+            sys.stdout.flush()  # a full disk must be heard of here, not at exit
+        return status
     except SystemExit as error:  # argparse has printed its line
         return error.code if isinstance(error.code, int) else WRONG_USAGE
     except BridgeError as error:
@@ -54,6 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`); nothing may be flushed into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FINE
+        _drop_output()
+        return READER_GONE
+    except OSError as error:
+        where = error.filename or "input or output"
+        print(f"plumeproof {args.verb}: {where}: {error.strerror or error}", file=sys.stderr)
+        if error.filename is None:
+            _drop_output()
+        return WRONG_USAGE
+
+
+def _drop_output() -> None:
+    """Nothing may be flushed at exit into what takes nothing any more (`| head`, a full disk)."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -46,9 +46,6 @@ def main(args: argparse.Namespace) -> int:
     except (ConfigError, StoreError) as error:
         print(f"plumeproof export: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"plumeproof export: {error.filename or args.output}: {error.strerror or error}", file=sys.stderr)
-        return 2
     if not inspector.verified_count:
         of = f" of {args.device}" if args.device else ""
         print(f"plumeproof export: {args.ledger}: no verified record{of}; nothing to take along", file=sys.stderr)

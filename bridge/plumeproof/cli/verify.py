@@ -60,9 +60,6 @@ def main(args: argparse.Namespace) -> int:
     except (ConfigError, StoreError) as error:
         print(f"plumeproof verify: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        print(f"plumeproof verify: {error.filename or 'input'}: {error.strerror or error}", file=sys.stderr)
-        return 2
     is_fine = inspector.finding_count == 0 and inspector.verified_count > 0
     _print_summary(inspector, findings, is_fine, bool(anchors), args.json)
     return 0 if is_fine else 1

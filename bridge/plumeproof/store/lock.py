@@ -27,8 +27,12 @@ class LedgerLock:
             os.close(self._file)
             who = f" (process {holder})" if holder.isdigit() else ""
             raise ConfigError(f"{folder}", f"another bridge{who} works with this ledger; stop it first") from error
-        os.ftruncate(self._file, 0)
-        os.write(self._file, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(self._file, 0)
+            os.write(self._file, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            os.close(self._file)
+            raise ConfigError(f"{path}", f"{error.strerror}; make room in gateway.data_dir") from error
 
     def release(self) -> None:
         """Let another bridge in."""
