@@ -32,6 +32,7 @@ from plumeproof.service import SystemClock
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
 from tests.doubles.sealed_module import SealedModule
+from tools.bench.rig import BenchError
 from tools.bench.sealed import seal_chain
 
 RECORDS = 2_000
@@ -124,7 +125,7 @@ class JournalLine:
 
     def acknowledge(self, seq: int, content_hash: bytes) -> None:
         if self._records[seq - 1].content_hash != content_hash:
-            raise RuntimeError(f"bench: seq {seq} acknowledged with another hash")
+            raise BenchError(f"seq {seq} acknowledged with another hash")
         self.acknowledged_seq = seq
 
 
@@ -134,7 +135,7 @@ def _bare_work(raw: bytes, keys: KeyFile) -> tuple[bytes, bytes]:
     protected = b"\xa2\x01\x26\x04\x50" + envelope.kid  # {1: -7, 4: kid}
     structure = build_sig_structure(protected, envelope.payload)
     if hashlib.sha256(structure).digest() != envelope.content_hash:
-        raise RuntimeError("bench: Sig_structure is not what was signed")
+        raise BenchError("Sig_structure is not what was signed")
     return encode_dss_signature(int.from_bytes(raw[-64:-32], "big"), int.from_bytes(raw[-32:], "big")), structure
 
 
@@ -166,7 +167,7 @@ def _ingest(module: SealedModule, keys: KeyFile) -> tuple[float, float]:
         spent = _since(start)
         writer.close()
     if line.acknowledged_seq != module.newest or ingest.counters.records_total != module.newest:
-        raise RuntimeError(f"bench: {ingest.counters} of {module.newest} records")
+        raise BenchError(f"{ingest.counters} of {module.newest} records")
     return spent
 
 

@@ -27,9 +27,7 @@ from tools.bench.rig import FIRMWARE, LINK_ADDRESS, MODULE_SIDE, BenchError, Rig
 from tools.demo.part import Part
 
 SIGN_TIMEOUT_S = 100
-WARM_UP_S = 8  # boot and parameters sealed, two demo records and more signed, written, sent and released
-SAMPLES = 5
-END_S = 30.0
+END_S = 30.0  # beyond warm-up and samples the module has this long, on a busy machine
 POLL_S = 0.2
 DEMO_BAUD, DEMO_SLOT_MS, DEMO_SEAL_MS = 115_200, 1000, 3000
 
@@ -46,9 +44,11 @@ class SignTime:
 def measure_signing(interpreter: Path, count: int) -> SignTime:
     """`count` signatures by the firmware's own signer; each is checked by cryptography as well."""
     command = interpreter_command(interpreter, MODULE_SIDE / "signing.py", str(FIRMWARE), str(count))
-    run = subprocess.run(command, capture_output=True, text=True, timeout=SIGN_TIMEOUT_S, check=False)
-    if run.returncode != 0:
-        raise BenchError(f"signing on the interpreter: {(run.stderr or run.stdout).strip().splitlines()[-1]}")
+    try:
+        run = subprocess.run(command, capture_output=True, text=True, timeout=SIGN_TIMEOUT_S, check=True)
+    except subprocess.SubprocessError as fault:
+        said = str(getattr(fault, "stderr", None) or fault).strip().splitlines()[-1]
+        raise BenchError(f"signing on the interpreter: {said}; run {' '.join(command)}") from fault
     lines = [json.loads(line) for line in run.stdout.splitlines()]
     for number, line in enumerate(lines):
         verify_signature(POINT, hashlib.sha256(str(number).encode()).digest(), bytes.fromhex(line["signature"]))
@@ -58,7 +58,10 @@ def measure_signing(interpreter: Path, count: int) -> SignTime:
 
 
 def measure_heap(interpreter: Path, warm_up_s: int, samples: int) -> int:
-    """Bytes alive after collection, the most of `samples` quiet moments, with the demo's parameter set."""
+    """Bytes alive after collection, the most of `samples` quiet moments, with the demo's parameter set.
+
+    In a warm-up of 4 s and more, boot and parameters and the first samples record are signed, written, sent, released.
+    """
     script = MODULE_SIDE / "heap.py"
     command = interpreter_command(interpreter, script, str(FIRMWARE), str(warm_up_s), str(samples))
     with workplace() as folder, Rig(folder, DEMO_BAUD, DEMO_SLOT_MS, DEMO_SEAL_MS, is_paced=False) as rig:
