@@ -11,15 +11,22 @@ import json
 import logging
 import socket
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plumeproof.delivery.exchange import BODY_MAX_BYTES, HEADER_MAX_BYTES, Endpoint
 from plumeproof.delivery.https_sink import HttpsSink
 from plumeproof.delivery.profile import load_profile
-from plumeproof.errors import BlockedDelivery, RetryableDelivery
+from plumeproof.delivery.report import build_report
+from plumeproof.errors import BlockedDelivery, FinalDelivery, RetryableDelivery
+from plumeproof.model import OutboxRow
 from tests.bridge.delivery_bench import Bench
+from tests.bridge.test_averages_store import AVERAGE
+from tests.doubles.manual_clock import ManualClock
 from tests.doubles.scripted_platform import CLIENT, SECRET, Script, ScriptedPlatform, answer, problem
 from tools import test_ca
 
@@ -265,6 +272,22 @@ def test_a_bad_average_is_found_and_set_aside(bench, platform, status, bad):
     assert all(pause >= 1.0 for pause in bench.pauses_s)
 
 
+def test_a_platform_that_refuses_everything_is_not_believed(bench, platform):
+    """Three are set aside, then a person is asked for; an hour later it goes on, and nothing is thrown away."""
+    bench.add_reports(1, of=8)
+    platform.judge = lambda _body: problem(422, detail="schema has changed")
+    for _ in range(40):
+        bench.step()
+        if bench.errors:
+            break
+    assert type(bench.errors[0]) is BlockedDelivery and "check the profile" in str(bench.errors[0])
+    assert bench.pauses_s[-1] == 3600
+    assert bench.states()["quarantined"] == 3
+    platform.judge = None
+    bench.run()
+    assert ids_at(platform) == [4, 5, 6, 7, 8]
+
+
 def test_one_module_that_is_never_taken_does_not_hold_back_the_others(bench, platform):
     bench.add_reports(1, module="plume-01")
     for index in range(20):
@@ -370,6 +393,43 @@ def test_a_secret_that_cannot_be_read_blocks_and_names_the_file(tmp_path, platfo
     bench.run()
     check_whole(bench, platform, 3)
     bench.close()
+
+
+# Fuzz: whatever comes, it is an answer, a receipt or a named reason, and the next honest answer is taken
+
+
+HONEST = answer(201, {"receiptId": "1", "receivedAt": "2026-11-25T00:00:00Z"}, "Date: x", "Retry-After: 1")
+
+
+ANSWERS = st.one_of(
+    st.binary(max_size=300),
+    st.tuples(st.integers(0, len(HONEST) - 1), st.binary(min_size=1, max_size=4)).map(
+        lambda change: HONEST[: change[0]] + change[1] + HONEST[change[0] + 1 :]
+    ),
+    st.text(alphabet='{}[]":,0e-\\u1', max_size=60).map(lambda text: answer(201, text.encode())),
+    st.integers(100, 999).map(lambda status: answer(status, b"{}")),
+)
+
+
+def test_any_bytes_are_an_answer_or_a_named_reason(platform, authority):
+    sink = sink_for(platform, authority)(ManualClock())
+    report = build_report("gw-1", [(1, replace(AVERAGE, maximum=4.0))])
+    row = OutboxRow(1, "eu", "plume-01", "report", report.key, report.body, (), 0, 0)
+
+    @given(ANSWERS)
+    @settings(deadline=None, max_examples=150)
+    def check(raw: bytes) -> None:
+        platform.script = [Script(raw, cut=len(raw))]
+        try:
+            sink.deliver([row])
+        except (RetryableDelivery, BlockedDelivery, FinalDelivery) as error:
+            assert str(error).isprintable()
+        platform.script = []
+        sink.close()  # the platform may be about to close that connection
+        assert len(sink.deliver([row])) == 1
+
+    check()
+    sink.close()
 
 
 # TLS and time

@@ -312,8 +312,11 @@ class ToldBroker:
 
     host = "127.0.0.1"
 
-    def __init__(self, *codes: int | None, connack: int = 0, receive_maximum: int | None = None) -> None:
-        self.codes, self.connack, self.receive_maximum = list(codes), connack, receive_maximum
+    def __init__(
+        self, *codes: int | None, connack: int = 0, receive_maximum: int | None = None, more: bytes = b""
+    ) -> None:
+        """`more`: further properties of CONNACK. A code of -1 ends the connection with DISCONNECT 0x8E."""
+        self.codes, self.connack, self.receive_maximum, self.more = list(codes), connack, receive_maximum, more
         self.published: list[bytes] = []  # topics and payloads of PUBLISH, after the status
         self.most_in_flight = 0
         self._socket = socket.create_server((self.host, 0))
@@ -347,6 +350,7 @@ class ToldBroker:
             kind, body = packet
             if kind >> 4 == 1:
                 properties = b"" if self.receive_maximum is None else b"\x21" + struct.pack(">H", self.receive_maximum)
+                properties += self.more
                 payload = bytes((0, self.connack, len(properties))) + properties
                 stream.sendall(bytes((0x20, len(payload))) + payload)
             elif kind >> 4 == 3:
@@ -368,6 +372,9 @@ class ToldBroker:
                 if not has_more:
                     for one in waiting:
                         code = self.codes.pop(0) if self.codes else 0
+                        if code == -1:
+                            stream.sendall(b"\xe0\x01\x8e")
+                            return
                         if code is not None:
                             stream.sendall(b"\x40\x03" + one + bytes((code,)))
                     waiting.clear()
@@ -448,6 +455,28 @@ def test_a_refused_connection(tmp_path, root, code, kind):
     told.connack = 0
     bench.run()
     assert bench.states() == {"closed": 2}
+    bench.close()
+    told.close()
+
+
+def test_a_broker_without_qos_1_is_named(tmp_path, root):
+    told = ToldBroker(more=b"\x24\x00")
+    bench = told_bench(tmp_path, told, root)
+    bench.add(*envelopes(1))
+    bench.step()
+    assert type(bench.errors[0]) is BlockedDelivery and "QoS 0 only" in str(bench.errors[0])
+    bench.close()
+    told.close()
+
+
+def test_another_client_with_our_id_is_named(tmp_path, root):
+    told = ToldBroker(-1)
+    bench = told_bench(tmp_path, told, root)
+    bench.add(*envelopes(1))
+    bench.step()
+    assert type(bench.errors[0]) is BlockedDelivery and "taken over" in str(bench.errors[0])
+    bench.run()
+    assert bench.states() == {"closed": 1}
     bench.close()
     told.close()
 

@@ -67,7 +67,7 @@ def problem(status: int, *headers: str, detail: str = "as the test says") -> byt
     return answer(status, body, *headers, kind="application/problem+json")
 
 
-@dataclass
+@dataclass(repr=False)  # it would hold every request
 class ScriptedPlatform:
     """Serves until `close`. `script`: of the next POSTs of reports; `effects`: key to body; `requests`: all of them."""
 
@@ -122,10 +122,9 @@ class ScriptedPlatform:
         with self._lock:
             self._open.add(raw)
         try:
-            with self._context.wrap_socket(raw, server_side=True) as stream:
+            with self._context.wrap_socket(raw, server_side=True) as stream, stream.makefile("rb") as reader:
                 with self._lock:
                     self._open.add(stream)
-                reader = stream.makefile("rb")
                 while self._one(stream, reader):
                     pass
         except OSError:
@@ -176,11 +175,10 @@ class ScriptedPlatform:
                 return problem(422, detail="key with another body")
             is_first = key not in self.effects
             self.effects[key] = body
-            if is_first or script.change is not None:
-                receipt = self._receipt(key, body, script)
-                if script.change is not None:
-                    return answer(201, receipt)
-                self.receipts[key] = receipt
+            if is_first:
+                self.receipts[key] = self._receipt(key, body, Script())
+            if script.change is not None:
+                return answer(201, self._receipt(key, body, script))
             return answer(201 if is_first else 200, self.receipts[key])
 
     def _receipt(self, key: str, body: bytes, script: Script) -> bytes:
@@ -205,11 +203,9 @@ class ScriptedPlatform:
     def _send(self, stream: ssl.SSLSocket, raw: bytes, script: Script) -> bool:
         if script.hang_s:
             self._is_closing.wait(script.hang_s)
-            stream.close()
             return False
         if script.cut is not None:
             stream.sendall(raw[: script.cut])
-            stream.close()
             return False
         if not script.pause_s:
             stream.sendall(raw)

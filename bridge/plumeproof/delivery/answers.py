@@ -45,12 +45,13 @@ def read_object(answer: Answer) -> dict[str, Any]:
         raise ValueError(f"not declared as JSON but as {plain(kind) or 'nothing'}")
     try:
         content = json.loads(answer.body, object_pairs_hook=_refuse_double, parse_constant=_refuse_constant)
+        is_deep = _depth(content) > DEPTH_MAX
     except RecursionError as error:
         raise ValueError("JSON too deep") from error
+    if is_deep:
+        raise ValueError("JSON too deep")
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
-    if _depth(content) > DEPTH_MAX:
-        raise ValueError("JSON too deep")
     return content
 
 

@@ -13,7 +13,6 @@ import base64
 import hashlib
 import logging
 from collections.abc import Sequence
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -25,7 +24,7 @@ from plumeproof.delivery.answers import PublicKeys
 from plumeproof.delivery.exchange import Answer, Endpoint
 from plumeproof.delivery.profile import Profile
 from plumeproof.delivery.report import identify, split_report
-from plumeproof.delivery.retry import parse_retry_after
+from plumeproof.delivery.retry import parse_http_date, parse_retry_after
 from plumeproof.errors import BlockedDelivery, FinalDelivery, RetryableDelivery
 from plumeproof.model import OutboxRow, Receipt
 from plumeproof.ports import Clock
@@ -213,11 +212,10 @@ class HttpsSink:
 
     def _watch_clock(self, answer: Answer) -> None:
         """Receipts and averages carry times: a clock that differs from the platform's is told once."""
-        try:
-            moment = parsedate_to_datetime(answer.headers.get("date", ""))
-        except (ValueError, OverflowError):
+        moment_s = parse_http_date(answer.headers.get("date", ""))
+        if moment_s is None:
             return
-        skew_s = self._clock.utc_ms() / 1000.0 - moment.timestamp()
+        skew_s = self._clock.utc_ms() / 1000.0 - moment_s
         is_skewed = abs(skew_s) > SKEW_WARN_S
         if is_skewed and not self._is_skewed:
             _log.warning("clock_differs sink=%s seconds=%.0f", self.name, skew_s)

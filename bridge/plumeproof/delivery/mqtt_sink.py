@@ -40,8 +40,8 @@ INBOUND_MAX_BYTES = 64 * 1024  # reference: reliability section 8; nothing is su
 NO_SUBSCRIBERS = 0x10  # success for the broker; nobody has it
 ROW_CODES = frozenset((0x90, 0x99))  # topic name invalid, payload format invalid: these bytes will never be taken
 # Not authorized, banned, bad user name or password, bad method, client id or version refused, packet too large,
-# retain or QoS not supported, server moved: a person must put something right.
-BLOCKING_CODES = frozenset((0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x95, 0x9A, 0x9B, 0x9D))
+# retain or QoS not supported, server moved, another client took our id: a person must put something right.
+BLOCKING_CODES = frozenset((0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x95, 0x9A, 0x9B, 0x9D))
 ENVELOPE_TYPE = "application/cose"
 AVERAGE_TYPE = "application/json"
 
@@ -214,6 +214,8 @@ class _Connection:
         self._settings = settings
         self._connected: tuple[int, str] | None = None  # CONNACK: code, words
         self._lost = ""
+        self._lost_code = 0  # of DISCONNECT, MQTT 5.0 section 3.14.2.1
+        self._has_qos1 = True
         self._codes: dict[int, int] = {}
         self.window = WINDOW
         self.words = f"client {client_id}"
@@ -270,6 +272,8 @@ class _Connection:
             raise BlockedDelivery(f"{where}: refuses {self.words}: {words}")
         if code >= 0x80:
             raise RetryableDelivery(f"{where}: {words}")
+        if not self._has_qos1:
+            raise BlockedDelivery(f"{where}: offers QoS 0 only, which proves no delivery; name another broker")
 
     def publish(self, topic: str, body: bytes, properties: Properties | None, is_retained: bool = False) -> int:
         """Hand one publication to paho; its packet id. No proof of anything. Raises RetryableDelivery."""
@@ -309,6 +313,8 @@ class _Connection:
             self._turn(max(0.0, left_s))
             if is_there():
                 return
+            if self._lost_code in BLOCKING_CODES:
+                raise BlockedDelivery(f"{self._settings.host}: {self._lost}")
             if self._lost or left_s <= 0:
                 raise RetryableDelivery(f"{self._settings.host}: {self._lost or f'no {what} in time'}")
 
@@ -345,10 +351,11 @@ class _Connection:
         limit = getattr(properties, "ReceiveMaximum", None)
         if isinstance(limit, int) and limit > 0:
             self.window = min(WINDOW, limit)
+        self._has_qos1 = getattr(properties, "MaximumQoS", 1) != 0
         self._connected = (code.value, str(code))
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, _properties: Any) -> None:
-        self._lost = f"connection lost: {code}"
+        self._lost, self._lost_code = f"connection lost: {code}", code.value
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         self._codes[mid] = code.value

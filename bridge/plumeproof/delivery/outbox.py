@@ -32,13 +32,14 @@ class Decision:
     rest_s: float
 
 
-def next_window(rows: Sequence[OutboxRow], last_module: str, window: int) -> Sequence[OutboxRow]:
-    """The rows of the module whose turn it is after `last_module`, at most `window`; `rows` as ports.Outbox.due."""
-    modules = sorted({row.module for row in rows})
-    if not modules:
-        return ()
-    module = next((name for name in modules if name > last_module), modules[0])
-    return [row for row in rows if row.module == module][:window]
+def take_turns(rows: Sequence[OutboxRow], last_module: str) -> list[list[OutboxRow]]:
+    """One window for each module, in the order of their turns after `last_module`; `rows` as ports.Outbox.due."""
+    windows: dict[str, list[OutboxRow]] = {}
+    for row in rows:
+        windows.setdefault(row.module, []).append(row)
+    modules = sorted(windows)
+    turns = [name for name in modules if name > last_module] + [name for name in modules if name <= last_module]
+    return [windows[name] for name in turns]
 
 
 def decide(

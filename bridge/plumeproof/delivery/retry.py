@@ -29,10 +29,16 @@ def parse_retry_after(value: str | None, now_utc_ms: int) -> float | None:
         return None
     if text.isdigit():
         return min(float(text), ASKED_LONGEST_S)
+    moment_s = parse_http_date(text)
+    return None if moment_s is None else min(max(0.0, moment_s - now_utc_ms / 1000.0), ASKED_LONGEST_S)
+
+
+def parse_http_date(text: str) -> float | None:
+    """Unix seconds of an HTTP date (RFC 9110 section 5.6.7), None where it is none."""
+    if not text or len(text) > FIELD_MAX_CHARACTERS:
+        return None
     try:
         moment = parsedate_to_datetime(text)
+        return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return min(max(0.0, moment.timestamp() - now_utc_ms / 1000.0), ASKED_LONGEST_S)

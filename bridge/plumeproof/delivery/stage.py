@@ -22,6 +22,7 @@ from plumeproof.errors import BlockedDelivery, DeliveryError
 from plumeproof.model import OutboxRow
 from plumeproof.ports import Clock, Outbox, Sink
 
+REFUSED_MAX = 3  # set aside one after the other without one that is taken; then a person looks first
 _RELEASED_UTC_MS = calendar.timegm(time.strptime(__released__, "%Y-%m-%d")) * 1000
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,9 @@ class DeliveryStage:
         """`longest_s`: cap of the back-off; `dice`: uniform in [0, 1)."""
         self._sink, self._outbox, self._clock = sink, outbox, clock
         self._longest_s, self._dice = longest_s, dice
+        self._turns: list[list[OutboxRow]] = []  # windows that were due at the last look
         self._last_module = ""
+        self._refused_in_a_row = 0
         self._failures = 0
         self._rest_s = 0.0
         self._counters = {"delivered_total": 0, "failures_total": 0, "split_total": 0, "quarantined_total": 0}
@@ -53,8 +56,10 @@ class DeliveryStage:
             shown = time.strftime("%Y-%m-%d", time.gmtime(now / 1000))
             self._rest_s = FIRST_S
             raise BlockedDelivery(f"this PC's clock shows {shown}, before this release was made; set it")
-        rows = self._outbox.due(self._sink.name, now, self._sink.window)
-        window = decisions.next_window(rows, self._last_module, self._sink.window)
+        if not self._turns:
+            rows = self._outbox.due(self._sink.name, now, self._sink.window)
+            self._turns = decisions.take_turns(rows, self._last_module)
+        window = self._turns.pop(0) if self._turns else []
         try:
             if not window:
                 self._sink.tend()
@@ -63,11 +68,12 @@ class DeliveryStage:
             self._last_module = window[0].module
             receipts = self._sink.deliver(window)
         except DeliveryError as error:
+            self._turns = []  # who is due is asked again after the rest
             return self._settle(error, window[0] if window else None)
         # Power failing before close returns: the rows wait, the same bytes go out again under the same keys.
         self._outbox.close(receipts)
         self._counters["delivered_total"] += len(receipts)
-        self._failures = 0
+        self._failures = self._refused_in_a_row = 0
         return 0.0
 
     def recover(self, _error: Exception) -> float | None:
@@ -99,8 +105,17 @@ class DeliveryStage:
         if parts:
             self._outbox.split(row, parts)
             self._counters["split_total"] += 1
+        elif self._refused_in_a_row >= REFUSED_MAX:
+            # Not the rows are bad but what all of them have in common.
+            self._refused_in_a_row = 0
+            self._rest_s = decisions.BLOCKED_S
+            raise BlockedDelivery(
+                f"{REFUSED_MAX + 1} rows in a row are refused; check the profile before more are set aside:"
+                f" {decision.reason}"
+            ) from error
         else:
             self._outbox.quarantine(row.id, decision.reason)
+            self._refused_in_a_row += 1
             self._counters["quarantined_total"] += 1
             _log.error("delivery_refused sink=%s key=%s reason=%s", self._sink.name, row.key, decision.reason)
         self._failures = 0  # it answered; the rest keeps the pace of a failing endpoint
