@@ -275,6 +275,18 @@ def test_an_output_that_takes_nothing_is_2_in_one_line(site, words):
     assert done.stderr == f"plumeproof {words[0]}: input or output: No space left on device\n"
 
 
+@pytest.mark.parametrize("name", ["\u70df\u6c14.toml", "\udcff.toml"])
+def test_a_name_that_the_console_cannot_show(site, name):
+    """Chinese on a Western Windows console; a Linux name that is no UTF-8."""
+    site.file.rename(site.folder / name)
+    done = subprocess.run(
+        [sys.executable, "-m", "plumeproof", "config", "check", "-c", name], cwd=site.folder, capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b".toml: fine" in done.stdout
+
+
 def test_a_reader_that_has_gone_is_no_success(site):
     """`plumeproof verify ... | head -1` with a pipe status asked for."""
     (site.folder / "rubbish").write_bytes(bytes(100) + b"rubbish")

@@ -9,6 +9,7 @@ Each verb is a file with `add_parser(subparsers)` and `main(args)`; here they ar
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -40,6 +41,10 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status."""
     parser = build_parser()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A folder's name may hold what the console (cp1252, cp936) or the pipe cannot show.
+            stream.reconfigure(errors="backslashreplace")
     try:
         args, rest = parser.parse_known_args(argv)
         if args.verb == "demo":
