@@ -18,7 +18,7 @@ from tools.broker import Broker, free_port
 from tools.demo.cable import Cable
 from tools.demo.events import Events, Start
 from tools.demo.layout import CHECKOUT, MODULES, SEAL_MS, SLOT_MS, Layout
-from tools.demo.part import Part, PartError
+from tools.demo.part import Cancelled, Part, PartError
 from tools.demo.provision import configure_bridge, enroll, provision_module
 from tools.demo.subscriber import Subscriber
 from tools.journal_dump import read_entries
@@ -86,6 +86,9 @@ class Line:
     def start(self) -> None:
         """Bring everything up. Raises PartError or Cancelled; what has been started then is stopped by `stop`."""
         micropython = find_interpreter()
+        if self.stopping.is_set():
+            raise Cancelled
+        self._say(f"MicroPython {version_of(micropython)} for the modules, {micropython}")
         test_ca.make(self.layout.authority)
         witness = test_ca.issue(self.layout.authority, "witness", "client", ())
         broker = self._start_broker()
@@ -246,6 +249,15 @@ def find_interpreter() -> str:
     if found.returncode:
         raise PartError(f"MicroPython: {found.stderr.strip()}; run `make setup`")
     return found.stdout.strip()
+
+
+def version_of(interpreter: str) -> str:
+    """Of a MicroPython."""
+    program = "import sys; print('.'.join(str(part) for part in sys.implementation[1][:3]))"
+    asked = subprocess.run([interpreter, "-c", program], capture_output=True, text=True, process_group=0, check=False)
+    if asked.returncode:
+        raise PartError(f"MicroPython: {interpreter} does not run: {asked.stderr.strip()}; run `make setup`")
+    return asked.stdout.strip()
 
 
 def _cause(status: int) -> str:

@@ -1,13 +1,15 @@
 """One part of the demo: a child process with its own log file, a ready line, and a death of either kind.
 
 A part leads a process group of its own, so that Ctrl-C at the terminal reaches the demo only and the parts stop in
-the order that it wants.
+the order that it wants. Should the demo itself be killed, the kernel kills its parts (setpriv of util-linux, which
+every Debian has; without it they would stay).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -36,7 +38,7 @@ class Part:
         self.log = log
         self.starts = 0
         self._environment = environment
-        self._command = command
+        self._command = [*_until_the_parent_dies(), *command]
         self._cwd = cwd
         self._child: subprocess.Popen[bytes] | None = None
         self._offset = 0  # where in the log this start began
@@ -121,3 +123,8 @@ class Part:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
+
+
+def _until_the_parent_dies() -> list[str]:
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
