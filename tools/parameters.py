@@ -102,6 +102,9 @@ def check_profile(profile: object, where: str) -> None:
         parse_parameters(_assemble("profile-check", [(Choice("a", top["profile"], 1), top)], 1000, 1000, BUS, 0))
     except ParametersError as fault:
         raise ProfileError(f"{where}: no parameter set can be made of it: {fault}") from fault
+    for index, channel in enumerate(top["channels"]):
+        if float(channel["scale"]) == 0:
+            raise ProfileError(f"{where}: channels[{index}]: scale is 0, so every reading would be the offset")
 
 
 def compose(

@@ -200,7 +200,10 @@ def test_recording_refuses(layout, tmp_path, text, said):
         Recording(write(tmp_path / "r.csv", text), layout.analyzers, PlantModel(1, NAMES), None, None)
 
 
-@pytest.mark.parametrize(("text", "said"), [("[]", "is not"), ("{", "JSON"), (None, "No such file")])
+@pytest.mark.parametrize(("text", "said"), [
+    ("[]", "is not"), ("{", "JSON"), (None, "No such file"), ('{"row_s": "x"}', "row_s"), ('{"row_s": []}', "row_s"),
+    ('{"row_s": 0}', "row_s"), ('{"row_s": Infinity}', "row_s"), ('{"row_s": true}', "row_s"),
+])  # fmt: skip
 def test_map_refused(layout, tmp_path, text, said):
     path = write(tmp_path / "r.csv", "gas.co\n1\n")
     mapping = tmp_path / "map.json"

@@ -84,6 +84,8 @@ def change(path: tuple, value: object) -> dict:
         (("channels", 0, "order"), "ABDC", "order"),
         (("channels", 0, "type"), "float16", "type is none of"),
         (("channels", 0, "status"), 1, "status 1"),
+        (("channels", 0, "scale"), "0.0", "channels[0]: scale is 0".replace("[", r"\[")),
+        (("channels", 0, "scale"), "1e-400", "scale is 0"),
         (("channels", 0, "min"), "201", "min is above max"),
         (("channels", 1, "id"), "hcl", "twice"),
         (("statuses", 0, "bits", 0, "bit"), 7, "bit is outside"),

@@ -30,9 +30,9 @@ class Recording:
         self, path: Path, analyzers: Sequence[Analyzer], model: PlantModel, map_path: Path | None, row_s: float | None
     ) -> None:
         mapping = _read_map(map_path)
-        self.row_s = row_s if row_s is not None else float(mapping.get("row_s", 1.0))
-        if not self.row_s > 0:
-            raise PlantError(f"{path}: row_s must be above 0")
+        self.row_s = row_s if row_s is not None else mapping.get("row_s", 1.0)
+        if type(self.row_s) not in (int, float) or not 0 < self.row_s < math.inf:
+            raise PlantError(f"{path}: row_s must be a number above 0")
         self._model = model
         self._codes: dict[str, list[frozenset[str]]] = {}
         self._values: dict[str, list[float]] = {}
