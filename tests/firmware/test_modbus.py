@@ -135,6 +135,22 @@ def test_longest_answers():
     assert client.outcome == 0
 
 
+def test_the_silence_before_a_request_can_be_slept():
+    for baud in (9600, 115200):
+        client, bus = ask([(500, GOOD)], baud=baud)
+        clock, silence_us = bus.clock, client.timing.t35_us
+        clock.now += 300
+        client.begin(17, 3, 0, 2, 200000)
+        assert not client.step() and client.wait_us() == silence_us - 300
+        clock.now += client.wait_us() - 1
+        assert not client.step() and len(bus.sent) == 1 and client.wait_us() == 1
+        bus.arrived.extend(b"?")  # a stray wakes the sleeper: silence begins anew
+        assert not client.step() and client.wait_us() == silence_us
+        clock.now += client.wait_us()
+        assert client.wait_us() == 0
+        assert not client.step() and len(bus.sent) == 2
+
+
 def test_byte_by_byte():
     client, _ = ask([(500 * (i + 1), GOOD[i : i + 1]) for i in range(len(GOOD))])
     assert client.outcome == 0 and data_of(client) == b"\x60\x00\x43\xce"

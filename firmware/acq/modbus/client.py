@@ -68,9 +68,12 @@ class Client:
 
     def wait_us(self) -> int:
         """How long `step` has nothing to do, unless bytes arrive."""
+        now = self._clock.ticks()
+        if self._state == _QUIET:
+            silent_us = self._clock.elapsed(now, self._seen)
+            return self.timing.t35_us - silent_us if 0 <= silent_us < self.timing.t35_us else 0
         if self._state != _ANSWER:
             return 0
-        now = self._clock.ticks()
         left_us = self._timeout_us - self._clock.elapsed(now, self._sent)
         if self._count:
             left_us = min(left_us, self.timing.t35_us)
