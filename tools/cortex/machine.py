@@ -50,8 +50,9 @@ class Machine:
         lines: tuple[Path | None, Path | None] = (None, None),
         *,
         is_counted: bool = False,
+        folder: Path | None = None,
     ) -> None:
-        """lines: bus and uplink."""
+        """lines: bus and uplink; folder: where the part's relative paths begin."""
         if len(rom) > ROM_MAX_BYTES:
             raise MachineError(f"ROM file system of {len(rom)} bytes; the region has {ROM_MAX_BYTES}")
         self._images = images
@@ -59,6 +60,7 @@ class Machine:
         self._core = core
         self._lines = lines
         self._is_counted = is_counted
+        self._folder = folder
         self._child: subprocess.Popen[bytes] | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
         self.console = bytearray()
@@ -80,6 +82,7 @@ class Machine:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            cwd=self._folder,
             umask=0o077,  # files that the part makes are the module's own: a private key among them
         )
         assert self._child.stdout is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
+PART_SIDE = Path(__file__).resolve().parent / "part_side"
 BOARD_FILES = ("boards/__init__.py", "boards/cortex_mps2.py")  # the others are for other boards
 FOLDERS = ("acq", "acqwire")
 RELEASE = "-O3"  # of a production image: neither asserts nor line numbers
@@ -30,6 +31,11 @@ def firmware_files() -> dict[str, Path]:
     for folder in FOLDERS:
         sources += (FIRMWARE / folder).rglob("*.py")
     return {path.relative_to(FIRMWARE).as_posix(): path for path in sources}
+
+
+def add_part_side(files: dict[str, Path]) -> dict[str, Path]:
+    """With the programs of part_side/ at the root."""
+    return files | {path.name: path for path in PART_SIDE.glob("*.py")}
 
 
 def build_rom(images: Path, files: dict[str, Path], optimisation: str = RELEASE) -> bytes:

@@ -199,9 +199,11 @@ void mps2_hear(void) {
 static mp_obj_t mps2_start(void) {
     __asm__ volatile ("cpsid i"); // interrupts wake, and are not taken
     FPGAIO_PRESCALE = CLOCK_MHZ - 1;
-    TIMER_RELOAD(1) = 0xffffffff;
-    TIMER_VALUE(1) = 0xffffffff;
-    TIMER_CTRL(1) = TIMER_EN;
+    if (!(TIMER_CTRL(1) & TIMER_EN)) { // a bench may have started it before the board does
+        TIMER_RELOAD(1) = 0xffffffff;
+        TIMER_VALUE(1) = 0xffffffff;
+        TIMER_CTRL(1) = TIMER_EN;
+    }
     for (int line = UART_FIRST; line <= UART_LAST; ++line) {
         UART_BAUDDIV(line) = CLOCK_MHZ * 1000000 / 115200;
         UART_CTRL(line) = CTRL_TX_EN | CTRL_RX_EN | CTRL_RX_INT_EN;

@@ -1,0 +1,64 @@
+"""The firmware's own main() on the emulated part, watched at its board: `starting.count(DIRECTORY)` prints `boot ticks`
+when the program says `ready`; `starting.watch(DIRECTORY, WARM_UP_S, SAMPLES)` prints `live BYTES` once a second.
+
+What this file itself holds (below 2 KB) is live too.
+"""
+
+import gc
+
+import mps2
+
+_IDLE_US = 5000  # a wait that is longer: nothing is being sent, signed or written
+
+
+def count(directory):
+    """From the import of main.py to `ready`; a tick is 40 instructions with `-icount shift=0`."""
+    mps2.start()
+    start = mps2.cycles()
+    import main
+
+    from boards.cortex_mps2 import MpsBoard
+
+    class CountedBoard(MpsBoard):
+        def say(self, line):
+            print("boot", mps2.cycles() - start)
+
+        def wait(self, timeout_us):
+            raise KeyboardInterrupt
+
+    main.open_board = lambda arguments: CountedBoard(arguments[1])
+    run(main, directory)
+
+
+def watch(directory, warm_up_s, samples):
+    """Bytes alive after collection, in moments in which the program has nothing to do."""
+    import main
+
+    from boards.cortex_mps2 import MpsBoard
+
+    class WatchedBoard(MpsBoard):
+        def say(self, line):
+            super().say(line)
+            self.due = self.clock.ticks()
+            self.seconds = -warm_up_s
+
+        def wait(self, timeout_us):
+            if timeout_us >= _IDLE_US and self.clock.elapsed(self.clock.ticks(), self.due) >= 1000000:
+                self.due = self.clock.ticks()
+                self.seconds += 1
+                if self.seconds > 0:
+                    gc.collect()
+                    print("live", gc.mem_alloc())
+                    if self.seconds == samples:
+                        raise KeyboardInterrupt
+            super().wait(timeout_us)
+
+    main.open_board = lambda arguments: WatchedBoard(arguments[1])
+    run(main, directory)
+
+
+def run(main, directory):
+    try:
+        main.main(("main.py", directory))
+    except KeyboardInterrupt:
+        pass  # seen enough
