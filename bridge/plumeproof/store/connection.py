@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -62,10 +62,10 @@ class Writer:
             self._configure()
             self._migrate(version)
         except apsw.Error as error:
-            self._connection.close(True)
+            _give_up(self._connection)
             raise StoreError(f"{path}: {error}") from error
         except StoreError:
-            self._connection.close(True)
+            _give_up(self._connection)
             raise
 
     def _pragma(self, name: str) -> int:
@@ -176,19 +176,25 @@ def open_reader(path: Path) -> apsw.Connection:
                 f"{path}: its tables are not those of schema {version}: this file was not made by a bridge"
             )
     except (apsw.CantOpenError, apsw.ReadOnlyError) as error:
-        connection.close(True)
+        _give_up(connection)
         mend = "copy it, with its -wal file, to a folder that can be written to"  # SQLite needs its -shm file beside it
         raise StoreError(f"{path}: {error}; {mend}") from error
     except apsw.NotADBError as error:
-        connection.close(True)
+        _give_up(connection)
         raise StoreError(f"{path}: not a PlumeProof ledger, or its beginning is damaged") from error
     except FAULTS as error:
-        connection.close(True)
+        _give_up(connection)
         raise StoreError(f"{path}: {error}") from error
     except StoreError:
-        connection.close(True)
+        _give_up(connection)
         raise
     return connection
+
+
+def _give_up(connection: apsw.Connection) -> None:
+    """Close after a fault that is being reported: what closing itself meets on a full disk adds nothing to it."""
+    with suppress(apsw.Error):
+        connection.close(True)
 
 
 def _schema_of(connection: apsw.Connection) -> list[tuple[object, ...]]:
