@@ -164,8 +164,9 @@ class Sink(Protocol):
     def split(self, row: OutboxRow) -> Sequence[tuple[str, bytes]]:
         """The same content in smaller rows (key, body), empty where it cannot be divided."""
 
-    def tend(self) -> None:
-        """There is nothing to deliver: keep the connection, or make it again. Raises as `deliver`."""
+    def tend(self) -> bool:
+        """There is nothing to deliver: keep the connection, or make it again. True when the other side was found well,
+        False when nobody asked it. Raises as `deliver`."""
 
     def counters(self) -> dict[str, int]:
         """For the pages, since the start; names end in a unit or `_total`."""

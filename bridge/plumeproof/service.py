@@ -125,10 +125,10 @@ class Worker(threading.Thread):
                 rest_s = self._failed(failures, error, observe.DOWN)
                 failures += 1
             self._service.health.count(self.kind, self.part, **self._stage.counters())
-            if rest_s is None:
-                self._wake.wait(self._rest_s)
-            else:
+            if rest_s is not None:
                 self._service.stopping.wait(rest_s)  # a pause is kept, whoever has work
+            elif not self._service.stopping.is_set():  # asked here: the wake of a stop may have been cleared above
+                self._wake.wait(self._rest_s)
         self._stage.close()
 
     def _failed(self, failures: int, error: Exception, state: str) -> float:

@@ -180,6 +180,21 @@ def test_reset_at_each_byte_of_the_answer(bench, platform):
     check_whole(bench, platform, 6)
 
 
+def test_a_fault_is_said_until_it_is_disproved(bench, platform):
+    """A row that waits for its time leaves the sink unwell; a delivery makes it well again."""
+    bench.add_reports(1)
+    platform.script = [Script(problem(503, "Retry-After: 60"))]
+    for _ in range(2):
+        with pytest.raises(RetryableDelivery, match="503"):
+            bench.stage.step()
+        bench.stage.recover(bench.errors)
+        bench.clock.advance(5)
+    assert len(platform.posts()) == 1
+    bench.clock.advance(60)
+    assert bench.stage.step() == 0.0
+    assert bench.stage.step() is None
+
+
 def test_retry_after_is_obeyed(bench, platform):
     bench.add_reports(1)
     platform.script = [Script(problem(503, "Retry-After: 7200")), Script(problem(429, "Retry-After: 999999999"))]

@@ -16,13 +16,16 @@ from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
 
 from plumeproof.delivery.mqtt_sink import LONGEST_S, WINDOW, MqttSettings, MqttSink
-from plumeproof.errors import BlockedDelivery, RetryableDelivery
-from plumeproof.model import NewRow
+from plumeproof.errors import BlockedDelivery, FinalDelivery, RetryableDelivery
+from plumeproof.model import NewRow, OutboxRow
 from tests.bridge.delivery_bench import Bench
 from tests.bridge.test_delivery_https import closed_doors
+from tests.doubles.manual_clock import ManualClock
 from tools import test_ca
 from tools.broker import Broker
 
@@ -88,7 +91,7 @@ class Listener:
             self.retained.append((message.topic, bytes(message.payload)))
 
 
-def settings(broker, authority: Path | None, root: str, **changed) -> MqttSettings:
+def mqtt_settings(broker, authority: Path | None, root: str, **changed) -> MqttSettings:
     files = dict.fromkeys(("ca_file", "cert_file", "key_file"))
     if authority is not None:
         files = {"ca_file": authority / "ca.pem", "cert_file": authority / "client.pem"}
@@ -123,7 +126,7 @@ def root(request) -> str:
 def line(tmp_path, broker, authority, root):
     """A bench on the broker, and a listener behind it."""
     listener = Listener(broker, authority, root)
-    bench = Bench(tmp_path / "ledger.sqlite", sink_of(settings(broker, authority, root)), LONGEST_S)
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root)), LONGEST_S)
     yield bench, listener
     bench.close()
     listener.close()
@@ -146,7 +149,7 @@ def test_topics_properties_and_status(line, root):
 
 def test_mqtt_3_1_1(line, broker, authority, root):
     bench, listener = line
-    bench.make_sink = sink_of(settings(broker, authority, root, is_v5=False))
+    bench.make_sink = sink_of(mqtt_settings(broker, authority, root, is_v5=False))
     bench.open()
     bench.add(*envelopes(50))
     bench.run()
@@ -166,7 +169,7 @@ def test_order_of_each_module_in_windows(line):
 
 
 def test_nobody_listens_counts_as_delivered_and_is_told(tmp_path, broker, authority, root, caplog):
-    bench = Bench(tmp_path / "ledger.sqlite", sink_of(settings(broker, authority, root)), LONGEST_S)
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root)), LONGEST_S)
     bench.add(*envelopes(3))
     bench.run()
     assert bench.states() == {"closed": 3}
@@ -203,7 +206,7 @@ def test_a_broker_killed_in_mid_flow_is_caught_up_with_in_order(tmp_path, author
     broker = Broker(tmp_path / "broker", authority, choice="mosquitto")
     broker.start()
     listener = Listener(broker, authority, root)
-    bench = Bench(tmp_path / "ledger.sqlite", sink_of(settings(broker, authority, root)), LONGEST_S)
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root)), LONGEST_S)
     bench.add(*envelopes(200))
     bodies = [row.body for row in envelopes(200)]
     unsure: set[bytes] = set()
@@ -236,7 +239,7 @@ def test_a_broker_that_stands_still_is_left_and_found_again(tmp_path, authority,
     monkeypatch.setattr("plumeproof.delivery.mqtt_sink.CONNECT_S", 0.5)
     broker = Broker(tmp_path / "broker", authority, choice="mosquitto")
     broker.start()
-    bench = Bench(tmp_path / "ledger.sqlite", sink_of(settings(broker, authority, root)), LONGEST_S)
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root)), LONGEST_S)
     bench.add(*envelopes(5))
     bench.step()
     os.kill(broker.part.pid, signal.SIGSTOP)
@@ -263,7 +266,7 @@ def test_a_certificate_that_does_not_hold_fails_closed(tmp_path, authority, root
         (served / target).write_bytes(source.read_bytes())
     broker = Broker(tmp_path / "broker", served, choice="mosquitto")
     broker.start()
-    bench = Bench(tmp_path / "ledger.sqlite", sink_of(settings(broker, authority, root)), LONGEST_S)
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root)), LONGEST_S)
     bench.add(*envelopes(2))
     for _ in range(2):
         bench.step()
@@ -275,7 +278,7 @@ def test_a_certificate_that_does_not_hold_fails_closed(tmp_path, authority, root
 
 
 def test_without_our_certificate_the_broker_takes_nothing(tmp_path, broker, authority, root):
-    bare = settings(broker, authority, root, cert_file=None, key_file=None)
+    bare = mqtt_settings(broker, authority, root, cert_file=None, key_file=None)
     bench = Bench(tmp_path / "ledger.sqlite", sink_of(bare), LONGEST_S)
     bench.add(*envelopes(2))
     bench.step()
@@ -287,7 +290,7 @@ def test_without_our_certificate_the_broker_takes_nothing(tmp_path, broker, auth
 def test_an_expired_client_certificate_takes_nothing(tmp_path, broker, authority, root):
     now, day = dt.datetime.now(dt.UTC), dt.timedelta(days=1)
     pair = test_ca.issue(authority, f"old-{root[:20]}", usage="client", hosts=(), starts=now - 2 * day, ends=now - day)
-    old = settings(broker, authority, root, cert_file=pair.certificate, key_file=pair.key)
+    old = mqtt_settings(broker, authority, root, cert_file=pair.certificate, key_file=pair.key)
     bench = Bench(tmp_path / "ledger.sqlite", sink_of(old), LONGEST_S)
     bench.add(*envelopes(2))
     bench.step()
@@ -299,7 +302,7 @@ def test_an_expired_client_certificate_takes_nothing(tmp_path, broker, authority
 @pytest.mark.parametrize("what", ["ca_file", "cert_file", "password_file"])
 def test_a_file_that_is_missing_blocks_and_is_named(tmp_path, broker, authority, root, what):
     changed = {what: tmp_path / "none.pem"} | ({"username": "u"} if what == "password_file" else {})
-    bench = Bench(tmp_path / "ledger.sqlite", sink_of(settings(broker, authority, root, **changed)), LONGEST_S)
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root, **changed)), LONGEST_S)
     bench.add(*envelopes(1))
     bench.step()
     assert type(bench.errors[0]) is BlockedDelivery
@@ -401,7 +404,7 @@ class ToldBroker:
 
 
 def told_bench(tmp_path: Path, told: ToldBroker, root: str) -> Bench:
-    return Bench(tmp_path / "ledger.sqlite", sink_of(settings(told, None, root)), LONGEST_S)
+    return Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(told, None, root)), LONGEST_S)
 
 
 @pytest.mark.parametrize("code", [0x80, 0x83, 0x91, 0x97])
@@ -459,6 +462,45 @@ def test_a_refused_connection(tmp_path, root, code, kind):
     told.close()
 
 
+class BabblingBroker(ToldBroker):
+    """Answers CONNECT well and everything else with bytes that a test draws."""
+
+    babble = b""
+
+    def _serve(self, stream: socket.socket) -> None:
+        self._packet(stream)
+        stream.sendall(b"\x20\x03\x00\x00\x00")
+        while packet := self._packet(stream):
+            stream.sendall(self.babble if b"/status" not in packet[1] else b"\x40\x02\x00\x01")
+
+
+def test_any_bytes_from_a_broker_are_a_named_reason(tmp_path, root, monkeypatch):
+    monkeypatch.setattr("plumeproof.delivery.mqtt_sink.ANSWER_S", 0.02)
+    told = BabblingBroker()
+    sink = sink_of(mqtt_settings(told, None, root))(ManualClock())
+    row = OutboxRow(1, "broker", "m", "envelope", "e", b"raw", (("seq", "1"),), 0, 0)
+
+    @given(
+        st.one_of(
+            st.binary(max_size=40),
+            st.tuples(st.integers(0, 255), st.binary(max_size=8)).map(lambda p: bytes((p[0], len(p[1]))) + p[1]),
+            st.binary(max_size=6).map(lambda body: b"\x40" + bytes((2 + len(body),)) + b"\x00\x02" + body),
+        )
+    )
+    @settings(deadline=None, max_examples=120)
+    def check(raw: bytes) -> None:
+        told.babble = raw
+        try:
+            assert len(sink.deliver([row])) == 1
+        except (RetryableDelivery, BlockedDelivery, FinalDelivery) as error:
+            assert str(error).isprintable()
+        sink.close()
+
+    monkeypatch.setattr("plumeproof.delivery.mqtt_sink.GOODBYE_S", 0.0)
+    check()
+    told.close()
+
+
 def test_a_broker_without_qos_1_is_named(tmp_path, root):
     told = ToldBroker(more=b"\x24\x00")
     bench = told_bench(tmp_path, told, root)
@@ -510,7 +552,7 @@ def test_a_puback_that_never_comes_is_no_delivery(tmp_path, root, monkeypatch):
 def test_nobody_at_the_port(tmp_path, root):
     nobody = ToldBroker()
     nobody.close()
-    bench = Bench(tmp_path / "ledger.sqlite", sink_of(settings(nobody, None, root)), LONGEST_S)
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(nobody, None, root)), LONGEST_S)
     bench.add(*envelopes(1))
     end_s = bench.clock.monotonic_s() + 2 * 3_600
     while bench.clock.monotonic_s() < end_s:  # hours of outage, a look a minute

@@ -50,9 +50,10 @@ class ScriptedSink:
         halves = (row.body[:middle], row.body[middle:])
         return [(f"{row.key}.{half.hex()}", half) for half in halves] if middle else ()
 
-    def tend(self) -> None:
-        """Counted."""
+    def tend(self) -> bool:
+        """Counted; it proves nothing."""
         self.tended_count += 1
+        return False
 
     def counters(self) -> dict[str, int]:
         """None of its own."""

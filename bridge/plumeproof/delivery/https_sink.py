@@ -71,8 +71,9 @@ class HttpsSink:
         """Halves of a report."""
         return [(half.key, half.body) for half in split_report(row.body, self._profile.shape)]
 
-    def tend(self) -> None:
+    def tend(self) -> bool:
         """Nothing to keep: a connection that was closed is opened again when it is needed."""
+        return False
 
     def counters(self) -> dict[str, int]:
         """Since the start."""

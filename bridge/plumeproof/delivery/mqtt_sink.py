@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import ssl
+import struct
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.exception import MQTTException
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -34,6 +36,7 @@ WINDOW = 20  # publications in flight; the broker may ask for fewer
 LONGEST_S = 60.0  # cap of the back-off: a broker is near, and a look a minute costs it nothing
 CONNECT_S = 10.0  # for the port and TLS
 ANSWER_S = 20.0  # for CONNACK and for each window's PUBACKs
+GOODBYE_S = 2.0  # less than a supervisor waits for the bridge to stop
 INBOUND_MAX_BYTES = 64 * 1024  # reference: reliability section 8; nothing is subscribed to
 
 # MQTT 5.0 section 3.4.2.1 (PUBACK) and 3.2.2.2 (CONNACK); 3.1.1's CONNACK codes come translated from paho
@@ -42,6 +45,8 @@ ROW_CODES = frozenset((0x90, 0x99))  # topic name invalid, payload format invali
 # Not authorized, banned, bad user name or password, bad method, client id or version refused, packet too large,
 # retain or QoS not supported, server moved, another client took our id: a person must put something right.
 BLOCKING_CODES = frozenset((0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C, 0x8E, 0x95, 0x9A, 0x9B, 0x9D))
+# What paho lets through when a packet makes no sense; the connection is over then.
+_UNREADABLE = (MQTTException, AttributeError, IndexError, KeyError, TypeError, ValueError, struct.error)
 ENVELOPE_TYPE = "application/cose"
 AVERAGE_TYPE = "application/json"
 
@@ -103,11 +108,12 @@ class MqttSink:
         """Neither an envelope nor an average can be divided."""
         return ()
 
-    def tend(self) -> None:
+    def tend(self) -> bool:
         """Be there, so that the status topic says so: answer pings, and connect again when the broker has gone."""
         if self._connection is not None:
             self._connection.tend()
         self._connected()
+        return True
 
     def counters(self) -> dict[str, int]:
         """Since the start."""
@@ -294,8 +300,9 @@ class _Connection:
     def say_goodbye(self, topic: str, body: bytes) -> None:
         """A last retained word and DISCONNECT, if the connection still stands."""
         try:
-            self.wait_for([self.publish(topic, body, None, is_retained=True)])
-        except RetryableDelivery:
+            mid = self.publish(topic, body, None, is_retained=True)
+            self._serve(lambda: mid in self._codes, "PUBACK", GOODBYE_S)
+        except DeliveryError:
             return
         self._client.disconnect()
 
@@ -306,8 +313,8 @@ class _Connection:
         if stream is not None:
             stream.close()
 
-    def _serve(self, is_there: Callable[[], bool], what: str) -> None:
-        deadline_s = time.monotonic() + ANSWER_S
+    def _serve(self, is_there: Callable[[], bool], what: str, timeout_s: float | None = None) -> None:
+        deadline_s = time.monotonic() + (ANSWER_S if timeout_s is None else timeout_s)
         while not is_there():
             left_s = deadline_s - time.monotonic()
             self._turn(max(0.0, left_s))
@@ -319,7 +326,11 @@ class _Connection:
                 raise RetryableDelivery(f"{self._settings.host}: {self._lost or f'no {what} in time'}")
 
     def _turn(self, timeout_s: float) -> None:
-        code = self._client.loop(timeout_s)
+        try:
+            code = self._client.loop(timeout_s)
+        except _UNREADABLE as error:
+            self._lost = self._lost or f"unreadable packet: {type(error).__name__}"
+            return
         if code != mqtt.MQTT_ERR_SUCCESS:
             self._lost = self._lost or mqtt.error_string(code)
 

@@ -18,11 +18,12 @@ from collections.abc import Callable
 from plumeproof import __released__
 from plumeproof.delivery import outbox as decisions
 from plumeproof.delivery.retry import FIRST_S, LONGEST_S
-from plumeproof.errors import BlockedDelivery, DeliveryError
+from plumeproof.errors import BlockedDelivery, DeliveryError, RetryableDelivery
 from plumeproof.model import OutboxRow
 from plumeproof.ports import Clock, Outbox, Sink
 
 REFUSED_MAX = 3  # set aside one after the other without one that is taken; then a person looks first
+LOOK_S = 5.0  # until it is asked again whether a deferred row is due
 _RELEASED_UTC_MS = calendar.timegm(time.strptime(__released__, "%Y-%m-%d")) * 1000
 _log = logging.getLogger(__name__)
 
@@ -44,6 +45,7 @@ class DeliveryStage:
         self._turns: list[list[OutboxRow]] = []  # windows that were due at the last look
         self._last_module = ""
         self._refused_in_a_row = 0
+        self._last_error: DeliveryError | None = None  # that nothing has disproved yet
         self._failures = 0
         self._rest_s = 0.0
         self._counters = {"delivered_total": 0, "failures_total": 0, "split_total": 0, "quarantined_total": 0}
@@ -54,6 +56,7 @@ class DeliveryStage:
         if now < _RELEASED_UTC_MS:
             # Certificates could not be judged and receipts would bear a wrong time.
             shown = time.strftime("%Y-%m-%d", time.gmtime(now / 1000))
+            self._counters["failures_total"] += 1
             self._rest_s = FIRST_S
             raise BlockedDelivery(f"this PC's clock shows {shown}, before this release was made; set it")
         if not self._turns:
@@ -61,19 +64,23 @@ class DeliveryStage:
             self._turns = decisions.take_turns(rows, self._last_module)
         window = self._turns.pop(0) if self._turns else []
         try:
-            if not window:
-                self._sink.tend()
-                self._failures = 0
-                return None
-            self._last_module = window[0].module
-            receipts = self._sink.deliver(window)
+            if window:
+                self._last_module = window[0].module
+                receipts = self._sink.deliver(window)
+            elif self._sink.tend():
+                self._last_error = None
         except DeliveryError as error:
             self._turns = []  # who is due is asked again after the rest
+            self._last_error = error
             return self._settle(error, window[0] if window else None)
+        if not window:
+            self._stay_unwell()
+            return None
         # Power failing before close returns: the rows wait, the same bytes go out again under the same keys.
         self._outbox.close(receipts)
         self._counters["delivered_total"] += len(receipts)
         self._failures = self._refused_in_a_row = 0
+        self._last_error = None
         return 0.0
 
     def recover(self, _error: Exception) -> float | None:
@@ -88,6 +95,14 @@ class DeliveryStage:
     def counters(self) -> dict[str, int]:
         """Since the start."""
         return {**self._counters, **self._sink.counters()}
+
+    def _stay_unwell(self) -> None:
+        """Nothing is due. While a row waits after a fault that nothing has disproved, this part is not well."""
+        if self._last_error is None:
+            return
+        self._rest_s = LOOK_S
+        kind = BlockedDelivery if isinstance(self._last_error, BlockedDelivery) else RetryableDelivery
+        raise kind(str(self._last_error))
 
     def _settle(self, error: DeliveryError, row: OutboxRow | None) -> float:
         self._failures += 1
@@ -119,4 +134,5 @@ class DeliveryStage:
             self._counters["quarantined_total"] += 1
             _log.error("delivery_refused sink=%s key=%s reason=%s", self._sink.name, row.key, decision.reason)
         self._failures = 0  # it answered; the rest keeps the pace of a failing endpoint
+        self._last_error = None
         return decision.rest_s
