@@ -17,10 +17,12 @@ import pytest
 import plumeproof
 from plumeproof.cli import doctor, main
 from plumeproof.config import load_config
+from plumeproof.keys import build_entry
 from plumeproof.service import Service
 from tests.bridge.test_delivery_mqtt import ToldBroker
 from tests.bridge.test_service import Site
 from tests.doubles.scripted_platform import ScriptedPlatform, answer
+from tests.doubles.sealed_module import SealedModule
 from tools import test_ca
 
 
@@ -178,6 +180,16 @@ def test_doctor_finds_faults_of_this_pc(capsys, site):
     code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
     assert code == 2
     assert states(out)["keys"] == "problem"
+
+
+def test_doctor_finds_a_module_that_signs_with_another_key(capsys, site):
+    other = SealedModule("plume-01", 4242)
+    (site.folder / "keys.json").write_text(json.dumps([build_entry("plume-01", other.public_key)]))
+    site.modules[0].serve()
+    site.modules[0].start_up()
+    code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
+    assert (code, states(out)["keys"], states(out)["module plume-01"]) == (2, "ok", "problem")
+    assert f"kid {site.modules[0].kid.hex()} is not enrolled" in out
 
 
 def test_doctor_leaves_the_ports_of_a_running_bridge_alone(capsys, site):

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.config import Config, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
-from plumeproof.errors import BridgeError, ConfigError, RetryableDelivery, UnreachableError
+from plumeproof.errors import BridgeError, ConfigError, EvidenceError, RetryableDelivery, UnreachableError
 from plumeproof.keys import load_keys
 
 DISK_FREE_MIN_BYTES = 1_000_000_000  # a module seals some 0.5 GB a year at 1 s slots
 EARLIEST_UTC_S = 1_767_225_600  # 2026-01-01, as the modules refuse earlier dates (SPEC.md section 4.1)
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+MODULE_MEND = "check cable, port and baud, and that the module's own key is in keys.file"
 TIMEX_BYTES = 512  # struct timex is 208 bytes on 64-bit Linux
 
 
@@ -70,7 +71,7 @@ def examine(config: Config) -> Iterator[Check]:
     yield _tried("time", _time, "let this PC synchronise its clock (chrony, systemd-timesyncd, Windows Time)")
     is_running = _is_running(config)
     for module in config.modules:
-        yield _tried(f"module {module.device}", partial(_module, module, is_running), "check cable, port and baud")
+        yield _tried(f"module {module.device}", partial(_module, module, is_running, config.keys.file), MODULE_MEND)
     for mqtt in config.mqtt_sinks:
         yield _tried(
             f"broker {mqtt.name}",
@@ -158,7 +159,7 @@ def _is_running(config: Config) -> bool:
     return False
 
 
-def _module(module: ModuleConfig, is_running: bool) -> str:
+def _module(module: ModuleConfig, is_running: bool, keys_file: Path) -> str:
     if is_running:
         return f"{module.port} is held by the running bridge; its page shows the state of the line"
     from plumeproof.module_stage import ask_who
@@ -166,6 +167,11 @@ def _module(module: ModuleConfig, is_running: bool) -> str:
     welcome = ask_who(module)
     if welcome.device != module.device:
         raise ConfigError(module.port, f"module {welcome.device} answers, not {module.device}")
+    try:
+        load_keys(keys_file).find(welcome.kid, module.device, welcome.newest_seq + 1)
+    except EvidenceError as error:
+        # Its records would not be taken. That keys.json itself is good was looked at before.
+        raise ConfigError(module.port, f"{module.device} answers, but {error.detail}") from error
     return f"{module.port} answers, boot {welcome.boot}, records {welcome.oldest_seq} to {welcome.newest_seq} kept"
 
 
