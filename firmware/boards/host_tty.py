@@ -54,7 +54,10 @@ class Tty:
         if self._ready(select.POLLOUT) == 0:
             return 0
         try:
-            return self._file.write(memoryview(buf)[start : min(end, start + _WRITE_MAX_BYTES)]) or 0
+            count = min(end - start, _WRITE_MAX_BYTES)
+            if _IS_MICROPYTHON:
+                return self._file.write(buf, start, count) or 0  # no slice: nothing is allocated while polling
+            return self._file.write(memoryview(buf)[start : start + count]) or 0
         except OSError:
             self._close()
             return 0

@@ -135,7 +135,7 @@ class ModuleRig:
         (self.folder / "uplink.tty").symlink_to(os.ttyname(self._far_end))
         self.plant: subprocess.Popen[str] | None = None
         self.module: subprocess.Popen[str] | None = None
-        self.lines: list[str] = []
+        self.heap = HEAP
 
     def start_plant(self, *choices: str) -> None:
         """The plant, with --fault and other choices."""
@@ -152,9 +152,9 @@ class ModuleRig:
         self.plant = None
         return [json.loads(line) for line in (self.folder / "plant.jsonl").read_text().splitlines()]
 
-    def start(self) -> Gateway | None:
+    def start(self) -> None:
         """The module, until it says that it is ready."""
-        command = [self.interpreter, "-X", f"heapsize={HEAP}", "firmware/main.py", str(self.folder)]
+        command = [self.interpreter, "-X", f"heapsize={self.heap}", "firmware/main.py", str(self.folder)]
         self.module = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         line = self.module.stdout.readline()
         assert line == "ready\n", (line, self.module.communicate(timeout=10))
