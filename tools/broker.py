@@ -11,9 +11,11 @@ death. `is_mqtt5` and `keeps_over_kill` say so, `words` names it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -177,7 +179,16 @@ def _mosquitto(program: str) -> Found | None:
 
 
 def free_port(host: str = Broker.host) -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, from below those that the kernel lends to clients.
+
+    A client that asks a dead server again and again would sooner or later be lent the server's own port.
+    """
+    try:
+        lent_from = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        lent_from = 32_768  # Linux' default
+    while True:
+        port = random.SystemRandom().randrange(min(20_000, lent_from - 1), lent_from)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((host, port))
+            return port

@@ -29,15 +29,23 @@ def drain(line: Line, say: Callable[[str], None]) -> None:
     say("the plant stops; the line drains")
     line.stop_plants()
     layout = line.layout
+    is_whole = False
+    while not is_whole:  # a module that was killed in between has begun to poll again
+        starts = _start_counts(line)
+        for name in MODULES:
+            layout.drain(name).touch()
+        _wait(line, lambda: _not_sealed(layout))
+        _wait(line, lambda: _not_fetched(layout))
+        is_whole = _start_counts(line) == starts
     for name in MODULES:
-        layout.drain(name).touch()
-    _wait(line, lambda: _not_sealed(layout))
-    for name in MODULES:
+        line.stop_part(name)
         line.note_boot(name)
-    sealed = {name: max((entry.seq for entry in read_entries(layout.flash(name))), default=0) for name in MODULES}
-    _wait(line, lambda: _not_fetched(layout, sealed))
     _wait(line, lambda: _not_processed(layout))
     _wait_for_witness(line)
+
+
+def _start_counts(line: Line) -> list[int]:
+    return [len(line.starts[name]) for name in MODULES]
 
 
 def _wait(line: Line, what_is_left: Callable[[], str]) -> None:
@@ -58,7 +66,8 @@ def _not_sealed(layout: Layout) -> str:
     return f"{', '.join(waiting)} has not sealed its last slots" if waiting else ""
 
 
-def _not_fetched(layout: Layout, sealed: dict[str, int]) -> str:
+def _not_fetched(layout: Layout) -> str:
+    sealed = {name: max((entry.seq for entry in read_entries(layout.flash(name))), default=0) for name in MODULES}
     connection = open_reader(layout.ledger)
     try:
         stored = dict(connection.execute("SELECT device, max(seq) FROM record GROUP BY device"))
@@ -90,8 +99,8 @@ def _not_processed(layout: Layout) -> str:
         ("relay_averages", BROKER_NAME): averages,
         ("relay_reports", PLATFORM_NAME): averages,
     }
-    left = [f"{stage} stands at {cursors.get((stage, sink), 0)} of {goal}" for (stage, sink), goal in goals.items()
-            if cursors.get((stage, sink), 0) < goal]  # fmt: skip
+    behind = {at: (cursors.get(at, 0), goal) for at, goal in goals.items() if cursors.get(at, 0) < goal}
+    left = [f"{stage} stands at {position} of {goal}" for (stage, _), (position, goal) in behind.items()]
     left += [f"{count} rows wait for {sink}" for sink, count in waiting.items()]
     return ", ".join(left)
 

@@ -34,6 +34,9 @@ from tools.demo.witnesses import (
 )
 from tools.journal_dump import read_entries
 
+# Of what the witnesses say, what is against the line; the rest are counts and what is permitted
+FAULTS = ("lost", "duplicated", "missing", "altered", "invented", "unexpected", "twice", "unreported", "unproven")
+
 
 @dataclass(frozen=True, slots=True)
 class Course:
@@ -103,7 +106,15 @@ def take_figures(
         "restarts": course.restarts,
         "drained": not course.undrained,
         "modules": {view.device: _of_module(view) for view in views},
-        "findings": _name_findings(plant, flash, copies, reports),
+        "findings": [
+            *([course.undrained] if course.undrained else []),
+            *([] if has_chain else [f"`plumeproof verify` is not content; see {layout.log('verify')}"]),
+            *(line for view in views for line in _name_slots(view)),
+            *(line for name, found in plant.items() for line in _name_findings(name, found)),
+            *(line for name, found in flash.items() for line in _name_findings(name, found)),
+            *_name_findings("broker", copies),
+            *_name_findings("platform", reports),
+        ],
     }
 
 
@@ -139,23 +150,14 @@ def _of_module(view: ModuleView) -> dict[str, int]:
     }
 
 
-def _name_findings(*groups: object) -> list[str]:
-    """Every finding by name, for whoever has to look; empty after a good run."""
-    plant, flash, copies, reports = groups
-    named: list[str] = []
-    for of_module in (plant, flash):
-        assert isinstance(of_module, dict)
-        for name, found in of_module.items():
-            named += [f"{name}: {what} {value}" for what, value in asdict(found).items() if _is_finding(what, value)]
-    for found in (copies, reports):
-        named += [f"{what} {value}" for what, value in asdict(found).items() if _is_finding(what, value)]  # type: ignore[call-overload]
-    return named
+def _name_slots(view: ModuleView) -> list[str]:
+    return [f"{view.device}: {view.unexplained_slots} slots in no record"] if view.unexplained_slots else []
 
 
-def _is_finding(what: str, value: object) -> bool:
-    return bool(value) and what in (
-        "lost", "duplicated", "missing", "altered", "invented", "unexpected", "twice", "unreported", "unproven",
-    )  # fmt: skip
+def _name_findings(where: str, found: object) -> list[str]:
+    """What one witness has against the line, by name."""
+    values = asdict(found)  # type: ignore[call-overload] # a dataclass, whichever
+    return [f"{where}: {what} {values[what]}" for what in FAULTS if values.get(what)]
 
 
 def _count_rows(layout: Layout) -> dict[str, int]:

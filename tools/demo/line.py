@@ -121,13 +121,12 @@ class Line:
             self.restart(name)
 
     def restart(self, name: str) -> None:
-        """Start a part that is dead; returns when it is ready, or killed again: the next `tend` sees to that."""
+        """Start a part that is dead; returns when it is ready, or dead again: the next `tend` sees to that."""
         self.begin_again(name)
         try:
             self._await(name)
         except PartError:
-            status = self.parts[name].status
-            if status is None or status >= 0:
+            if self.parts[name].status is None:
                 raise
 
     def begin_again(self, name: str) -> None:
