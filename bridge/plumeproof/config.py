@@ -299,7 +299,14 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
             raise refuse(*at, reason=f"{value!r} is there already; each has its own")
         seen.add((str(at[-1]), value))
     for i, mqtt in enumerate(config.mqtt_sinks):
-        for key, other in (("cert_file", "key_file"), ("key_file", "ca_file"), ("password_file", "username")):
+        # A password never travels without TLS.
+        needs = (
+            ("cert_file", "key_file"),
+            ("key_file", "ca_file"),
+            ("password_file", "username"),
+            ("password_file", "ca_file"),
+        )
+        for key, other in needs:
             if getattr(mqtt, key) is not None and getattr(mqtt, other) is None:
                 raise refuse("sink", "mqtt", i, key, reason=f"needs {other} beside it")
     for i, https in enumerate(config.https_sinks):

@@ -538,13 +538,27 @@ def test_no_more_in_flight_than_our_window_or_the_broker_allows(tmp_path, root):
 
 def test_a_puback_that_never_comes_is_no_delivery(tmp_path, root, monkeypatch):
     monkeypatch.setattr("plumeproof.delivery.mqtt_sink.ANSWER_S", 0.3)
-    told = ToldBroker(0, None, 0)
+    told = ToldBroker(None, 0, 0)
     bench = told_bench(tmp_path, told, root)
     bench.add(*envelopes(3))
     bench.step()
     assert "no PUBACK in time" in str(bench.errors[0]) and bench.proofs() == []
     bench.run()
     assert bench.states() == {"closed": 3}
+    bench.close()
+    told.close()
+
+
+def test_what_was_acknowledged_before_the_connection_broke_is_not_sent_again(tmp_path, root):
+    told = ToldBroker(0, 0, -1)
+    bench = told_bench(tmp_path, told, root)
+    bench.add(*envelopes(5))
+    bench.step()
+    assert bench.states() == {"waiting": 3, "closed": 2}
+    bench.run()
+    assert bench.states() == {"closed": 5}
+    first_two = [row.body for row in envelopes(2)]
+    assert [sum(raw.endswith(body) for raw in told.published) for body in first_two] == [1, 1]
     bench.close()
     told.close()
 

@@ -160,10 +160,10 @@ class HttpsSink:
             return ""
         if not self._token or self._clock.monotonic_s() >= self._token_until_s:
             self._token = ""
+            asked_s = self._clock.monotonic_s()  # its life may have begun with the question
             answer = self._ask_token()
             if answer.status != 200:
                 self._refuse_token(answer)
-            asked_s = self._clock.monotonic_s()
             try:
                 token = answers.read_token(answer)
             except ValueError as error:

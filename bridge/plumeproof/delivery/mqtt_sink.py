@@ -86,22 +86,27 @@ class MqttSink:
         connection = self._connected()
         rows = rows[: connection.window]
         mids: list[int] = []
+        fault: DeliveryError | None = None
         try:
             for row in rows:
                 mids.append(connection.publish(self._topic(row), row.body, self._properties(row)))
-            answers = connection.wait_for(mids)
-        except DeliveryError:
+            connection.wait_for(mids)
+        except DeliveryError as error:
+            fault = error
             self._drop()
-            raise
         self._counters["published_total"] += len(mids)
         receipts: list[Receipt] = []
-        for row, mid, code in zip(rows, mids, answers, strict=True):
-            error = self._judge(row, code, connection)
-            if error is not None:
-                if not receipts:
-                    raise error
+        for row, mid in zip(rows, mids, strict=False):  # fewer were published where the connection was lost
+            code = connection.code_of(mid)
+            if code is None:
+                break
+            refusal = self._judge(row, code, connection)
+            if refusal is not None:
+                fault = fault or refusal
                 break  # the others go out again behind it: order before traffic
             receipts.append(Receipt(row.id, self.name, self._proof(row, mid, code), self._clock.utc_ms()))
+        if fault is not None and not receipts:
+            raise fault
         return receipts
 
     def split(self, row: OutboxRow) -> Sequence[tuple[str, bytes]]:
@@ -183,9 +188,10 @@ class MqttSink:
         try:
             connection.open()
             online = connection.publish(self._status_topic, self._status("online"), None, is_retained=True)
-            code = connection.wait_for([online])[0]
-            if code >= 0x80:
-                raise BlockedDelivery(f"PUBACK 0x{code:02x} on {self._status_topic}")
+            connection.wait_for([online])
+            code = connection.code_of(online)
+            if code is not None and code >= 0x80:
+                raise BlockedDelivery(f"PUBACK 0x{code:02x} on {self._status_topic}; check the rights of this client")
         except DeliveryError:
             connection.drop()
             raise
@@ -288,10 +294,13 @@ class _Connection:
             raise RetryableDelivery(f"{self._settings.host}: {self._lost or mqtt.error_string(info.rc)}")
         return info.mid
 
-    def wait_for(self, mids: Sequence[int]) -> Sequence[int]:
-        """The PUBACK reason codes of these packets. Raises RetryableDelivery when one does not come."""
+    def wait_for(self, mids: Sequence[int]) -> None:
+        """Until all of these packets are answered. Raises RetryableDelivery and BlockedDelivery when one is not."""
         self._serve(lambda: all(mid in self._codes for mid in mids), "PUBACK")
-        return [self._codes.pop(mid) for mid in mids]
+
+    def code_of(self, mid: int) -> int | None:
+        """The reason code of a packet's PUBACK, asked once; None when none has come."""
+        return self._codes.pop(mid, None)
 
     def tend(self) -> None:
         """What has come, and a ping when it is time."""
