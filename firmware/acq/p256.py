@@ -6,7 +6,9 @@ Both are sliced: `step()` does one doubling with its additions, so that the call
 extended Euclid: pow(x, -1, m) answers 0 on MicroPython. Nothing here is constant-time.
 
 Where the time goes, in instructions of a Cortex-M3 (MicroPython 1.25, 2026-11-25): product of two numbers 5,500,
-remainder of a product 11,500, sum 1,200. So products are added up before a remainder is taken.
+remainder of a product 11,500, sum 1,200. So products are added up before a remainder is taken. A function with more
+than 11 words of locals and stack takes its frame from the heap, and giving it back makes the next allocations search:
+12,000 a call. So what is called for every point has few names, and uses them twice.
 """
 
 from acq.p256_table import BASE_COMB, BLOCKS, COLUMNS, TEETH
@@ -35,16 +37,14 @@ def double(point) -> None:
     if z == 0 or y == 0:
         point[2] = 0
         return
-    p = P  # a local name is found four times as fast
-    delta = z * z % p
-    y += y
-    gamma_2 = y * point[1] % p
-    beta_4 = (x + x) * gamma_2 % p
-    alpha = 3 * (x - delta) * (x + delta) % p
-    new_x = (alpha * alpha - beta_4 - beta_4) % p
-    point[2] = y * z % p
-    point[1] = (alpha * (beta_4 - new_x) - (gamma_2 + gamma_2) * gamma_2) % p
-    point[0] = new_x
+    a = z * z % P
+    a = 3 * (x - a) * (x + a) % P  # alpha
+    point[2] = (y + y) * z % P
+    y = (y + y) * y % P  # 2 gamma
+    x = (x + x) * y % P  # 4 beta
+    z = (a * a - x - x) % P  # new x
+    point[0] = z
+    point[1] = (a * (x - z) - (y + y) * y) % P
 
 
 def add_affine(point, x2: int, y2: int) -> None:
@@ -53,22 +53,20 @@ def add_affine(point, x2: int, y2: int) -> None:
     if z1 == 0:
         point[0], point[1], point[2] = x2, y2, 1
         return
-    p = P
-    z_square = z1 * z1 % p
-    z_cube = z_square * z1 % p
-    h = (x2 * z_square - x1) % p
-    r = (y2 * z_cube - y1) % p
-    if h == 0:
-        if r == 0:
+    z = z1 * z1 % P
+    x2 = (x2 * z - x1) % P  # h
+    y2 = (y2 * (z * z1 % P) - y1) % P  # r
+    if x2 == 0:
+        if y2 == 0:
             double(point)
         else:
             point[2] = 0
         return
-    h_square = h * h % p
-    new_x = (r * r - (x1 + x1 + h) * h_square) % p
-    point[1] = (h_square * ((r * x1 - y1 * h) % p) - r * new_x) % p
-    point[2] = z1 * h % p
-    point[0] = new_x
+    point[2] = z1 * x2 % P
+    z = x2 * x2 % P  # h squared
+    z1 = (y2 * y2 - (x1 + x1 + x2) * z) % P  # new x
+    point[0] = z1
+    point[1] = (z * ((y2 * x1 - y1 * x2) % P) - y2 * z1) % P
 
 
 def to_affine(point):
@@ -154,18 +152,12 @@ class Comb:
     negative is computed."""
 
     def __init__(self, scalar: int, table=BASE) -> None:
-        self._table = table
+        self._points = table.points
         self._is_negative = not scalar & 1
         if self._is_negative:
             scalar = N - scalar
-        columns, rows = table.columns, table.rows
-        digits = (scalar >> 1) | (1 << (table.teeth * columns - 1))
-        mask = (1 << rows) - 1  # a block's part of a tooth, the highest tooth first
-        self._words = [
-            [digits >> (tooth * columns + block * rows) & mask for tooth in range(table.teeth - 1, -1, -1)]
-            for block in range(table.blocks)
-        ]
-        self._row = rows
+        self._picks = _pick_points(scalar, table)
+        self._rows = self._row = table.rows
         self.point = [0, 1, 0]
 
     def step(self) -> bool:
@@ -174,27 +166,43 @@ class Comb:
             return True
         self._row -= 1
         double(self.point)
-        table = self._table
-        for block in range(table.blocks):
-            if self._row + block * table.rows < table.columns:
-                self._add(table, block)
+        column = self._row
+        while column < len(self._picks):  # its column in each block
+            self._add(self._picks[column])
+            column += self._rows
         if self._row == 0 and self._is_negative:
             self.point[1] = P - self.point[1]
         return self._row == 0
 
-    def _add(self, table, block: int) -> None:
-        row = self._row
-        index = 0
-        for word in self._words[block]:
-            index = index << 1 | (word >> row & 1)
-        half = 1 << (table.teeth - 1)
-        is_minus = index < half  # the highest tooth is negative: all signs are turned
-        index = half - 1 - index if is_minus else index - half
-        at = 64 * (block * half + index)
-        points = table.points
-        x = int.from_bytes(points[at : at + 32], "big")
-        y = int.from_bytes(points[at + 32 : at + 64], "big")
-        add_affine(self.point, x, P - y if is_minus else y)
+    def _add(self, pick: int) -> None:
+        at = (pick & 0x7F) << 6
+        y = _coordinate(self._points, at + 32)
+        add_affine(self.point, _coordinate(self._points, at), P - y if pick & 0x80 else y)
+
+
+def _coordinate(points, at: int) -> int:
+    return int.from_bytes(points[at : at + 32], "big")
+
+
+def _pick_points(scalar: int, table):
+    """For each column the number of its point in the table, and 0x80 where it is taken away."""
+    digits = (scalar >> 1) | (1 << (table.teeth * table.columns - 1))
+    half = 1 << (table.teeth - 1)
+    mask = (1 << table.rows) - 1  # one block's part of a tooth: a small integer
+    picks = bytearray(table.columns)
+    column = 0
+    for block in range(table.blocks):
+        shift = block * table.rows
+        words = [digits >> (tooth * table.columns + shift) & mask for tooth in range(table.teeth - 1, -1, -1)]
+        for row in range(min(table.rows, table.columns - shift)):
+            index = 0
+            for word in words:
+                index = index << 1 | (word >> row & 1)
+            # Where the highest tooth is negative, all signs are turned
+            index = index - half if index >= half else half - 1 - index | 0x80
+            picks[column] = index + block * half
+            column += 1
+    return picks
 
 
 class Ladder:

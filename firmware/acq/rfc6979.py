@@ -33,16 +33,18 @@ class Nonces:
         key = bytes(32)
         key = _hmac(key, value, b"\x00", seed)
         value = _hmac(key, value)
-        key = _hmac(key, value, b"\x01", seed)
-        self._value = _hmac(key, value)
-        self._key = key
+        self._key = _hmac(key, value, b"\x01", seed)
+        self._value = _hmac(self._key, value)
+        self._is_first = True
 
     def next(self) -> int:
         """The next nonce, 1 <= k < order."""
         while True:
+            if not self._is_first:
+                self._key = _hmac(self._key, self._value, b"\x00")
+                self._value = _hmac(self._key, self._value)
+            self._is_first = False
             self._value = _hmac(self._key, self._value)
             nonce = int.from_bytes(self._value, "big")
-            self._key = _hmac(self._key, self._value, b"\x00")
-            self._value = _hmac(self._key, self._value)
             if 0 < nonce < self._order:
                 return nonce

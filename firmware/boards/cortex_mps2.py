@@ -1,5 +1,5 @@
 """The emulated Cortex-M board: Arm's MPS2 with design AN385 in QEMU, MicroPython's QEMU port with our module `mps2`
-(tools/cortex/board), the program as .mpy files in a ROM file system at /rom.
+(tools/cortex/board), the program frozen into the image, its sources in a ROM file system at /rom/firmware.
 
 Serial lines are UART 1 (bus) and UART 2 (uplink), time is the FPGAIO's microsecond counter, flash is memory that is
 written through to a file. The host's files are reached by semihosting: the directory holds what boards/host.py lists;
@@ -21,7 +21,7 @@ from acq.faults import BusError, JournalError
 
 _BUS = 1
 _UPLINK = 2
-_ROM = "/rom/"
+_ROM = "/rom/firmware/"
 _FILE_MAX_BYTES = 65536
 _SECTOR_BYTES = 4096
 _PROGRAM_BYTES = 256
@@ -145,8 +145,8 @@ class MpsStart:
         _replace(self._directory + "/public_key.bin", public_key)
 
     def firmware_paths(self):
-        """The program's files in the ROM file system (SPEC.md section 4.3), in any order."""
-        paths = ["main.mpy"]
+        """The files that were frozen (SPEC.md section 4.3), in any order."""
+        paths = ["main.py"]
         for folder in ("acq", "acqwire", "boards"):
             paths += _list_firmware(folder)
         return paths
@@ -179,7 +179,7 @@ class MpsBoard:
         self._is_draining = mps2.file_exists(self._path("drain"))
 
     def forget_start(self) -> None:
-        """Its objects are not needed any more; its code lies in ROM."""
+        """Its objects are not needed any more; its code lies in the image."""
         self.start = None
 
     def read_part(self, name: str, start: int, count: int) -> bytes:

@@ -52,7 +52,7 @@ def test_line_gives_one_object_with_plausible_figures():
 def test_an_unknown_name_is_told_what_there_is():
     ended = bench("lines")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "bench: no benchmark 'lines'; there are: line\n"
+    assert ended.stderr == "bench: no benchmark 'lines'; there are: line module\n"
 
 
 def test_a_missing_interpreter_is_said_in_one_line():

@@ -14,9 +14,9 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from tools.cortex.images import ImagesError, find_images
+from tools.cortex.images import CORES, ImagesError, find_images
 from tools.cortex.machine import GuestError, Machine, MachineError
-from tools.cortex.rom import RomError, build_rom, firmware_files
+from tools.cortex.rom import RomError, build_rom
 
 PROGRAM = "import main\nstatus = main.main(('main.py', {directory!r}))\nprint('status', status)\n"
 
@@ -33,7 +33,7 @@ def lines_of(directory: Path) -> tuple[Path, Path]:
 def run(directory: Path, core: str) -> int:
     """Until the program ends by itself; its exit status."""
     images = find_images()
-    rom = build_rom(images, firmware_files())
+    rom = build_rom(images)
     with Machine(images, rom, core, lines_of(directory)) as machine:
         for line in machine.run_lines(PROGRAM.format(directory=str(directory))):
             if line.startswith("status "):
@@ -45,7 +45,7 @@ def run(directory: Path, core: str) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.cortex", description="a module on the emulated Cortex-M")
     parser.add_argument("directory", type=Path, help="the module's directory (firmware/boards/host.py lists its files)")
-    parser.add_argument("--core", choices=("m3", "m0"), default="m3", help="instruction set of the image")
+    parser.add_argument("--core", choices=CORES, default="m3", help="instruction set of the image")
     args = parser.parse_args()
     signal.signal(signal.SIGTERM, _power_cut)
     try:

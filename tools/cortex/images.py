@@ -1,28 +1,113 @@
-"""Where the images are: asked of the set-up, which builds them once and is no package to be imported from."""
+"""Images with the firmware frozen in: what a production board runs. Made in seconds from the set-up's compiled port.
+
+Kept below the set-up's folder under a hash of the firmware's files, the few that were used last. MicroPython's bytecode
+then lies in the image, so that the heap holds what a module's heap holds.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import importlib.util
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-SETUP = Path(__file__).resolve().parents[1] / "setup" / "cortex.py"
+CHECKOUT = Path(__file__).resolve().parents[2]
+FIRMWARE = CHECKOUT / "firmware"
+SETUP = CHECKOUT / "tools" / "setup"
+CORES = ("m3", "m0")
+BOARD = "PLUMEPROOF"
+BOARD_FILES = ("boards/__init__.py", "boards/cortex_mps2.py")  # the others are for other boards
+FOLDERS = ("acq", "acqwire")
+KEPT = 4  # sets of images
+OPTIMISATION = 3  # of a production image: neither asserts nor line numbers
 
 
 class ImagesError(Exception):
-    """No image can be had; the set-up's own line."""
+    """No image can be had; one line."""
 
 
-def find_images() -> Path:
-    """The folder with m3.elf, m0.elf, mpy-cross and romfs.py, built if need be. Raises ImagesError."""
-    found = subprocess.run([sys.executable, str(SETUP), "--print"], stdout=subprocess.PIPE, text=True, check=False)
+@dataclass(frozen=True, slots=True)
+class Images:
+    """`elf(core)`, `mpy_cross`, `romfs` (MicroPython's writer of ROM file systems), `micropython` and `compiler`."""
+
+    folder: Path
+    source: Path
+    micropython: str
+    compiler: str
+
+    def elf(self, core: str) -> Path:
+        return self.folder / f"{core}.elf"
+
+    @property
+    def mpy_cross(self) -> Path:
+        return self.source / "mpy-cross/build/mpy-cross"
+
+    @property
+    def romfs(self) -> ModuleType:
+        return _load("romfs", self.source / "tools/mpremote/mpremote/romfs.py")
+
+
+def firmware_files() -> dict[str, Path]:
+    """Path below the module's root: source, of what runs on this board."""
+    sources = [FIRMWARE / "main.py", *(FIRMWARE / name for name in BOARD_FILES)]
+    for folder in FOLDERS:
+        sources += (FIRMWARE / folder).rglob("*.py")
+    return {path.relative_to(FIRMWARE).as_posix(): path for path in sorted(sources)}
+
+
+def find_images() -> Images:
+    """Images of the firmware as it is in this checkout, made if need be. Raises ImagesError."""
+    found = subprocess.run(
+        [sys.executable, str(SETUP / "cortex.py"), "--print"], stdout=subprocess.PIPE, text=True, check=False
+    )
     if found.returncode:
-        raise ImagesError("the images could not be made; the line above says why")
-    return Path(found.stdout.strip())
+        raise ImagesError("the QEMU port could not be made; the line above says why")
+    base = Path(found.stdout.strip())
+    facts = json.loads((base / "built.json").read_text())
+    files = firmware_files()
+    digest = hashlib.sha256()
+    for name, path in files.items():
+        digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+    folder = base / "frozen" / digest.hexdigest()[:16]
+    with (base / "frozen.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started at once take turns in one tree
+        if not folder.exists():
+            _freeze(base / "source", list(files), folder)
+        folder.touch()
+    return Images(folder, base / "source", facts["micropython"], facts["compiler"])
 
 
-def facts_of(images: Path) -> dict[str, str]:
-    """Versions the images were made with: `micropython`, `compiler`."""
-    facts: dict[str, str] = json.loads((images / "built.json").read_text())
-    return facts
+def _freeze(source: Path, names: list[str], target: Path) -> None:
+    manifest = source / "ports/qemu/boards" / BOARD / "manifest.py"
+    manifest.write_text(f"freeze({str(FIRMWARE)!r}, {tuple(names)!r}, opt={OPTIMISATION})\n")
+    new = target.with_name("new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    for core in CORES:
+        make = subprocess.run(_words(core), cwd=source, capture_output=True, text=True, check=False)
+        if make.returncode:
+            tail = " | ".join((make.stderr or make.stdout).strip().splitlines()[-3:])
+            raise ImagesError(f"freezing the firmware for {core}: {tail}")
+        shutil.copy2(source / f"ports/qemu/build-{core}/firmware.elf", new / f"{core}.elf")
+    new.replace(target)  # an interrupted run leaves no half a set
+    for old in sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+        shutil.rmtree(old)
+
+
+def _words(core: str) -> list[str]:
+    manifest = f"FROZEN_MANIFEST=boards/{BOARD}/manifest.py"
+    return ["make", "-C", "ports/qemu", "-j2", f"BOARD={BOARD}", f"CORE={core}", f"BUILD=build-{core}", manifest]
+
+
+def _load(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

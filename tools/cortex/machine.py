@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tools.cortex.images import Images
+
 QEMU = "qemu-system-arm"
 ROM_ADDRESS = 0x2100_0000  # PSRAM of the MPS2; its upper half is the flash region (board/modmps2.c)
 ROM_MAX_BYTES = 8 << 20
@@ -26,7 +28,7 @@ START_S = 20.0
 READ_BYTES = 4096
 MOUNT = """import sys,uctypes,vfs
 vfs.mount(vfs.VfsRom(uctypes.bytearray_at({address},{size})),'/rom')
-sys.path[:]=['/rom']
+sys.path[:]=['.frozen','/rom']
 del uctypes,vfs
 """
 
@@ -44,7 +46,7 @@ class Machine:
 
     def __init__(
         self,
-        images: Path,
+        images: Images,
         rom: bytes,
         core: str = "m3",
         lines: tuple[Path | None, Path | None] = (None, None),
@@ -134,7 +136,7 @@ class Machine:
     def _command(self, rom_path: Path) -> list[str]:
         words = ["setpriv", "--pdeathsig", "KILL", QEMU]  # no part outlives whoever runs it
         words += ["-machine", "mps2-an385", "-display", "none", "-monitor", "none", "-nodefaults", "-nic", "none"]
-        words += ["-semihosting-config", "enable=on,target=native", "-kernel", str(self._images / f"{self._core}.elf")]
+        words += ["-semihosting-config", "enable=on,target=native", "-kernel", str(self._images.elf(self._core))]
         words += ["-device", f"loader,file={rom_path},addr={ROM_ADDRESS:#x},force-raw=on"]
         words += ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
         for name, path in zip(("bus", "uplink"), self._lines, strict=True):

@@ -1,9 +1,9 @@
 """Find or build the emulated Cortex-M: QEMU's port of MicroPython as our board (tools/cortex/board), for M3 and M0.
 
 Built from the same pinned source as the interpreter, with the distribution's cross compiler, once: the folder in
-.cache/cortex/ carries the hash of what it was made from. It holds m3.elf, m0.elf, mpy-cross, romfs.py (MicroPython's
-own writer of ROM file systems, from mpremote) and built.json (versions). QEMU and compiler are system packages,
-installed with root or sudo or named in one line. Standard library only.
+.cache/cortex/ carries the hash of what it was made from. It holds the part of the source that the port needs, compiled,
+so that freezing the firmware into it takes seconds (tools/cortex/images.py), and built.json (versions). QEMU and
+compiler are system packages, installed with root or sudo or named in one line. Standard library only.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ BUILD_PACKAGES = {  # package: the command or file that shows it is there
     "libnewlib-arm-none-eabi": "/var/lib/dpkg/info/libnewlib-arm-none-eabi.list",
 }
 RUN_PACKAGES = {"qemu-system-arm": QEMU}
+KEPT = ("py", "extmod", "lib", "shared", "tools", "mpy-cross", "ports/qemu", "debian")  # of the source
+NOTHING_FROZEN = "# replaced when the firmware is frozen\n"
 
 
 def folder() -> Path:
@@ -46,8 +48,14 @@ def folder() -> Path:
 
 def lacks() -> tuple[str, ...]:
     """System packages that `obtain` needs and this machine lacks."""
-    wanted = RUN_PACKAGES if folder().exists() else {**BUILD_PACKAGES, **RUN_PACKAGES}
+    wanted = {**BUILD_PACKAGES, **RUN_PACKAGES}
     return tuple(package for package, sign in wanted.items() if not interpreter.is_there(sign))
+
+
+def make_words(core: str) -> tuple[str, ...]:
+    """The command that makes an image, from the top of the source."""
+    manifest = f"FROZEN_MANIFEST=boards/{NAME}/manifest.py"
+    return ("make", "-C", "ports/qemu", "-j2", f"BOARD={NAME}", f"CORE={core}", f"BUILD=build-{core}", manifest)
 
 
 def build(target: Path) -> None:
@@ -56,17 +64,17 @@ def build(target: Path) -> None:
     CACHE.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=CACHE) as scratch_name:
         scratch = Path(scratch_name)
-        source = interpreter.unpack_source(scratch)
-        shutil.copytree(BOARD, source / "ports/qemu/boards" / NAME)
+        unpacked = interpreter.unpack_source(scratch)
         new = scratch / "new"
-        new.mkdir()
+        source = new / "source"
+        for name in KEPT:
+            shutil.copytree(unpacked / name, source / name, symlinks=True)
+        board = source / "ports/qemu/boards" / NAME
+        shutil.copytree(BOARD, board)
+        (board / "manifest.py").write_text(NOTHING_FROZEN)
         run("make", "-C", "mpy-cross", "-j2", cwd=source)
         for core in CORES:
-            words = (f"BOARD={NAME}", f"CORE={core}", f"BUILD=build-{core}", "FROZEN_MANIFEST=")
-            run("make", "-C", "ports/qemu", "-j2", *words, cwd=source)
-            shutil.copy2(source / f"ports/qemu/build-{core}/firmware.elf", new / f"{core}.elf")
-        shutil.copy2(source / "mpy-cross/build/mpy-cross", new)
-        shutil.copy2(source / "tools/mpremote/mpremote/romfs.py", new)
+            run(*make_words(core), cwd=source)
         compiler = run(COMPILER, "--version").splitlines()[0]
         facts = {"micropython": interpreter.SOURCE_PACKAGE.partition("=")[2], "compiler": compiler}
         (new / "built.json").write_text(json.dumps(facts, indent=1) + "\n")
