@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import gc
 import json
 import os
 import signal
@@ -560,6 +561,24 @@ def test_what_was_acknowledged_before_the_connection_broke_is_not_sent_again(tmp
     first_two = [row.body for row in envelopes(2)]
     assert [sum(raw.endswith(body) for raw in told.published) for body in first_two] == [1, 1]
     bench.close()
+    told.close()
+
+
+def test_a_flapping_broker_leaves_no_sockets_behind(tmp_path, root):
+    told = ToldBroker()
+    sink = sink_of(mqtt_settings(told, None, root))(ManualClock())
+    sink.tend()
+    gc.collect()
+    gc.disable()  # sockets must not wait for a collection that may come late
+    try:
+        before = len(os.listdir("/proc/self/fd"))
+        for _ in range(50):
+            sink._drop()
+            sink.tend()
+        wait_for(lambda: len(os.listdir("/proc/self/fd")) <= before)
+    finally:
+        gc.enable()
+    sink.close()
     told.close()
 
 
