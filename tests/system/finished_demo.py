@@ -39,6 +39,11 @@ def run_demo(root: Path) -> FinishedDemo:
 
 def parts_below(root: Path) -> list[str]:
     """Command lines of running processes that name a folder."""
+    return [words for _, words in processes_below(root)]
+
+
+def processes_below(root: Path) -> list[tuple[int, str]]:
+    """Their ids and command lines."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
@@ -47,5 +52,5 @@ def parts_below(root: Path) -> list[str]:
             except OSError:  # it has just ended
                 continue
             if any(str(root) in word for word in words):
-                found.append(" ".join(words))
+                found.append((int(entry.name), " ".join(words)))
     return found

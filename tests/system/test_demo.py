@@ -16,7 +16,7 @@ import apsw
 import pytest
 
 from plumeproof.keys import load_keys
-from tests.system.finished_demo import DEMO_S, parts_below
+from tests.system.finished_demo import DEMO_S, parts_below, processes_below
 from tools.demo.events import Start
 from tools.demo.layout import MODULES, Layout
 from tools.demo.ledger_view import read_module
@@ -95,7 +95,8 @@ def test_ctrl_c_during_the_start_leaves_nothing_behind(tmp_path, part):
     assert parts_below(tmp_path) == []
 
 
-def test_ctrl_c_ends_the_run_in_good_order_with_the_other_broker_and_faults_on_the_bus(tmp_path):
+def test_ctrl_c_ends_the_run_in_good_order_whatever_happens_meanwhile(tmp_path):
+    """Faults on the bus, the other broker, and a module and the bridge killed while the line drains."""
     faults = ("gas:crc:rate=0.2", "dust:late:rate=0.2:ms=300", "stack:mute:rate=0.2", "*:stray:rate=0.2")
     options = [word for fault in faults for word in ("--fault", fault)]
     demo = start_demo(tmp_path / "left", "--seal-ms", "1000", "--broker", "amqtt", *options)
@@ -103,8 +104,13 @@ def test_ctrl_c_ends_the_run_in_good_order_with_the_other_broker_and_faults_on_t
     wait_for(lambda: layout.log("bridge").exists() and "ready" in layout.log("bridge").read_text())
     wait_for(lambda: layout.ledger.exists() and len(read_entries(layout.flash("plume-01"))) > 5)
     demo.send_signal(signal.SIGINT)
+    wait_for(lambda: '"stop", "part": "plume-02-plant"' in layout.events.read_text())
+    for pid, words in processes_below(layout.root):
+        if "firmware/main.py" in words and words.strip().endswith("plume-02") or "plumeproof run" in words:
+            os.kill(pid, signal.SIGKILL)
     said, _ = demo.communicate(timeout=WAIT_S)
     assert demo.returncode == 0, said
+    assert "plume-02 died (signal 9)" in said and "bridge died (signal 9)" in said
     assert "the plant stops; the line drains" in said and "nothing lost, nothing twice, chain fine" in said
     assert "(MQTT 3.1.1 only)" in said
     assert int(re.search(r"^  gaps +(\d+)$", said, re.MULTILINE)[1]) > 0

@@ -29,23 +29,18 @@ def drain(line: Line, say: Callable[[str], None]) -> None:
     say("the plant stops; the line drains")
     line.stop_plants()
     layout = line.layout
-    is_whole = False
-    while not is_whole:  # a module that was killed in between has begun to poll again
-        starts = _start_counts(line)
+    while True:
+        _wait(line, lambda: _not_sealed(line) or _not_fetched(layout))
         for name in MODULES:
+            line.parts[name].stop()
+            line.note_boot(name)
+        if not _not_fetched(layout):
+            break
+        for name in MODULES:  # a time sync was sealed at the last instant: once more, to hand it over
             layout.drain(name).touch()
-        _wait(line, lambda: _not_sealed(layout))
-        _wait(line, lambda: _not_fetched(layout))
-        is_whole = _start_counts(line) == starts
-    for name in MODULES:
-        line.stop_part(name)
-        line.note_boot(name)
+            line.restart(name)
     _wait(line, lambda: _not_processed(layout))
     _wait_for_witness(line)
-
-
-def _start_counts(line: Line) -> list[int]:
-    return [len(line.starts[name]) for name in MODULES]
 
 
 def _wait(line: Line, what_is_left: Callable[[], str]) -> None:
@@ -61,8 +56,11 @@ def _wait(line: Line, what_is_left: Callable[[], str]) -> None:
         time.sleep(LOOK_S)
 
 
-def _not_sealed(layout: Layout) -> str:
-    waiting = [name for name in MODULES if layout.drain(name).exists()]
+def _not_sealed(line: Line) -> str:
+    """A module that was killed in between has begun to poll again, so it is asked as long as it has not said so."""
+    waiting = [name for name in MODULES if not line.parts[name].has_said("drained")]
+    for name in waiting:
+        line.layout.drain(name).touch()
     return f"{', '.join(waiting)} has not sealed its last slots" if waiting else ""
 
 

@@ -175,7 +175,7 @@ class Line:
         starts = self.starts[name]
         if starts:
             newest = max((entry.boot for entry in read_entries(self.layout.flash(name))), default=0)
-            before = max((start.boot for start in starts if start.boot is not None), default=0)
+            before = max((start.boot for start in starts[:-1] if start.boot is not None), default=0)
             starts[-1].boot = newest if newest > before else None
 
     def _note_death(self, event: str, name: str, **more: object) -> None:

@@ -76,17 +76,27 @@ class Part:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            with self.log.open("rb") as log:
-                log.seek(self._offset)
-                for line in log.read().decode(errors="replace").splitlines(keepends=True):
-                    if line.startswith(prefix) and line.endswith("\n"):
-                        return line.strip()
+            line = self._said(prefix)
+            if line is not None:
+                return line
             self.check()
             if time.monotonic() > deadline:
                 raise PartError(f"{self.name} was not ready within {timeout_s:.0f} s; see {self.log}")
             if is_cancelled():
                 raise Cancelled
             time.sleep(LOOK_S)
+
+    def has_said(self, prefix: str) -> bool:
+        """Whether a line of this start begins with `prefix`."""
+        return self._said(prefix) is not None
+
+    def _said(self, prefix: str) -> str | None:
+        with self.log.open("rb") as log:
+            log.seek(self._offset)
+            for line in log.read().decode(errors="replace").splitlines(keepends=True):
+                if line.startswith(prefix) and line.endswith("\n"):
+                    return line.strip()
+        return None
 
     def check(self) -> None:
         """Raises PartError when it has died by itself."""
