@@ -21,6 +21,7 @@ kills:
 test: setup
 	@$(VENV)/python -m pytest $(ARGS)
 	@$(PYTHON) tools/setup/browser.py --remark
+	@$(PYTHON) tools/setup/interpreter.py --remark
 
 bench: setup
 	@$(VENV)/python -m tools.bench $(ARGS)

@@ -5,7 +5,7 @@ the locks, the project file and this Python makes a second run short. Talks on s
 line of a command stays the command's own. Standard library only.
 
     python3 tools/setup/environment.py              # everything
-    python3 tools/setup/environment.py --for demo   # without browser and referees, which only tests need
+    python3 tools/setup/environment.py --for demo   # without what only tests need: browser, referees, interpreters
 """
 
 from __future__ import annotations
@@ -63,7 +63,13 @@ def make(folder: Path) -> bool:
 def lacks(is_for_tests: bool) -> tuple[str, ...]:
     """All system packages that this machine lacks, so that one command installs and one line names them."""
     venv = () if importlib.util.find_spec("ensurepip") else ("python3-venv",)
-    return (*venv, *interpreter.lacks(), *broker.lacks(), *(browser.lacks() if is_for_tests else ()))
+    interpreters = interpreter.lacks(*wanted_interpreters(is_for_tests))
+    return (*venv, *interpreters, *broker.lacks(), *(browser.lacks() if is_for_tests else ()))
+
+
+def wanted_interpreters(is_for_tests: bool) -> tuple[str, ...]:
+    """The first is the demo's."""
+    return interpreter.wanted_for_tests() if is_for_tests else (interpreter.FIRST,)
 
 
 def set_up(is_for_tests: bool) -> None:
@@ -73,7 +79,7 @@ def set_up(is_for_tests: bool) -> None:
         packages.install(*missing)
         if "mosquitto" in missing and Path("/run/systemd/system").exists():
             say("mosquitto's own service, on loopback, is not needed here: `systemctl disable --now mosquitto` ends it")
-    path = interpreter.obtain()
+    path, *_ = interpreter.obtain_all(*wanted_interpreters(is_for_tests))
     broker_words = broker.obtain()
     is_new = make(VENV)
     if is_for_tests:
