@@ -52,3 +52,13 @@ def test_no_words_of_the_workplace():
 def test_no_forbidden_file_names():
     for path in FILES:
         assert path.stem not in ("utils", "helpers", "common", "manager", "handler", "misc"), path
+
+
+def test_readme_names_what_there_is():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    verbs = {path.stem for path in (ROOT / "bridge" / "plumeproof" / "cli").glob("*.py")}
+    assert set(re.findall(r"\bmake ([a-z]+)\b", text)) <= targets
+    assert set(re.findall(r"`plumeproof ([a-z]+)\b", text)) <= verbs
+    for link in re.findall(r"\]\(([^)#]+)\)", text):
+        assert (ROOT / link).exists(), link
