@@ -138,6 +138,11 @@ def build_frames(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ("ACKNOWLEDGE", number + digest),
         ("TIME_ASK", b""),
         ("TIME_SET", bytes(range(8)) + UTC_MS.to_bytes(8, "big") + (5).to_bytes(4, "big")),
+        ("UPDATE_ASK", b""),
+        ("UPDATE_BEGIN", bytes(4) + (2048).to_bytes(4, "big") + (150_000).to_bytes(4, "big")),
+        ("UPDATE_DATA", (1024).to_bytes(4, "big") + bytes(range(256)) * 2),
+        ("UPDATE_END", digest),
+        ("UPDATE_STATE", b"\x03\x00" + (1536).to_bytes(4, "big") + b"\x01\x00" + (7).to_bytes(4, "big")),
         ("WELCOME", b"\x01" + (2).to_bytes(4, "big") + number + number + digest + KID + DEVICE.encode()),
         ("RECORD", number + digest + bytes.fromhex(records[0]["envelope"])),
         ("END", number + number),
@@ -150,7 +155,8 @@ def build_frames(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ("RECORD", b"\xa5" * 4600),
     ]
     types = dict(
-        HELLO=0x01, FETCH=0x02, ACKNOWLEDGE=0x03, TIME_ASK=0x04, TIME_SET=0x05, WELCOME=0x81, RECORD=0x82, END=0x92,
+        HELLO=0x01, FETCH=0x02, ACKNOWLEDGE=0x03, TIME_ASK=0x04, TIME_SET=0x05, UPDATE_ASK=0x06,
+        UPDATE_BEGIN=0x07, UPDATE_DATA=0x08, UPDATE_END=0x09, UPDATE_STATE=0x86, WELCOME=0x81, RECORD=0x82, END=0x92,
         MISSING=0xA2, RELEASED=0x83, TIME_NONCE=0x84, TIME_TAKEN=0x85, BUSY=0x8E, REFUSED=0x8F,
     )  # fmt: skip
     frames = []

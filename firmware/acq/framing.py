@@ -17,7 +17,9 @@ _OVERHEAD_BYTES = frames.FRAME_MAX_BYTES // 254 + 1  # what COBS can add
 _RAW_AT = 1 + _OVERHEAD_BYTES  # the frame is written here and encoded towards the front; byte 0 is a zero
 _TYPES = bytes(
     (
-        frames.HELLO, frames.FETCH, frames.ACKNOWLEDGE, frames.TIME_ASK, frames.TIME_SET, frames.WELCOME, frames.RECORD,
+        frames.HELLO, frames.FETCH, frames.ACKNOWLEDGE, frames.TIME_ASK, frames.TIME_SET,
+        frames.UPDATE_ASK, frames.UPDATE_BEGIN, frames.UPDATE_DATA, frames.UPDATE_END, frames.UPDATE_STATE,
+        frames.WELCOME, frames.RECORD,
         frames.END, frames.MISSING, frames.RELEASED, frames.TIME_NONCE, frames.TIME_TAKEN, frames.BUSY, frames.REFUSED,
     )
 )  # fmt: skip

@@ -21,6 +21,7 @@ GAP_HOLE = 130  # found by the gateway: record missing from the chain
 EVENT_JOURNAL_DAMAGE = 1  # [first seq, last seq] entries of the journal that can no longer be read
 EVENT_TIME_REFUSED = 2  # [step ms] a time sync that would have moved UTC too far
 EVENT_TASK_FAULT = 3  # [FAULT_*, count] the program met a condition it does not know
+EVENT_UPDATE = 20  # [update.RESULT_*, update.REASON_*, version, old hash, new hash: four i64 each]
 
 # Module faults: code carried by BusError, JournalError, SettingsError
 FAULT_BUS_IO = 1

@@ -22,6 +22,10 @@ FETCH = 0x02  #                    from seq u64, window u8
 ACKNOWLEDGE = 0x03  #              seq u64, content hash 32
 TIME_ASK = 0x04  #                 empty
 TIME_SET = 0x05  #                 nonce 8, UTC ms u64, uncertainty ms u32
+UPDATE_ASK = 0x06  #               empty
+UPDATE_BEGIN = 0x07  #             roots bytes u32, manifest bytes u32, total bytes u32
+UPDATE_DATA = 0x08  #              offset u32, up to update.DATA_MAX_BYTES
+UPDATE_END = 0x09  #               SHA-256 of the manifest 32
 
 # Module -> gateway                body
 WELCOME = (
@@ -33,6 +37,7 @@ MISSING = 0xA2  #                  first seq u64, last seq u64 that the journal 
 RELEASED = 0x83  #                 result u8 (RELEASE_*), oldest seq u64 still kept, newest seq u64
 TIME_NONCE = 0x84  #               nonce 8
 TIME_TAKEN = 0x85  #               decision u8 (fields.SYNC_*; 0: nonce unknown), round trip ms u32
+UPDATE_STATE = 0x86  #             phase u8, reason u8 (update.*), next offset u32, slot u8, is trial u8, version u32
 BUSY = 0x8E  #                     wait ms u16, then ask again
 REFUSED = 0x8F  #                  reason u8 (REFUSE_*), oldest u8, newest u8 wire version
 

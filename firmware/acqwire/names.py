@@ -48,6 +48,37 @@ EVENT_NAMES = (
     (1, "journal_damage"),
     (2, "time_refused"),
     (3, "task_fault"),
+    (20, "update"),
+)
+
+UPDATE_RESULT_NAMES = (
+    (1, "switched"),
+    (2, "confirmed"),
+    (3, "returned"),
+    (4, "damaged"),
+    (5, "refused"),
+)
+
+UPDATE_REASON_NAMES = (
+    (0, "none"),
+    (1, "order"),
+    (2, "size"),
+    (3, "document"),
+    (4, "signature"),
+    (5, "threshold"),
+    (6, "root_version"),
+    (7, "expired"),
+    (8, "no_time"),
+    (9, "product"),
+    (10, "board"),
+    (11, "version"),
+    (12, "path"),
+    (13, "files"),
+    (14, "hash"),
+    (15, "slow"),
+    (16, "memory"),
+    (17, "flash"),
+    (18, "no_root"),
 )
 
 FAULT_NAMES = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from acqwire import causes, fields, names
+from acqwire import causes, fields, names, update
 
 EXCEPTIONS = {
     1: "illegal_function", 2: "illegal_address", 3: "illegal_value", 4: "server_failure", 5: "acknowledge", 6: "busy",
@@ -18,6 +18,8 @@ EXCEPTIONS = {
         (names.UTC_NAMES, fields, "UTC_"),
         (names.EVENT_NAMES, causes, "EVENT_"),
         (names.FAULT_NAMES, causes, "FAULT_"),
+        (names.UPDATE_RESULT_NAMES, update, "RESULT_"),
+        (names.UPDATE_REASON_NAMES, update, "REASON_"),
         (names.GAP_NAMES, causes, "GAP_"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

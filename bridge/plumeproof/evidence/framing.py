@@ -19,7 +19,9 @@ ENCODED_MAX_BYTES = frames.FRAME_MAX_BYTES + frames.FRAME_MAX_BYTES // BLOCK_BYT
 BODY_MAX_BYTES = frames.FRAME_MAX_BYTES - frames.HEADER_BYTES - frames.CRC_BYTES
 FRAME_TYPES = frozenset(
     (
-        frames.HELLO, frames.FETCH, frames.ACKNOWLEDGE, frames.TIME_ASK, frames.TIME_SET, frames.WELCOME, frames.RECORD,
+        frames.HELLO, frames.FETCH, frames.ACKNOWLEDGE, frames.TIME_ASK, frames.TIME_SET,
+        frames.UPDATE_ASK, frames.UPDATE_BEGIN, frames.UPDATE_DATA, frames.UPDATE_END, frames.UPDATE_STATE,
+        frames.WELCOME, frames.RECORD,
         frames.END, frames.MISSING, frames.RELEASED, frames.TIME_NONCE, frames.TIME_TAKEN, frames.BUSY, frames.REFUSED,
     )
 )  # fmt: skip

@@ -23,6 +23,7 @@ from plumeproof.link.session import (
     Session,
     TimeNonce,
     TimeTaken,
+    UpdateState,
     Welcome,
 )
 from plumeproof.model import Frame
@@ -93,6 +94,24 @@ class Line:
         return self._only(
             self._exchange(lambda: self._session.time_set(nonce, self._clock.utc_ms(), uncertainty_ms)), TimeTaken
         )
+
+    def update_ask(self) -> UpdateState:
+        """Raises LinkTimeout; LinkError where the module knows no updates."""
+        return self._only(self._exchange(self._session.update_ask), UpdateState)
+
+    def update_begin(self, roots_bytes: int, manifest_bytes: int, total_bytes: int) -> UpdateState:
+        """Raises LinkTimeout; beginning again is harmless."""
+        return self._only(
+            self._exchange(lambda: self._session.update_begin(roots_bytes, manifest_bytes, total_bytes)), UpdateState
+        )
+
+    def update_data(self, offset: int, piece: bytes) -> UpdateState:
+        """Raises LinkTimeout; a piece sent again is harmless."""
+        return self._only(self._exchange(lambda: self._session.update_data(offset, piece)), UpdateState)
+
+    def update_end(self, manifest_hash: bytes) -> UpdateState:
+        """Raises LinkTimeout; asking again is harmless."""
+        return self._only(self._exchange(lambda: self._session.update_end(manifest_hash)), UpdateState)
 
     def _exchange(self, question: Callable[[], Frame], answers: list[Answer] | None = None) -> list[Answer]:
         answers = [] if answers is None else answers

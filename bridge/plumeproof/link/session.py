@@ -79,6 +79,19 @@ class TimeTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateState:
+    """Where an update stands (`phase`: update.PHASE_*, `reason`: update.REASON_*) and which program runs: `slot`
+    (update.FACTORY, SLOT_A, SLOT_B), whether on trial, and its `version` (0 for the factory's)."""
+
+    phase: int
+    reason: int
+    next_offset: int
+    slot: int
+    is_trial: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
     """The question was not carried out; ask again after `wait_ms`."""
 
@@ -94,7 +107,7 @@ class Refused:
     newest: int
 
 
-Answer = Welcome | RecordFrame | End | Missing | Released | TimeNonce | TimeTaken | Busy | Refused
+Answer = Welcome | RecordFrame | End | Missing | Released | TimeNonce | TimeTaken | UpdateState | Busy | Refused
 
 _RECORD_HEAD = struct.Struct(">Q32s")
 _WELCOME_HEAD = struct.Struct(f">BIQQ32s{limits.KID_BYTES}s")
@@ -102,6 +115,7 @@ _PAIR = struct.Struct(">QQ")
 SEQ_MAX = 2**63 - 1  # as records have it (evidence.record); at one a millisecond 292 million years
 _RELEASED = struct.Struct(">BQQ")
 _TAKEN = struct.Struct(">BI")
+_UPDATE_STATE = struct.Struct(">BBIBBI")
 _BUSY = struct.Struct(">H")
 _REFUSED = struct.Struct(">BBB")
 
@@ -112,6 +126,10 @@ _ANSWERS = {
     frames.ACKNOWLEDGE: ({frames.RELEASED}, frames.RELEASED),
     frames.TIME_ASK: ({frames.TIME_NONCE}, frames.TIME_NONCE),
     frames.TIME_SET: ({frames.TIME_TAKEN}, frames.TIME_TAKEN),
+    frames.UPDATE_ASK: ({frames.UPDATE_STATE}, frames.UPDATE_STATE),
+    frames.UPDATE_BEGIN: ({frames.UPDATE_STATE}, frames.UPDATE_STATE),
+    frames.UPDATE_DATA: ({frames.UPDATE_STATE}, frames.UPDATE_STATE),
+    frames.UPDATE_END: ({frames.UPDATE_STATE}, frames.UPDATE_STATE),
 }
 _ALWAYS = {frames.BUSY, frames.REFUSED}
 
@@ -151,6 +169,22 @@ class Session:
     def time_set(self, nonce: bytes, utc_ms: int, uncertainty_ms: int) -> Frame:
         """Our UTC, read between the nonce and this question."""
         return self.ask(frames.TIME_SET, nonce + struct.pack(">QI", utc_ms, uncertainty_ms))
+
+    def update_ask(self) -> Frame:
+        """Which program runs, and how far is an update?"""
+        return self.ask(frames.UPDATE_ASK)
+
+    def update_begin(self, roots_bytes: int, manifest_bytes: int, total_bytes: int) -> Frame:
+        """An update of these sizes is to come; whatever had begun is dropped."""
+        return self.ask(frames.UPDATE_BEGIN, struct.pack(">III", roots_bytes, manifest_bytes, total_bytes))
+
+    def update_data(self, offset: int, piece: bytes) -> Frame:
+        """A piece of it; one that the module has already is answered and not taken."""
+        return self.ask(frames.UPDATE_DATA, struct.pack(">I", offset) + piece)
+
+    def update_end(self, manifest_hash: bytes) -> Frame:
+        """Switch to the program of this manifest."""
+        return self.ask(frames.UPDATE_END, manifest_hash)
 
     def accept(self, frame: Frame) -> tuple[Answer, bool] | None:
         """The answer in `frame` and whether it closes the question; None for what was not asked for.
@@ -212,6 +246,11 @@ def _parse(frame: Frame) -> Answer | None:
             return TimeNonce(body) if len(body) == frames.NONCE_BYTES else None
         case frames.TIME_TAKEN:
             return TimeTaken(*_TAKEN.unpack(body)) if len(body) == _TAKEN.size else None
+        case frames.UPDATE_STATE:
+            if len(body) != _UPDATE_STATE.size:
+                return None
+            phase, reason, offset, slot, is_trial, version = _UPDATE_STATE.unpack(body)
+            return UpdateState(phase, reason, offset, slot, bool(is_trial), version)
         case frames.BUSY:
             return Busy(*_BUSY.unpack(body)) if len(body) == _BUSY.size else None
         case frames.REFUSED:
