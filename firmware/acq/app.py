@@ -12,14 +12,13 @@ from acqwire import causes
 
 from acq.chain import Chain
 from acq.dialect import const
-from acq.faults import BusError, JournalError, SettingsError
+from acq.faults import BusError, JournalError, SettingsError, SignerFault
 from acq.journal import Journal
 from acq.link import Link
 from acq.modbus.client import Client
 from acq.sampler import Sampler
 from acq.schedule import Schedule
 from acq.sealing import Sealing
-from acq.soft_signer import SignerFault
 from acq.timebase import Timebase
 
 _LONGEST_WAIT_US = const(250000)  # far below a watchdog's limit and the half of the tick counter
@@ -85,8 +84,6 @@ class App:
 
 def fault_code(fault: Exception) -> int:
     """causes.FAULT_* of an exception that ended the program."""
-    if isinstance(fault, (BusError, JournalError, SettingsError)):
+    if isinstance(fault, (BusError, JournalError, SettingsError, SignerFault)):
         return fault.code
-    if isinstance(fault, SignerFault):
-        return causes.FAULT_SIGNER
     return causes.FAULT_MEMORY if isinstance(fault, MemoryError) else causes.FAULT_PROGRAM

@@ -1,4 +1,6 @@
-"""The module's three exceptions (reference: architecture B8): ports, journal, settings; never a failed poll."""
+"""The module's exceptions (reference: architecture B8): ports, journal, settings, signer; never a failed poll."""
+
+from acqwire import causes
 
 
 class BusError(Exception):
@@ -24,3 +26,13 @@ class SettingsError(Exception):
         super().__init__(code, key)
         self.code = code
         self.key = key
+
+
+class SignerFault(Exception):
+    """No signature can be given out: it does not verify, or the secure element fails. `code`: causes.FAULT_SIGNER,
+    FAULT_ELEMENT_*; `detail`: atecc_zone.REFUSED_* where the element is refused, else 0."""
+
+    def __init__(self, code: int = causes.FAULT_SIGNER, detail: int = 0):
+        super().__init__(code, detail)
+        self.code = code
+        self.detail = detail

@@ -5,11 +5,11 @@ the methods only. All of them return at once unless the text says for how long t
 imports this file: what only states promises takes no room on a module. The exceptions are those of faults.py.
 """
 
-from acq.faults import BusError, JournalError, SettingsError
+from acq.faults import BusError, JournalError, SettingsError, SignerFault
 
 __all__ = (
-    "Bus485", "BusError", "Clock", "Entropy", "Flash", "HostStream", "JournalError", "SettingsError", "Signer",
-    "Watchdog",
+    "Bus485", "BusError", "Clock", "ElementBus", "Entropy", "Flash", "HostStream", "JournalError", "SettingsError",
+    "Signer", "SignerFault", "Watchdog",
 )  # fmt: skip
 
 
@@ -47,7 +47,7 @@ class Flash:
 
 
 class Signer:
-    """ES256 in slices, so that polls go on between them."""
+    """ES256 in slices, so that polls go on between them. Raises SignerFault when it can give out none."""
 
     kid = b""  # 16 bytes
     public_key = b""  # 65 bytes
@@ -57,6 +57,24 @@ class Signer:
 
     def step(self) -> bool:
         """Do one slice; True when `signature` (64 bytes r || s, low s, verified) is ready."""
+
+    def wait_us(self) -> int:
+        """For how long `step` has nothing to do (a chip is working); 0: it has."""
+
+
+class ElementBus:
+    """I2C line to a secure element, 7-bit addresses. Raises nothing: False is a byte that nobody acknowledged (a chip
+    that is busy or asleep), a line that another holds, or a failed port."""
+
+    def wake(self) -> None:
+        """Hold SDA low for 60 us or longer, then leave the line alone: a zero byte to address 0 at 100 kHz or slower
+        does it. Whether somebody acknowledges does not matter. May block for 0.5 ms."""
+
+    def write(self, address: int, buf) -> bool:
+        """All of buf in one transaction. May block for the transmission time (136 bytes at most)."""
+
+    def read(self, address: int, buf) -> bool:
+        """Fill all of buf in one transaction (67 bytes at most)."""
 
 
 class Clock:

@@ -72,7 +72,7 @@ class Sealing:
     def wait_us(self, now_us: int) -> int:
         """How long `step` has nothing to do."""
         if self._job != _NONE and not self._is_signed:
-            return 0
+            return self._sealer.signer.wait_us()
         if self._retry_us > now_us:
             return self._retry_us - now_us
         return 0 if self._job != _NONE and self._is_bus_quiet(now_us) else _RETRY_US

@@ -23,7 +23,7 @@ EVENT_TIME_REFUSED = 2  # [step ms] a time sync that would have moved UTC too fa
 EVENT_TASK_FAULT = 3  # [FAULT_*, count] the program met a condition it does not know
 EVENT_UPDATE = 20  # [update.RESULT_*, update.REASON_*, version, old hash, new hash: four i64 each]
 
-# Module faults: code carried by BusError, JournalError, SettingsError
+# Module faults: code carried by BusError, JournalError, SettingsError, SignerFault
 FAULT_BUS_IO = 1
 FAULT_FLASH_IO = 10
 FAULT_FLASH_VERIFY = 11  # read-back differs from what was programmed
@@ -34,5 +34,9 @@ FAULT_SETTINGS_MISSING = 20
 FAULT_SETTINGS_SYNTAX = 21
 FAULT_SETTINGS_VALUE = 22
 FAULT_SIGNER = 30  # own signature did not verify
+FAULT_ELEMENT_SILENT = 31  # the secure element does not answer
+FAULT_ELEMENT_GARBLED = 32  # its answers are damaged
+FAULT_ELEMENT_STATUS = 33  # it reports an error
+FAULT_ELEMENT_REFUSED = 34  # unlocked, or its key could be read, written or not used for records
 FAULT_MEMORY = 40  # an allocation failed
 FAULT_PROGRAM = 41  # a condition that the program does not know

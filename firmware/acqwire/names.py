@@ -92,6 +92,10 @@ FAULT_NAMES = (
     (21, "settings_syntax"),
     (22, "settings_value"),
     (30, "signer"),
+    (31, "element_silent"),
+    (32, "element_garbled"),
+    (33, "element_status"),
+    (34, "element_refused"),
     (40, "memory"),
     (41, "program"),
 )

@@ -49,6 +49,9 @@ class SliceSigner:
         self._left -= 1
         return self._left <= 0
 
+    def wait_us(self) -> int:
+        return 0
+
 
 class RigStart:
     """What identity.py asks of a board's start."""

@@ -5,6 +5,7 @@ import hashlib
 from vector_files import own
 
 from acq import p256, soft_signer
+from acq.faults import SignerFault
 from acq.rfc6979 import Nonces
 
 
@@ -97,7 +98,7 @@ def test_a_fault_in_the_arithmetic_never_leaves():
     try:
         signer.sign(_digest(b"fault"))
         raise AssertionError("a faulty signature left the signer")
-    except soft_signer.SignerFault:
+    except SignerFault:
         assert signer.signature == b""
     finally:
         p256.add_affine = honest

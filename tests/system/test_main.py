@@ -33,7 +33,7 @@ sys.exit(main.main(["main.py", {folder!r}]))
         ("RuntimeError('unknown')", causes.FAULT_PROGRAM),
         ("MemoryError()", causes.FAULT_MEMORY),
         ("__import__('acq.faults').faults.JournalError(10)", causes.FAULT_FLASH_IO),
-        ("__import__('acq.soft_signer').soft_signer.SignerFault()", causes.FAULT_SIGNER),
+        ("__import__('acq.faults').faults.SignerFault()", causes.FAULT_SIGNER),
     ],
 )
 def test_an_unknown_fault_is_noted_and_ends_the_process(tmp_path, fault, code):

@@ -5,9 +5,9 @@ it: that belongs to the price. The parameter set is the directory's, the records
 """
 
 import gc
-import hashlib
 
 import mps2
+import signing
 from acqwire import fields
 
 from acq.batch import Batch, capacity
@@ -32,7 +32,9 @@ def run(directory, flash_bytes):
     """sign, verify, crc, encode, seal, mount; `payload BYTES` of the record, `records COUNT` of the journal mounted."""
     mps2.start()
     signer = SoftSigner(SECRET)
-    count_signature(signer)
+    sign, verify = signing.count(signer, 5)
+    print("sign", sign)
+    print("verify", verify)
     plan = read_plan(mps2.file_read(directory + "/parameters.json", 0, 65536), b'{"link_address": 1}')
     flash = MpsFlash(directory + "/flash.bin", flash_bytes)
     sealer = Sealer(signer)
@@ -78,25 +80,6 @@ def fill_batch(plan):
             batch.put_value(number, source, 0, block.width_bytes)
         batch.slot_count += 1
     return batch
-
-
-def count_signature(signer):
-    """The signature alone and its verification, each the mean of five over other digests, in an almost empty heap."""
-    sign = verify = 0
-    for number in range(5):
-        digest = hashlib.sha256(bytes((number,))).digest()
-        gc.collect()
-        start = mps2.cycles()
-        signer.begin(digest)
-        while signer._verification is None:  # nobody else asks where signing ends and verifying begins
-            signer.step()
-        middle = mps2.cycles()
-        while not signer.step():
-            pass
-        sign += middle - start
-        verify += mps2.cycles() - middle
-    print("sign", sign // 5)
-    print("verify", verify // 5)
 
 
 def fill_journal(journal, seq, boot, sealer):

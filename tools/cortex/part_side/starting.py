@@ -6,9 +6,9 @@ What this file itself holds (below 2 KB) is live too.
 """
 
 import gc
-import hashlib
 
 import mps2
+import signing
 
 _IDLE_US = 5000  # a wait that is longer: nothing is being sent, signed or written
 
@@ -34,29 +34,13 @@ def count(directory):
             print("boot", mps2.cycles() - start)
 
         def wait(self, timeout_us):
-            print("sign_running", count_signatures(made[0], 5))
+            print("sign_running", signing.count(made[0], 5)[0])
             raise KeyboardInterrupt
 
     acq.soft_signer.SoftSigner = KeptSigner
 
     main.open_board = lambda arguments: CountedBoard(arguments[1])
     run(main, directory)
-
-
-def count_signatures(signer, count):
-    """Mean ticks of a signature without its verification."""
-    ticks = 0
-    for number in range(count):
-        digest = hashlib.sha256(bytes((number,))).digest()
-        gc.collect()
-        start = mps2.cycles()
-        signer.begin(digest)
-        while signer._verification is None:  # nobody else asks where signing ends and verifying begins
-            signer.step()
-        ticks += mps2.cycles() - start
-        while not signer.step():
-            pass
-    return ticks // count
 
 
 def watch(directory, warm_up_s, samples):
