@@ -1,7 +1,7 @@
 """Command line of the demo: the whole line on this machine until --seconds are over or Ctrl-C, then its figures.
 
     python -m tools.demo --seconds 60 --json        # what `plumeproof demo` and `make demo` start
-    python -m tools.demo --values turbine.csv --map tools/plant/maps/gas_turbine_2013.json --speed 3600  # a row a second
+    python -m tools.demo --values year.csv --map tools/plant/maps/gas_turbine_2013.json --speed 3600  # a row a second
 
 The first Ctrl-C ends the run as --seconds do (plant first, then the line drains); during the start, or the second time,
 everything stops at once. With --json standard output holds one JSON object only, the rest goes to standard error.
