@@ -117,6 +117,14 @@ def test_ctrl_c_ends_the_run_in_good_order_whatever_happens_meanwhile(tmp_path):
     assert parts_below(tmp_path) == []
 
 
+def test_a_reader_that_goes_away_ends_it_quietly(tmp_path):
+    demo = start_demo(tmp_path / "left")
+    assert demo.stdout is not None and demo.stdout.readline().startswith("MicroPython 1.")
+    demo.stdout.close()
+    assert demo.wait(WAIT_S) == 130
+    assert parts_below(tmp_path) == []
+
+
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "something").touch()
     demo = start_demo(tmp_path)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -111,6 +112,9 @@ def main(arguments: list[str] | None = None) -> int:
         is_kept = True
         print(f"plumeproof demo: {error}", file=sys.stderr)
         return NOT_STARTED
+    except BrokenPipeError:  # whoever read our lines has gone: nothing may be flushed into the pipe at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return INTERRUPTED
     finally:
         if not is_kept:
             shutil.rmtree(root)
