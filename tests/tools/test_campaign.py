@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tools.campaign.__main__ import PARTS, parse_arguments
+from tools.campaign.__main__ import PARTS, parse_arguments, report
 from tools.campaign.schedule import draw_blows
+from tools.demo.figures import is_good
+from tools.demo.layout import Layout
+from tools.demo.summary import Summary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,6 +53,20 @@ def test_choices():
         with pytest.raises(SystemExit) as ended:
             parse_arguments(wrong)
         assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [{}, {"lost": 1}, {"duplicated": 1}, {"chain_ok": False}, {"drained": False}],
+    ids=lambda spoilt: str(spoilt),
+)
+def test_a_failure_prints_the_seed_and_where_to_look(tmp_path, capsys, spoilt):
+    figures = {"lost": 0, "duplicated": 0, "chain_ok": True, "drained": True, "seed": 7} | spoilt
+    report(figures, True, Summary(Layout(tmp_path)), tmp_path)
+    said = capsys.readouterr()
+    assert json.loads(said.out) == figures
+    assert said.err == (f"campaign: seed 7 FAILED; see {tmp_path}\n" if spoilt else "")
+    assert is_good(figures) is not bool(spoilt)
 
 
 def test_a_failed_start_prints_the_seed(tmp_path):
