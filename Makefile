@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup demo kills test bench check trial picture conform clean
+.PHONY: setup demo kills test cortex bench check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -22,6 +22,11 @@ test: setup
 	@$(VENV)/python -m pytest $(ARGS)
 	@$(PYTHON) tools/setup/browser.py --remark
 	@$(PYTHON) tools/setup/interpreter.py --remark
+
+# The same firmware on the emulated Cortex-M; the first run builds its image, and installs compiler and QEMU.
+cortex: setup
+	@$(PYTHON) tools/setup/cortex.py
+	@$(VENV)/python -m pytest -m cortex tests/system $(ARGS)
 
 bench: setup
 	@$(VENV)/python -m tools.bench $(ARGS)

@@ -145,7 +145,7 @@ class MpsStart:
         _replace(self._directory + "/public_key.bin", public_key)
 
     def firmware_paths(self):
-        """The files that were frozen (SPEC.md section 4.3), in any order."""
+        """The release's files (SPEC.md section 4.3), in any order; what this board runs was frozen from them."""
         paths = ["main.py"]
         for folder in ("acq", "acqwire", "boards"):
             paths += _list_firmware(folder)

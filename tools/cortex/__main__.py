@@ -11,11 +11,13 @@ import argparse
 import json
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 
 from tools.cortex.images import CORES, ImagesError, find_images
 from tools.cortex.machine import GuestError, Machine, MachineError
+from tools.cortex.plug import Plugs
 from tools.cortex.rom import RomError, build_rom
 
 PROGRAM = "import main\nstatus = main.main(('main.py', {directory!r}))\nprint('status', status)\n"
@@ -23,18 +25,19 @@ PROGRAM = "import main\nstatus = main.main(('main.py', {directory!r}))\nprint('s
 
 def lines_of(directory: Path) -> tuple[Path, Path]:
     """The ttys of bus and uplink that board.json names. Raises ValueError or OSError."""
-    board = json.loads((directory / "board.json").read_text())
     try:
+        board = json.loads((directory / "board.json").read_text())
         return directory / board["bus"], directory / board["uplink"]
-    except (KeyError, TypeError):
-        raise ValueError(f"{directory}/board.json: bus or uplink is absent or of the wrong type") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{directory}/board.json names no bus and uplink") from None
 
 
 def run(directory: Path, core: str) -> int:
     """Until the program ends by itself; its exit status."""
     images = find_images()
     rom = build_rom(images)
-    with Machine(images, rom, core, lines_of(directory)) as machine:
+    lines = lines_of(directory)
+    with closing(Plugs(*lines)) as plugs, Machine(images, rom, core, plugs.near) as machine:
         for line in machine.run_lines(PROGRAM.format(directory=str(directory))):
             if line.startswith("status "):
                 return int(line.removeprefix("status "))

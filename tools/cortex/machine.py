@@ -49,7 +49,7 @@ class Machine:
         images: Images,
         rom: bytes,
         core: str = "m3",
-        lines: tuple[Path | None, Path | None] = (None, None),
+        lines: tuple[Path | None, ...] = (None, None),
         *,
         is_counted: bool = False,
         folder: Path | None = None,

@@ -1,5 +1,7 @@
 """The ROM file system beside the image: the firmware's sources, which the module hashes into its boot record, and
 programs that only tests and benches run, compiled by mpy-cross of the same release.
+
+All boards' files are there, as in every module's directory: one release has one firmware hash.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.cortex.images import Images, firmware_files
+from tools.cortex.images import FIRMWARE, FOLDERS, Images
 
 PART_SIDE = Path(__file__).resolve().parent / "part_side"
 
@@ -25,7 +27,10 @@ def part_side() -> dict[str, Path]:
 
 def build_rom(images: Images, programs: dict[str, Path] | None = None) -> bytes:
     """The firmware's sources as they are below firmware/; `programs` compiled at the root. Raises RomError."""
-    tree = {f"firmware/{name}": path.read_bytes() for name, path in firmware_files().items()}
+    sources = [FIRMWARE / "main.py"]
+    for folder in (*FOLDERS, "boards"):
+        sources += (FIRMWARE / folder).rglob("*.py")
+    tree = {f"firmware/{path.relative_to(FIRMWARE).as_posix()}": path.read_bytes() for path in sources}
     with tempfile.TemporaryDirectory() as scratch_name:
         compiled = Path(scratch_name) / "out.mpy"
         for name, source in (programs or {}).items():
