@@ -226,9 +226,11 @@ def test_the_witness_at_the_broker_misses_meets_strangers_and_hears_twice(left):
     assert ask_broker(left.ledger, views, witness, ()).missing == ()
     gone = witness.envelopes.pop(5)
     witness.averages.pop()
+    device, (seq, names) = views[0].device, next(iter(views[0].labels.items()))
+    witness.labels = [(device, str(seq), *names), (device, str(seq), names[0], ""), (device, str(seq + 1), *names)]
     witness.envelopes += [witness.envelopes[0], (gone[0], bytes(32))]
     found = ask_broker(left.ledger, views, witness, ())
-    assert (len(found.missing), found.unexpected, found.repeated) == (2, 1, 1)
+    assert (len(found.missing), found.unexpected, found.repeated, found.mislabelled) == (2, 1, 1, 2)
     deaths_ns = [row[0] * 1_000_000 for row in ask(left, "SELECT received_utc_ms FROM receipt WHERE sink = 'broker'")]
     found = ask_broker(left.ledger, views, witness, deaths_ns)
     assert (len(found.missing), len(found.gone_with_broker)) == (0, 2)

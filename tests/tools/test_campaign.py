@@ -58,7 +58,7 @@ def test_choices():
 @pytest.mark.parametrize(
     "spoilt",
     [{}, {"lost": 1}, {"duplicated": 1}, {"chain_ok": False}, {"drained": False}],
-    ids=lambda spoilt: str(spoilt),
+    ids=str,
 )
 def test_a_failure_prints_the_seed_and_where_to_look(tmp_path, capsys, spoilt):
     figures = {"lost": 0, "duplicated": 0, "chain_ok": True, "drained": True, "seed": 7} | spoilt

@@ -35,7 +35,10 @@ from tools.demo.witnesses import (
 from tools.journal_dump import read_entries
 
 # Of what the witnesses say, what is against the line; the rest are counts and what is permitted
-FAULTS = ("lost", "duplicated", "missing", "altered", "invented", "unexpected", "twice", "unreported", "unproven")
+FAULTS = (
+    "lost", "duplicated", "missing", "altered", "invented", "unexpected", "mislabelled", "twice", "unreported",
+    "unproven",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +133,7 @@ def _lost(
         sum(view.unexplained_slots for view in views)
         + sum(len(found.missing) + len(found.altered) for found in flash.values())
         + len(copies.missing)
+        + copies.mislabelled
         + len(set(reports.missing) | set(reports.unproven))
         + len(reports.unreported)
     )

@@ -24,6 +24,7 @@ class ModuleView:
 
     device: str
     records: dict[int, bytes] = field(default_factory=dict)
+    labels: dict[int, tuple[str, str]] = field(default_factory=dict)  # seq to content hash and kid, in hex
     boots: list[int] = field(default_factory=list)
     interpreter: str = ""
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -86,8 +87,10 @@ def read_module(ledger: Path, keys: KeyFile, device: str) -> ModuleView:
     finally:
         connection.close()
     for seq, raw, received_utc_ms in rows:
-        record = parse_record(verify_envelope(raw, keys.public_key))
+        envelope = verify_envelope(raw, keys.public_key)
+        record = parse_record(envelope)
         view.records[seq] = raw
+        view.labels[seq] = envelope.content_hash.hex(), envelope.kid.hex()
         if isinstance(record.body, ParametersPart):
             parts[record.body.part] = record.body.part_bytes
         view.take(record, received_utc_ms)

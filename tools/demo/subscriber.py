@@ -16,17 +16,20 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 SESSION_S = 3600
+LABELS = ("seq", "hash", "kid")  # DESIGN section 8
 
 
 class Subscriber:
     """Listens to everything below a root topic. Of each message it keeps (module, SHA-256 of its bytes), in order.
 
-    `listens`: set once the broker has taken the subscription.
+    `labels`: (module, seq, hash, kid) of the user properties of each envelope, "" for one that is missing; none with
+    MQTT 3.1.1, which has no properties. `listens`: set once the broker has taken the subscription.
     """
 
     def __init__(self, root_topic: str, is_mqtt5: bool, authority: Path, certificate: Path, key: Path) -> None:
         self.envelopes: list[tuple[str, bytes]] = []
         self.averages: list[tuple[str, bytes]] = []
+        self.labels: list[tuple[str, ...]] = []
         self.listens = threading.Event()
         self._topic = f"{root_topic}/#"
         self._is_mqtt5 = is_mqtt5
@@ -78,5 +81,8 @@ class Subscriber:
         with self._lock:
             if content == ["envelope"]:
                 self.envelopes.append(heard)
+                if self._is_mqtt5:
+                    told = dict(getattr(message.properties, "UserProperty", ()))
+                    self.labels.append((module, *(told.get(name, "") for name in LABELS)))
             elif content and content[0].startswith("average/"):
                 self.averages.append(heard)

@@ -139,13 +139,15 @@ def ask_flash(view: ModuleView, entries: Sequence[Entry]) -> FlashFindings:
 
 @dataclass(frozen=True, slots=True)
 class CopyFindings:
-    """Copies of ledger rows. `gone_with_broker`: acknowledged by a broker that was killed at once, so not its word."""
+    """Copies of ledger rows. `gone_with_broker`: acknowledged by a broker that was killed at once, so not its word.
+    `mislabelled`: envelopes whose properties name no record of the ledger."""
 
     messages: int
     missing: tuple[str, ...]
     gone_with_broker: tuple[str, ...]
     unexpected: int
     repeated: int
+    mislabelled: int
 
 
 def ask_broker(
@@ -176,6 +178,7 @@ def ask_broker(
         key = f"average/{number}"
         expected[key] = (device, hashlib.sha256(bodies[key]).digest() if key in bodies else b"")
     came = Counter(witness.envelopes + witness.averages)
+    labels = {(view.device, str(seq), *names) for view in views for seq, names in view.labels.items()}
     missing = [key for key, name in expected.items() if name not in came]
     gone = [key for key in missing if _is_near_a_death(acknowledged.get(key), broker_deaths_ns)]
     return CopyFindings(
@@ -184,6 +187,7 @@ def ask_broker(
         gone_with_broker=tuple(gone),
         unexpected=len(came.keys() - set(expected.values())),
         repeated=sum(count - 1 for count in came.values()),
+        mislabelled=sum(label not in labels for label in witness.labels),
     )
 
 
