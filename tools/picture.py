@@ -25,6 +25,7 @@ PICTURE = CHECKOUT / "bridge" / "dashboard.png"
 SCREEN = {"width": 1366, "height": 1032}  # ends below the strip of coverage
 PICTURE_MAX_BYTES = 300_000  # of a picture that every reader of the README loads
 START_S = 120.0
+FAULTS = ("--fault", "gas:mute:150-175", "--fault", "dust:crc:330-")  # so that a gap is seen behind and one present
 
 
 def find_browser() -> str:
@@ -93,13 +94,13 @@ def main() -> int:
     parser.add_argument("--colours", choices=("light", "dark"), default="light")
     parser.add_argument("--whole", action="store_true", help="the whole page, not only its first screen")
     parser.add_argument("-o", "--output", type=Path, default=PICTURE)
-    parser.add_argument("demo", nargs="*", help="after `--`: arguments of the demo")
+    parser.add_argument("demo", nargs="*", help="after `--`: arguments of the demo (default: two faults)")
     args = parser.parse_args()
     browser = find_browser()
     if not browser:
         print("picture: no browser; run `make setup`", file=sys.stderr)
         return 3
-    demo = Demo(args.demo)
+    demo = Demo(args.demo or list(FAULTS))
     try:
         if not demo.wait():
             print(f"picture: the demo did not start: {demo.lines[-1] if demo.lines else 'no output'}", file=sys.stderr)

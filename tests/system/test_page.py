@@ -161,6 +161,7 @@ def test_gap_failure_and_what_is_no_more_shown_as_a_value(visit, line):
         "node => getComputedStyle(node).color"
     ), "a number that is not valid is grey, as is the dash of a gap"
     expect(visit.page.locator("#verdict")).to_contain_text("channels not valid")
+    expect(visit.page.locator("#verdict")).not_to_have_attribute("data-state", "up")
 
 
 def test_what_stopped_coming_says_so(visit, line):

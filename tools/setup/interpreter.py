@@ -215,9 +215,10 @@ def mirror() -> str:
 
 def unpack_source(scratch: Path, release: Release = OLDEST) -> Path:
     """The pinned source, checked and unpacked below `scratch`, an empty folder. Raises Unobtainable."""
-    # Without Debian's keys (Ubuntu) the index goes unchecked; every file that is used is pinned.
+    # Without Debian's keys (Ubuntu) the index goes unchecked, and on a mirror that lags it may be past its date; every
+    # file that is used is pinned.
     option = f"signed-by={KEYRING}" if Path(KEYRING).exists() else "trusted=yes"
-    lines = (f"deb-src [{option}] {mirror()} {suite} main\n" for suite in release.suites)
+    lines = (f"deb-src [{option} check-valid-until=no] {mirror()} {suite} main\n" for suite in release.suites)
     env = packages.private_index(scratch, "".join(lines))
     if release.package.partition("=")[2] not in run("apt-cache", "showsrc", "micropython", cwd=scratch, env=env):
         raise Unobtainable(

@@ -205,8 +205,8 @@ function verdict() {
   const faults = live.modules.filter((m) => m.chain.is_frozen || m.fault).length + live.sinks.filter((s) => s.quarantined).length + live.parts.filter((p) => p.state === "down").length;
   const waits = live.parts.filter((p) => p.state === "waiting").length + live.modules.filter((m) => m.is_stale).length;
   const node = document.getElementById("verdict");
-  node.dataset.state = faults ? "down" : waits ? "waiting" : "up";
   const channels = live.modules.flatMap((m) => m.channels), invalid = channels.filter((c) => c.quality !== "good" && c.quality !== "maintenance").length;
+  node.dataset.state = faults ? "down" : waits || invalid ? "waiting" : "up";
   const links = faults ? faults + " need" + (faults === 1 ? "s" : "") + " a person" : waits ? waits + " waiting, nothing lost" : "all links up";
   node.textContent = links + (invalid ? " · " + invalid + " of " + channels.length + " channels not valid" : "");
 }
