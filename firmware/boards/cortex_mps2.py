@@ -38,7 +38,8 @@ class MpsClock:
         return mps2.ticks_us()
 
     def elapsed(self, later: int, earlier: int) -> int:
-        return ((later - earlier + 0x20000000) & _TICKS_MASK) - 0x20000000
+        # In this form everything on the way is a small integer
+        return ((later - earlier & _TICKS_MASK) ^ 0x20000000) - 0x20000000
 
 
 class MpsBus:

@@ -4,7 +4,7 @@ Signing is counted alone, in an almost empty heap (`sign_*`, as its goal and the
 running module (`sign_running_*`), where collecting garbage costs more; its own verification is `verify_*`. A seal is a
 full samples record from batch to journal: encoding, hash, signature, verification, program and read-back. Mount reads a
 journal of 1 MiB full of such records. Heap is what is alive in the running module, polling analyzers and answering a
-gateway.
+gateway, without the watching program; garbage is what a slot without a seal leaves.
 """
 
 from __future__ import annotations
@@ -35,6 +35,13 @@ QUICK_WARM_UP_S, QUICK_SAMPLES = 4, 1
 MILLION = 1_000_000
 POLL_S = 0.2
 END_S = 30.0
+IMPORT = """import gc
+gc.collect()
+own = gc.mem_alloc()
+import starting
+gc.collect()
+print("own", gc.mem_alloc() - own)
+"""
 COUNTED = (
     ("m3", "sign", "goal: 14 with a table of 4 KiB"),
     ("m0", "sign", ""),
@@ -57,7 +64,7 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
         last = read_table()
         table = count_all(images, compose_set(BAUD, SLOT_MS, SEAL_MS))
         tick("heap of the running module")
-        heap_bytes = measure_heap(
+        heap_bytes, garbage_bytes = measure_heap(
             images, QUICK_WARM_UP_S if is_quick else WARM_UP_S, QUICK_SAMPLES if is_quick else SAMPLES
         )
     except (ImagesError, MachineError, GuestError, RomError) as fault:
@@ -68,6 +75,7 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
         value = round(table.counts[core][name] / MILLION, 3)
         figures.append(Figure(f"{name}_minsn_{core}", value, "M insn", beside))
     figures.append(Figure("heap_steady_bytes", heap_bytes, "bytes", f"live, of {HEAP_BYTES:,}; goal: 45 KiB"))
+    figures.append(Figure("garbage_per_slot_bytes", garbage_bytes, "bytes", "of five polls and five questions a slot"))
     figures.append(Figure("seal_payload_bytes", table.counts["m3"]["payload"], "bytes", "of the record sealed"))
     figures.append(Figure("mount_records", table.counts["m3"]["records"], "records", "in the journal mounted"))
     figures.append(Figure("micropython_version", images.micropython, "", images.compiler))
@@ -77,13 +85,13 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
     return figures
 
 
-def measure_heap(images: Images, warm_up_s: int, samples: int) -> int:
+def measure_heap(images: Images, warm_up_s: int, samples: int) -> tuple[int, int]:
     """The most of `samples` quiet moments, with the demo's analyzers on the bus and a gateway taking every record."""
     rom = build_rom(images, part_side())
     with workplace() as folder, Rig(folder, BAUD, SLOT_MS, SEAL_MS, is_paced=False) as rig:
         lines = (rig.folder / "bus.tty", rig.folder / "uplink.tty")
         printed: list[str] = []
-        program = f"import starting\nstarting.watch('.', {warm_up_s}, {samples})\n"
+        program = IMPORT + f"starting.watch('.', {warm_up_s}, {samples})\n"
         with Machine(images, rom, "m3", lines, folder=rig.folder) as machine:
 
             def watch() -> None:
@@ -93,10 +101,13 @@ def measure_heap(images: Images, warm_up_s: int, samples: int) -> int:
             thread.start()
             records = _drain(rig, thread)
             thread.join()
-        live = [int(line.partition(" ")[2]) for line in printed if line.startswith("live ")]
-        if len(live) != samples or records == 0:
+        own, live, garbage = (
+            [int(line.partition(" ")[2]) for line in printed if line.startswith(name)]
+            for name in ("own ", "live ", "garbage ")
+        )
+        if len(live) != samples or len(garbage) != samples or records == 0:
             raise BenchError(f"the emulated module gave {records} records and printed {printed[-1:]}")
-    return max(live)
+    return max(live) - own[0], max(garbage)
 
 
 def _drain(rig: Rig, thread: threading.Thread) -> int:
