@@ -80,6 +80,14 @@ class FrameReader:
             self.unfinished_count += 1
         self._begin()
 
+    def widen(self, capacity: int) -> None:
+        """Between frames: from now on frames of this length are of interest as well. Allocates the new buffer."""
+        if capacity > self._capacity:
+            self._buf = bytearray(capacity)
+            self._view = memoryview(self._buf)
+            self._capacity = capacity
+            self.body = self._view[frames.HEADER_BYTES :]
+
     def _put(self, byte: int) -> None:
         if self._count == self._capacity:
             self._is_skipping = True

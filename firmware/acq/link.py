@@ -13,7 +13,7 @@ An answer of many records is made frame by frame, as the line takes them, from t
 
 import struct
 
-from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, limits
+from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, limits, update
 
 from acq.framing import FrameReader
 
@@ -28,6 +28,8 @@ _BODY_BYTES = (
     (frames.TIME_ASK, 0),
     (frames.TIME_SET, frames.NONCE_BYTES + 12),
 )  # size of each question's body
+_UPDATE_QUESTIONS = (frames.UPDATE_ASK, frames.UPDATE_BEGIN, frames.UPDATE_DATA, frames.UPDATE_END)
+_UPDATE_FRAME_BYTES = frames.HEADER_BYTES + 4 + update.DATA_MAX_BYTES + frames.CRC_BYTES
 _QUESTION_MAX_BYTES = 64  # no question is longer: what is, belongs to somebody else
 _BUSY_MAX_MS = 0xFFFF
 _NO_HASH = bytes(limits.HASH_BYTES)
@@ -38,8 +40,10 @@ class Link:
 
     `busy_ms`: while it is not 0 every question is answered BUSY with it (set by the app around long flash work).
     `buf`, `start`, `end`: what waits to be sent. `reader`: its counters. `foreign_count`: good frames for other modules
-    or other modules' answers. `damage_first_seq`, `damage_last_seq`: a span found unreadable, until the
-    app has set both to 0. RAM: one transmit buffer of 4,629 bytes, one receive buffer of 64.
+    or other modules' answers. `acknowledged_seq`: newest that the gateway has acknowledged since this start. `updates`:
+    update_door.UpdateDoor, None where the board has no place for a second program. `damage_first_seq`,
+    `damage_last_seq`: a span found unreadable, until the app has set both to 0. RAM: one transmit buffer of 4,629
+    bytes, one receive buffer of 64, of 524 from the first update on.
     """
 
     def __init__(self, address: int, device: str, kid: bytes, boot: int, journal, time, writer) -> None:
@@ -48,6 +52,8 @@ class Link:
         self.address = address
         self.busy_ms = 0
         self.foreign_count = 0
+        self.acknowledged_seq = 0
+        self.updates = None
         self.reader = FrameReader(_QUESTION_MAX_BYTES)
         self._journal = journal
         self._time = time
@@ -64,6 +70,7 @@ class Link:
         self._question = 0  # type of the question being answered
         self._number = 0
         self._refusal = -1  # REFUSE_* instead of the answer; 0: BUSY
+        self._wait_ms = 0  # of an update's own BUSY
         self._is_first = False
         self._asked = ()  # fields of the question's body
         self._taken = ()  # what became of a TIME_SET
@@ -119,6 +126,8 @@ class Link:
         for pair in _BODY_BYTES:
             if pair[0] == question:
                 size = pair[1]
+        if question in _UPDATE_QUESTIONS:
+            size = reader.body_count  # judged below
         if reader.address != self.address or size < 0:
             self.foreign_count += 1
             return
@@ -127,6 +136,7 @@ class Link:
         self._question, self._number = question, reader.number
         self._is_first = True
         self._refusal = -1
+        self._wait_ms = 0
         self._now_ms = now_ms
         body = reader.body
         if reader.body_count != size:
@@ -136,6 +146,8 @@ class Link:
                 self._refusal = frames.REFUSE_VERSION
         elif self.busy_ms:
             self._refusal = 0
+        elif question in _UPDATE_QUESTIONS:
+            self._take_update(question, now_ms)
         elif question == frames.FETCH:
             self._next_seq, self._left = struct.unpack_from(_FETCH_FORMAT, body)
             self._is_missing_allowed = True
@@ -148,11 +160,24 @@ class Link:
             # At once, not when the line is free: the claim ages, and half its age becomes uncertainty
             self._taken = self._time.set(nonce, utc_ms, unc_ms, now_ms)
 
+    def _take_update(self, question: int, now_ms: int) -> None:
+        reader, updates = self.reader, self.updates
+        if updates is None:
+            self._refusal = frames.REFUSE_TYPE
+        elif not updates.is_question(question, reader.body_count):
+            self._refusal = frames.REFUSE_BODY
+        else:
+            wait_ms = updates.take(question, reader.body, reader.body_count, now_ms)
+            if wait_ms:
+                self._refusal, self._wait_ms = 0, wait_ms
+            if question == frames.UPDATE_BEGIN:
+                reader.widen(_UPDATE_FRAME_BYTES)
+
     def _answer(self) -> None:
         question, journal, body = self._question, self._journal, self._body
         self._question = 0
         if self._refusal == 0:
-            struct.pack_into(">H", body, 0, min(max(self.busy_ms, 1), _BUSY_MAX_MS))
+            struct.pack_into(">H", body, 0, min(max(self.busy_ms, self._wait_ms, 1), _BUSY_MAX_MS))
             self._finish(frames.BUSY, 2)
         elif self._refusal > 0:
             struct.pack_into("BBB", body, 0, self._refusal, WIRE_VERSION_OLDEST, WIRE_VERSION)
@@ -163,11 +188,15 @@ class Link:
             self._fetch()
         elif question == frames.ACKNOWLEDGE:
             result = journal.release(self._asked[0], self._asked[1])
+            if result == frames.RELEASE_DONE:
+                self.acknowledged_seq = max(self.acknowledged_seq, self._asked[0])
             struct.pack_into(">BQQ", body, 0, result, journal.oldest_seq, journal.newest_seq)
             self._finish(frames.RELEASED, 17)
         elif question == frames.TIME_ASK:
             body[: frames.NONCE_BYTES] = self._time.ask(self._now_ms)
             self._finish(frames.TIME_NONCE, frames.NONCE_BYTES)
+        elif question in _UPDATE_QUESTIONS:
+            self._finish(frames.UPDATE_STATE, self.updates.answer(body))
         else:
             struct.pack_into(">BI", body, 0, self._taken[0], min(self._taken[1], 0xFFFFFFFF))
             self._finish(frames.TIME_TAKEN, 5)

@@ -9,7 +9,7 @@ from acq.faults import BusError, JournalError, SettingsError, SignerFault
 
 __all__ = (
     "Bus485", "BusError", "Clock", "ElementBus", "Entropy", "Flash", "HostStream", "JournalError", "SettingsError",
-    "Signer", "SignerFault", "Watchdog",
+    "Signer", "SignerFault", "UpdateStore", "Watchdog",
 )  # fmt: skip
 
 
@@ -109,3 +109,40 @@ class Watchdog:
 
     def feed(self) -> None:
         """Everything is alive."""
+
+
+class UpdateStore:
+    """Places for programs: two slots, the incoming place (update.SLOT_A, SLOT_B, INCOMING), two copies of the record of
+    choice. Raises OSError. What is written and closed is durable. Nothing is said to happen at once: power may fail
+    between any two bytes of a write, and a file may then be absent, short or empty."""
+
+    board = ""  # what a manifest calls this board
+    mpy = 0  # low 10 bits of sys.implementation._mpy; 0: takes .py files only
+    capacity_bytes = 0  # room for the files of one program
+
+    def feed(self) -> None:
+        """Called in between at a start: the watchdog's."""
+
+    def factory_root(self) -> bytes:
+        """The root document that came with the board, b"" for none."""
+
+    def read_choice(self, copy: int) -> bytes:
+        """Copy 0 or 1 of the record of choice, b"" for none."""
+
+    def write_choice(self, copy: int, record: bytes) -> None:
+        """Replace one copy; the other is not touched."""
+
+    def folder(self, place: int) -> str:
+        """What goes to the front of sys.path to import from this place."""
+
+    def clear(self, place: int) -> None:
+        """Remove everything in it."""
+
+    def create(self, place: int, name: str):
+        """A new empty file, with the folders on its way: write(buf), close()."""
+
+    def open(self, place: int, name: str):
+        """A file for reading, to be used in a with: readinto(buf), read(count), seek(offset, whence)."""
+
+    def names(self, place: int):
+        """Path of every file in it, whatever it is."""

@@ -47,12 +47,13 @@ MANIFEST_NAME = "manifest.bin"
 
 # Record of choice, two copies; the valid one with the higher generation counts
 CHOICE_MAGIC = b"PPCH"
-CHOICE_FORMAT = ">4sBBBBIIIQIBBBx16sI32s32sI"
-# magic, layout, slot, state, trials left, generation, newest version confirmed, floor, latest issue s, root version,
-# slot to return to, to be told: RESULT_* and REASON_*, kid of the release key that set newest version and floor,
-# told: version, hash of the old and of the new program; CRC-32 of all before it
+CHOICE_FORMAT = ">4sBBBBIIIIIQI16sIIQI16sBBBxI32s32sI"
+# magic, layout, slot, state, trials left, generation, version of the slot, version of the slot to return to; confirmed:
+# newest version, floor, latest issue s, root version, kid of the release key that set them; the same five as they will
+# be when the trial is confirmed; slot to return to; to be told: RESULT_*, REASON_*, version, hash of the old and of the
+# new program; CRC-32 of all before it
 CHOICE_LAYOUT = 1
-CHOICE_BYTES = 124
+CHOICE_BYTES = 168
 STATE_CONFIRMED = 0
 STATE_TRIAL = 1
 

@@ -16,3 +16,12 @@ def open_board(arguments):
 
         return cortex_mps2.MpsBoard(arguments[1])
     raise ValueError("no board file for platform " + sys.platform)
+
+
+def open_updates(arguments):
+    """Where this board keeps further programs (ports.UpdateStore), None if it has no place for them. Opens no line."""
+    if sys.platform in ("linux", "darwin") and len(arguments) == 2:
+        from boards import host_updates
+
+        return host_updates.open_folder(arguments[1])
+    return None

@@ -133,7 +133,7 @@ def test_what_is_no_good_frame_is_counted_by_its_fault():
         b"\x02\x09\x82\x00",
         b"\x01\x00\x82\x00",
         b"\x01\xf8\x82\x00",
-        b"\x01\x09\x06\x00",
+        b"\x01\x09\x0e\x00",
     ):
         assert _read(_line(header), reader) == []
     assert counts() == [2, 1, 0, 5, 0]

@@ -1,0 +1,283 @@
+"""One update, from its first byte to the switch (SPEC.md section 8.3): a machine in slices, imported when asked for.
+
+    updater = Updater(store, choice, utc_s)
+    updater.begin(roots bytes, manifest bytes, total bytes, now_ms)
+    updater.take(offset, piece, now_ms)           one piece at a time: `is_busy` until `step` has written it
+    while updater.has_work: updater.step(now_ms)  in quiet moments: each call does one slice of work
+    updater.end(hash of the manifest, now_ms)
+
+Order: sizes, then roots and manifest in a place of their own, then their signatures, then what they say, and only then
+is the slot that is not running cleared. Whatever goes wrong ends in PHASE_REFUSED with a reason; the program that runs
+and the record of choice are touched by nothing but `end`.
+"""
+
+import hashlib
+
+from acqwire import update
+
+from acq.update_boot import check_names, check_target, read_whole
+from acq.update_choice import write_choice
+from acq.update_trust import Trust, UpdateError, split_roots
+
+_CHUNK_BYTES = 512
+
+
+class Updater:
+    """`phase`, `reason`, `next_offset`: what UPDATE_STATE says. `version`, `new_hash`: of a believed manifest."""
+
+    def __init__(self, store, choice, utc_s) -> None:
+        """store: ports.UpdateStore; choice: update_choice.Choice; utc_s(): seconds, None without UTC."""
+        self._store = store
+        self._choice = choice
+        self._utc_s = utc_s
+        self._piece = bytearray(update.DATA_MAX_BYTES)
+        self._view = memoryview(self._piece)
+        self._forget(update.PHASE_IDLE, update.REASON_NONE)
+
+    def _forget(self, phase: int, reason: int) -> None:
+        self.phase, self.reason = phase, reason
+        self.next_offset = 0
+        self.version = 0
+        self.new_hash = b""
+        self._roots_bytes = self._manifest_bytes = self._total_bytes = 0
+        self._manifest_hash = b""
+        self._trust = None
+        self._held = 0  # bytes of _piece that are not written yet
+        self._left = 0  # bytes of the present part still to come
+        self._file = None  # open for writing
+        self._work = None
+        self._began_ms = self._heard_ms = 0
+
+    @property
+    def is_busy(self) -> bool:
+        """A piece is waiting to be written."""
+        return self._held > 0
+
+    @property
+    def has_work(self) -> bool:
+        """There is something for `step`."""
+        return self._held > 0 or self._work is not None
+
+    def begin(self, roots_bytes: int, manifest_bytes: int, total_bytes: int, now_ms: int) -> None:
+        """An update of these sizes is announced; one that had begun is dropped."""
+        self._close()
+        self._forget(update.PHASE_HEAD, update.REASON_NONE)
+        self._began_ms = self._heard_ms = now_ms
+        head_bytes = roots_bytes + manifest_bytes
+        if self._choice.is_trial:
+            self._refuse(update.REASON_ORDER)  # the other slot is the one to return to
+        elif not self._store.factory_root():
+            self._refuse(update.REASON_NO_ROOT)
+        elif (
+            not 0 < manifest_bytes <= update.MANIFEST_MAX_BYTES
+            or not 0 <= roots_bytes <= update.ROOTS_MAX * update.ROOT_MAX_BYTES
+            or not head_bytes < total_bytes <= head_bytes + min(update.TOTAL_MAX_BYTES, self._store.capacity_bytes)
+        ):
+            self._refuse(update.REASON_SIZE)
+        else:
+            self._roots_bytes, self._manifest_bytes, self._total_bytes = roots_bytes, manifest_bytes, total_bytes
+            self._left = head_bytes
+            try:
+                self._file = self._store.create(update.INCOMING, update.MANIFEST_NAME)
+            except OSError:
+                self._refuse(update.REASON_FLASH)
+
+    def take(self, offset: int, piece, now_ms: int) -> None:
+        """As much of the piece as belongs to the present part, if it is the next one; to be called when not busy."""
+        if self.phase not in (update.PHASE_HEAD, update.PHASE_FILES) or offset != self.next_offset:
+            return
+        count = min(len(piece), self._left)
+        self._view[:count] = piece[:count]
+        self._held = count
+        self._left -= count
+        self.next_offset += count
+        self._heard_ms = now_ms
+
+    def end(self, manifest_hash: bytes, old_hash: bytes, now_ms: int) -> None:
+        """Switch. old_hash: of the program that runs."""
+        if self.phase == update.PHASE_SWITCHED and manifest_hash == self._manifest_hash:
+            return
+        if self.phase != update.PHASE_READY:
+            if self.phase != update.PHASE_REFUSED:
+                self._refuse(update.REASON_ORDER)
+            return
+        try:
+            if manifest_hash != self._manifest_hash:
+                raise UpdateError(update.REASON_HASH)
+            self._judge(self._trust)  # once more: time has passed
+            self._switch(old_hash)
+        except UpdateError as refused:
+            self._refuse(refused.code)
+        except OSError:
+            self._refuse(update.REASON_FLASH)
+
+    def step(self, now_ms: int) -> None:
+        """One slice: a piece written, a part of a signature, 512 bytes read back."""
+        try:
+            if self._held:
+                self._write()
+            elif self._work is not None:
+                work = self._work
+                try:
+                    next(work)
+                except StopIteration:
+                    if self._work is work:  # else it has set its successor
+                        self._work = None
+        except UpdateError as refused:
+            self._refuse(refused.code)
+        except OSError:
+            self._refuse(update.REASON_FLASH)
+        except MemoryError:
+            self._refuse(update.REASON_MEMORY)
+
+    def watch(self, now_ms: int) -> None:
+        """Whoever lets us wait is not waited for."""
+        if self.phase in (update.PHASE_HEAD, update.PHASE_FILES, update.PHASE_READY) and (
+            now_ms - self._heard_ms > update.IDLE_MAX_MS or now_ms - self._began_ms > update.TRANSFER_MAX_MS
+        ):
+            self._refuse(update.REASON_SLOW)
+
+    # Parts
+
+    def _write(self) -> None:
+        count, self._held = self._held, 0
+        piece = self._view[:count]
+        if self._file.write(piece) != count:
+            raise UpdateError(update.REASON_FLASH)
+        if self.phase == update.PHASE_FILES:
+            self._hash.update(piece)
+        if self._left == 0:
+            self._close()
+            is_head = self.phase == update.PHASE_HEAD
+            self.phase = update.PHASE_CHECKING
+            self._work = self._check_head() if is_head else self._check_file()
+
+    def _check_head(self):
+        """Roots and manifest, from the incoming place; afterwards the slot is empty but for them."""
+        store = self._store
+        limit = self._roots_bytes + self._manifest_bytes
+        head = read_whole(store, update.INCOMING, update.MANIFEST_NAME, limit)
+        if len(head) != limit:
+            raise UpdateError(update.REASON_FLASH)
+        roots, manifest = head[: self._roots_bytes], head[self._roots_bytes :]
+        head = None
+        factory = store.factory_root()
+        trust = Trust(factory)
+        for document in split_roots(roots, factory):
+            trust.begin_root(document)
+            while not trust.step():
+                yield
+        trust.begin_release(manifest)
+        while not trust.step():
+            yield
+        self._judge(trust)
+        if self._roots_bytes + self._manifest_bytes + trust.manifest.total_bytes != self._total_bytes:
+            raise UpdateError(update.REASON_SIZE)
+        self._manifest_hash = hashlib.sha256(manifest).digest()
+        self.version, self.new_hash = trust.manifest.version, trust.manifest.program_hash()
+        self._trust = trust
+        self._slot = update.SLOT_B if self._choice.slot == update.SLOT_A else update.SLOT_A
+        yield
+        # power fails from here on: the slot that is not chosen is incomplete, and nobody starts it
+        store.clear(self._slot)
+        yield
+        for name, content in ((update.ROOTS_NAME, roots), (update.MANIFEST_NAME, manifest)):
+            self._file = self._store.create(self._slot, name)
+            if self._file.write(content) != len(content):
+                raise UpdateError(update.REASON_FLASH)
+            self._close()
+            yield
+        self._index = -1
+        self._next_file()
+
+    def _check_file(self):
+        """What came is what was signed, and what was written is what came."""
+        path, size, digest = self._trust.manifest.files[self._index]
+        if self._hash.digest() != digest:
+            raise UpdateError(update.REASON_HASH)
+        again = hashlib.sha256()
+        self._file = file = self._store.open(self._slot, path)
+        count = file.readinto(self._piece)
+        while count:
+            again.update(self._view[:count])
+            size -= count
+            yield
+            count = file.readinto(self._piece)
+        self._close()
+        if size or again.digest() != digest:
+            raise UpdateError(update.REASON_FLASH)
+        self._next_file()
+
+    def _next_file(self) -> None:
+        files = self._trust.manifest.files
+        self._index += 1
+        if self._index == len(files):
+            check_names(self._store, self._slot, self._trust.manifest)
+            self._store.clear(update.INCOMING)
+            self.phase = update.PHASE_READY
+            return
+        path, self._left, _ = files[self._index]
+        self._hash = hashlib.sha256()
+        self._file = self._store.create(self._slot, path)
+        self.phase = update.PHASE_FILES
+        if self._left == 0:  # an empty file: nothing comes
+            self._close()
+            self.phase = update.PHASE_CHECKING
+            self._work = self._check_file()
+
+    # Judgement
+
+    def _judge(self, trust: Trust) -> None:
+        """Everything that the signed words are held against. Raises UpdateError."""
+        manifest, root, choice = trust.manifest, trust.root, self._choice
+        check_target(self._store, manifest)
+        if root.version < choice.root_version:
+            raise UpdateError(update.REASON_ROOT_VERSION)
+        least = choice.least(root)
+        earliest_s = manifest.issued
+        if root.release_kid == choice.release_kid:
+            least = max(least, choice.newest)
+            earliest_s = max(earliest_s, choice.issued)
+        if manifest.version < least:
+            raise UpdateError(update.REASON_VERSION)
+        now_s = self._utc_s()
+        if now_s is None or now_s < earliest_s:  # a clock before the release's own issue is wrong, or the issue is
+            raise UpdateError(update.REASON_NO_TIME)
+        if now_s >= manifest.expires or now_s >= root.expires:
+            raise UpdateError(update.REASON_EXPIRED)
+
+    def _switch(self, old_hash: bytes) -> None:
+        """Power fails within: the old program is chosen or the new one, whole either way."""
+        choice = self._choice
+        before = choice.slot, choice.version, choice.previous_slot, choice.previous_version
+        choice.previous_slot, choice.previous_version = before[:2]
+        choice.slot, choice.version = self._slot, self.version
+        choice.state, choice.trials = update.STATE_TRIAL, update.TRIALS
+        choice.prepare(self._trust.root, self._trust.manifest)
+        choice.tell(update.RESULT_SWITCHED, update.REASON_NONE, self.version, old_hash, self.new_hash)
+        try:
+            write_choice(self._store, choice)
+        except OSError:
+            choice.slot, choice.version, choice.previous_slot, choice.previous_version = before
+            choice.state, choice.trials, choice.told_result = update.STATE_CONFIRMED, 0, 0
+            raise
+        self.phase = update.PHASE_SWITCHED
+
+    # Files
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+    def _refuse(self, reason: int) -> None:
+        self._forget_file()
+        version, new_hash = self.version, self.new_hash
+        self._forget(update.PHASE_REFUSED, reason)
+        self.version, self.new_hash = version, new_hash
+
+    def _forget_file(self) -> None:
+        try:
+            self._close()
+        except OSError:  # its flash has failed already: this is the end of what has been refused
+            self._file = None
