@@ -27,6 +27,7 @@ FACES = tuple(
         "config",
         "model",
         "errors",
+        "survey",
         "cli",
         "dashboard",
     )
@@ -50,6 +51,10 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "store/": (*GROUND, P + "store", "apsw"),
     "link/": (*GROUND, P + "link"),
     "link/serial_port.py": (*GROUND, P + "link", "serial"),
+    "survey/": (*GROUND, P + "survey", P + "evidence.parameters", P + "evidence.decoding"),
+    "survey/profile.py": (*GROUND, P + "evidence.parameters", "rfc8785"),
+    "survey/sheets.py": (*GROUND, P + "evidence.parameters", "openpyxl"),
+    "survey/adapter.py": (*GROUND, P + "survey", P + "clock", P + "link.serial_port"),
     "delivery/": (*GROUND, P + "delivery", "rfc8785"),
     "delivery/mqtt_sink.py": (*GROUND, P + "delivery", "paho"),
     "delivery/exchange.py": (*GROUND, P + "delivery", "urllib3"),
@@ -74,6 +79,7 @@ HOMES = {
     "paho": ("delivery/mqtt_sink.py",),
     "urllib3": ("delivery/exchange.py",),
     "numba": ("evidence/_kernels.py",),
+    "openpyxl": ("survey/sheets.py",),
 }
 NOT_IN_EVIDENCE = {"socket", "threading", "time", "logging", "random", "os", "pathlib", "subprocess", "asyncio", "io"}
 ACQ = {"struct", "binascii", "hashlib", "json", "gc", "collections"}

@@ -2,6 +2,7 @@
 
 BridgeError
 ├── ConfigError            start refused; exit status 2; names file, key and reason
+├── ProfileError           analyzer profile or register table refused; exit status 2; names file, place and mend
 ├── UnreachableError       something outside does not answer; exit status 3
 ├── LinkError              drop the session, resynchronise, count
 │   ├── LinkTimeout
@@ -36,6 +37,10 @@ class ConfigError(BridgeError):
         super().__init__(f"{where}: {reason}")
         self.where = where
         self.reason = reason
+
+
+class ProfileError(BridgeError):
+    """A profile, a table or a choice of analyzers that cannot be used; one line: what, where, how to mend."""
 
 
 class UnreachableError(BridgeError):

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Sequence
 
 from plumeproof import __version__
-from plumeproof.cli import config, demo, doctor, export, queue, run, verify, version
+from plumeproof.cli import config, demo, doctor, export, queue, read, run, scan, table, verify, version
 from plumeproof.errors import BridgeError, UnreachableError
 
 FINE, FAULT_IN_DATA, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -33,7 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"plumeproof {__version__}")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (run, config, doctor, verify, export, queue, demo, version):
+    for verb in (run, config, doctor, verify, export, queue, scan, read, table, demo, version):
         verb.add_parser(subparsers)
     return parser
 
