@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent / "firmware"))
+sys.path.append(str(Path(__file__).parent / "doubles"))  # those that run on both interpreters
 
 from mini_unittest import Skipped
 

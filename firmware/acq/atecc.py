@@ -6,10 +6,10 @@ Source: Microchip's data sheet ATECC608B-TFLXTLS, online edition en-US-2, chapte
     while not element.step():
         wait(element.wait_us())                    # or poll an analyzer
 
-All commands of one `begin` are given within one wake, because sleep forgets TempKey. Each step is one short exchange on
-the bus. A chip that is busy, idle or asleep does not acknowledge, which looks the same; so patience ends after the
-command's limit, and everything is begun again. The last attempt comes when the chip's own watchdog has put it to sleep
-for certain.
+All commands of one `begin` are given within one wake, because sleep forgets TempKey. Each step is a short exchange on
+the bus: 7 ms for a signature's answer at 100 kHz. A chip that is busy, idle or asleep does not acknowledge, which looks
+the same; so patience ends after the command's limit, and everything is begun again. The last attempt comes when the
+chip's own watchdog has put it to sleep for certain.
 """
 
 from acqwire import causes
@@ -21,8 +21,7 @@ from acq.faults import SignerFault
 _DONE = const(0)
 _PULSE = const(1)  # the line is to be pulled low
 _ROUSED = const(2)  # it was; the chip is to say so
-_SEND = const(3)
-_ANSWER = const(4)
+_ANSWER = const(3)  # a command is out
 
 _WAKE_HIGH_US = const(1500)  # tWHI, DS chapter 9.3
 _WAKE_LIMIT_US = const(40000)  # tWHIST is 20 ms where the chip tests itself at each wake
@@ -81,7 +80,7 @@ class Element:
         return left_us if left_us > 0 else 0
 
     def step(self) -> bool:
-        """One transaction; True when every command has been answered. Raises SignerFault(causes.FAULT_ELEMENT_*)."""
+        """One exchange; True when every command has been answered. Raises SignerFault(causes.FAULT_ELEMENT_*)."""
         if self._state != _DONE and self.wait_us() == 0:
             if self._state == _PULSE:
                 self._bus.wake()
@@ -89,8 +88,6 @@ class Element:
                 self._pause(_ROUSED, _WAKE_HIGH_US)
             elif self._state == _ROUSED:
                 self._hear_greeting()
-            elif self._state == _SEND:
-                self._send()
             else:
                 self._hear_answer()
         return self._state == _DONE
@@ -99,7 +96,7 @@ class Element:
         if self._read(self._greeting):
             status = packet.judge(self._greeting)
             if status == packet.STATUS_AWAKE:
-                self._state = _SEND
+                self._send()  # in the same step: the watchdog is running
                 return
             if status != packet.GARBLED:  # it was awake already and repeats an old answer, or failed its self-test
                 self.status = status
@@ -111,8 +108,7 @@ class Element:
             self._pause(_ROUSED, _POLL_US)
 
     def _send(self) -> None:
-        now = self._clock.ticks()
-        if self._clock.elapsed(now, self._woke) >= _AWAKE_US:
+        if self._clock.elapsed(self._clock.ticks(), self._woke) >= _AWAKE_US:
             self._wake_afresh()
             return
         command = self._commands[self._index]
@@ -134,8 +130,9 @@ class Element:
         status = packet.judge(command.answer)
         if status == packet.STATUS_DONE:
             self._index += 1
-            self._state = _SEND
-            if self._index == len(self._commands):
+            if self._index < len(self._commands):
+                self._send()
+            else:
                 self._bus.write(self._address, packet.WORD_SLEEP)  # not acknowledged: its watchdog will see to it
                 self._state = _DONE
         elif status == packet.GARBLED:

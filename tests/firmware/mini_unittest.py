@@ -40,6 +40,7 @@ def run(name):
 if __name__ == "__main__":
     root = sys.argv[1]
     sys.path[:0] = [root + "/firmware", root + "/tests/firmware"]
+    sys.path.append(root + "/tests/doubles")
     total = [0, 0, 0]
     for argument in sys.argv[2:]:
         total = [a + b for a, b in zip(total, run(argument))]

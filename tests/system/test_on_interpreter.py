@@ -16,7 +16,15 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path.stem for path in (ROOT / "tests" / "firmware").glob("test_*.py"))
-WHOLE = {"test_app": "1m", "test_app_heap": "1m", "test_link": "1m"}
+WHOLE = {
+    "test_native_signer": "1m",
+    "test_atecc": "1m",
+    "test_atecc_faults": "1m",
+    "test_atecc_start": "1m",
+    "test_app": "1m",
+    "test_app_heap": "1m",
+    "test_link": "1m",
+}
 
 
 @pytest.fixture(scope="session")
