@@ -6,6 +6,8 @@
 A line is the path of a tty that exists, or None for one that leads nowhere. Counted: `-icount shift=0`, an instruction
 takes 1 ns of virtual time whatever the host does, and the same program takes the same number at each start. Not
 counted: virtual time is the host's, for talking to real peers.
+
+Semihosting gives the program on the part this user's files, as a process has them: only firmware of ours runs here.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import termios
 import threading
 import time
 import tty
@@ -38,9 +39,16 @@ class _Line:
         if self.far >= 0 or time.monotonic() - self._tried_s < REOPEN_S:
             return
         self._tried_s = time.monotonic()
-        with contextlib.suppress(OSError):  # not there: a cable that is not plugged in
-            self.far = os.open(self.far_path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
-            tty.setraw(self.far)
+        try:
+            fd = os.open(self.far_path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:  # not there: a cable that is not plugged in
+            return
+        try:
+            tty.setraw(fd)
+        except termios.error:  # gone again, or no tty at all
+            os.close(fd)
+            return
+        self.far = fd
 
     def unplug(self) -> None:
         if self.far >= 0:
