@@ -146,8 +146,9 @@ def _print(search: Search, plan: Plan, port: str, ended: str) -> None:
             f"next: plumeproof read {port} --baud {first.baud}{parity}{stop} --unit {readable[0].unit} --register 40001"
         )
     elif ended == "complete":
-        print("nobody answers: A and B swapped? power? termination? Then try --all-bauds, --parity NEO,")
-        print(f"--timeout-ms 1000, --function {4 if plan.function == 3 else 3} (a few analyzers know only that one)")
+        print("nobody answers: A and B swapped? power? termination? Then try --all-bauds,")
+        other = 4 if plan.function == 3 else 3
+        print(f"--parity NEO, --timeout-ms 1000, --function {other} (a few know only that one)")
 
 
 def _sentence(found: FoundUnit) -> str:

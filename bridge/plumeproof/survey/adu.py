@@ -142,13 +142,14 @@ def judge(request: Request, heard: bytes) -> Verdict:
         if len(rest) > first:
             return _judge_surplus(request, heard, rest, first, has_echo)
         return _judge_frame(request, heard, rest, has_echo)
-    stranger = rest if is_frame(rest) else find_frame(rest)
+    length = request.answer_bytes
+    if length is not None and len(rest) < length:
+        begins = bytes((request.unit, request.function, length - 3 - CRC_BYTES))
+        if rest[:3] == begins[: len(rest)]:  # before strangers: a CRC holds by chance once in 65,536
+            return Verdict(Heard.CUT, heard, has_echo=has_echo)
+    stranger = find_frame(rest)
     if stranger is not None and rest.startswith(stranger):
         return Verdict(Heard.STRANGER, heard, has_echo=has_echo, stranger=stranger[0])
-    begins = bytes((request.unit, request.function))
-    length = request.answer_bytes
-    if rest[:2] == begins[: len(rest)] and length is not None and len(rest) < length:
-        return Verdict(Heard.CUT, heard, has_echo=has_echo)
     return Verdict(Heard.UNREADABLE, heard, has_echo=has_echo)
 
 
@@ -209,7 +210,7 @@ def _judge_frame(request: Request, heard: bytes, frame: bytes, has_echo: bool) -
 def _judge_surplus(request: Request, heard: bytes, rest: bytes, first: int, has_echo: bool) -> Verdict:
     """Something follows a good frame: a second answer, or bytes of one that ran into the end of the first."""
     surplus = rest[first:]
-    if is_frame(surplus) or find_frame(surplus) is not None:
+    if find_frame(surplus) is not None:
         return Verdict(Heard.TWO_ANSWERS, heard, has_echo=has_echo)
     verdict = _judge_frame(request, heard, rest[:first], has_echo)
     if len(surplus) < limits.ADU_MIN_BYTES:

@@ -1,0 +1,286 @@
+"""The search on a bus of pymodbus servers whose line garbles at wrong settings; the verb itself on real ptys."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import tty
+from pathlib import Path
+
+import pytest
+import serial
+from hypothesis import given
+from hypothesis import strategies as st
+from pymodbus.framer.rtu import FramerRTU
+
+from plumeproof.cli import main
+from plumeproof.clock import SystemClock
+from plumeproof.errors import ConfigError
+from plumeproof.survey import adu
+from plumeproof.survey.line import BusLine, LineSettings
+from plumeproof.survey.search import Plan, Search, order_settings
+from tests.doubles.analyzer_bus import AnalyzerBus, Station, hear
+
+ROOT = Path(__file__).resolve().parents[2]
+USUAL = LineSettings(9_600, "N", 1)
+EVEN = LineSettings(19_200, "E", 1)
+SETTINGS = order_settings((9_600, 19_200, 38_400), "NE", (1,))
+READING = {1, 2, 3, 4, 0x2B}
+
+
+@pytest.fixture
+def buses():
+    """Makes buses; closes them."""
+    made: list[AnalyzerBus] = []
+
+    def make(*stations: Station, has_echo: bool = False) -> AnalyzerBus:
+        made.append(AnalyzerBus(stations, has_echo))
+        return made[-1]
+
+    yield make
+    for bus in made:
+        # Whatever a test did: nothing that writes was ever sent.
+        assert {data[1] for _, data in bus.sent} <= READING
+        bus.close()
+
+
+def search(bus: AnalyzerBus, units=range(1, 6), settings=SETTINGS, **facts) -> Search:
+    facts = {"timeout_s": 0.02, "listen_s": 0.001, "is_identifying": False} | facts
+    found = Search(BusLine(bus, SystemClock(), USUAL, rest_s=0.001), Plan(tuple(settings), tuple(units), **facts))
+    for _ in found.run():
+        pass
+    return found
+
+
+def test_common_settings_come_first():
+    order = order_settings((1_200, 9_600, 19_200), "NE", (1,))
+    assert [str(one) for one in order[:3]] == ["9600 8N1", "19200 8N1", "9600 8E1"]
+    assert len(set(order)) == 6
+
+
+def test_unit_at_other_settings_is_found_and_the_rest_asked_only_there(buses):
+    bus = buses(Station(3, EVEN), Station(200, EVEN))
+    found = search(bus, units=(1, 2, 3, 199, 200), is_identifying=True)
+    assert [(one.unit, one.settings, one.state) for one in found.units] == [
+        (3, EVEN, "answers"),
+        (200, EVEN, "answers"),
+    ]
+    assert found.units[0].identity == {"vendor": "Maker", "product": "X1", "revision": "1.2"}
+    assert found.units[0].asked == found.units[0].readable == 3
+    assert {settings for settings, data in bus.sent if data[0] == 199} == {EVEN}
+    after = SETTINGS[SETTINGS.index(EVEN) + 1 :]
+    assert not {settings for settings, _ in bus.sent} & set(after)
+
+
+def test_every_setting_goes_on(buses):
+    bus = buses(Station(1, USUAL))
+    search(bus, units=(1, 2), is_every_setting=True)
+    assert {settings for settings, _ in bus.sent} == set(SETTINGS)
+
+
+def test_unit_without_that_register_is_a_unit(buses):
+    found = search(buses(Station(4, USUAL)), address=5_000).units[0]
+    assert (found.unit, found.state, found.exception) == (4, "exception", 2)
+
+
+def test_exception_of_a_gateway_is_no_unit(buses):
+    says = bytes((2, 0x83, 11)) + adu.crc(bytes((2, 0x83, 11)))
+    found = search(buses(Station(2, USUAL, says=says)), settings=(USUAL,))
+    assert found.units == []
+    assert found.remarks.gateway
+
+
+def test_echo_is_no_answer_and_is_said(buses):
+    found = search(buses(Station(2, USUAL), has_echo=True), settings=(USUAL,))
+    assert [one.unit for one in found.units] == [2]
+    assert found.remarks.echo
+
+
+def test_two_units_at_once_cannot_be_read_and_are_named(buses):
+    bus = buses(Station(2, USUAL, (0x1234, 1)), Station(2, USUAL, (0x0F0F, 2)))
+    found = search(bus, settings=(USUAL,)).units
+    assert [(one.unit, one.state, one.readable) for one in found] == [(2, "unreadable", 0)]
+
+
+def test_two_units_one_behind_the_other_are_named(buses):
+    bus = buses(Station(2, USUAL, (0x1234, 1)), Station(2, USUAL, (0x0F0F, 2), delay_s=0.01))
+    assert [one.state for one in search(bus, settings=(USUAL,)).units] == ["two_units"]
+
+
+def test_late_answer_is_credited_to_the_unit_that_was_asked(buses):
+    bus = buses(Station(2, USUAL, delay_s=0.035))
+    found = search(bus, settings=(USUAL,)).units
+    assert [(one.unit, one.state) for one in found] == [(2, "answers")]
+    assert found[0].first_byte_ms >= 20
+
+
+def test_cut_answer_is_no_unit_that_answers(buses):
+    found = search(buses(Station(2, USUAL, says=bytes((2, 3, 2, 0)))), settings=(USUAL,)).units
+    assert [one.state for one in found] == ["unreadable"]
+
+
+def test_bus_of_another_client_is_left_alone(buses):
+    bus = buses(Station(2, USUAL))
+    bus.noise = b"\x00" + adu.build_read(7, 4, 138, 34).raw
+    bus.noise_settings = EVEN
+    found = search(bus, listen_s=0.06)
+    assert found.remarks.is_stopped
+    assert found.remarks.traffic == (EVEN, adu.build_read(7, 4, 138, 34).raw)
+    assert bus.sent == []
+
+
+def test_noise_on_every_setting_stops_and_can_be_overruled(buses):
+    bus = buses(Station(2, USUAL))
+    bus.noise = bytes(range(40))
+    assert search(bus, listen_s=0.06).remarks.is_stopped
+    assert bus.sent == []
+    bus.noise = b""
+    assert [one.unit for one in search(bus, is_forced=True).units] == [2]
+
+
+def test_settings_that_the_port_refuses_are_named(buses):
+    bus = buses(Station(2, USUAL))
+    bus.refused = set(SETTINGS) - {USUAL}
+    found = search(bus)
+    assert set(found.remarks.refused) == bus.refused
+    assert [one.unit for one in found.units] == [2]
+    with pytest.raises(ConfigError, match="none of these settings"):
+        search(bus, settings=sorted(bus.refused, key=str))
+
+
+def test_what_was_found_stays_when_the_search_is_left(buses):
+    bus = buses(Station(1, USUAL), Station(2, USUAL))
+    found = Search(
+        BusLine(bus, SystemClock(), USUAL, rest_s=0.001), Plan((USUAL,), (1, 2), timeout_s=0.02, listen_s=0.0)
+    )
+    for _, unit in found.run():
+        if unit == 2:
+            break
+    assert [one.unit for one in found.units] == [1]
+
+
+@given(st.binary(max_size=12), st.sampled_from((USUAL, EVEN, LineSettings(38_400, "O", 2))))
+def test_line_passes_bytes_at_equal_settings(data, settings):
+    assert hear(data, settings, settings, is_strict=True) == data
+
+
+@given(st.integers(1, 247), st.sampled_from((1_200, 4_800, 19_200, 38_400, 115_200)))
+def test_line_passes_no_frame_at_another_speed(unit, baud):
+    request = adu.build_read(unit, 3, 0, 1).raw
+    assert hear(request, USUAL, LineSettings(baud, "N", 1), is_strict=True) != request
+
+
+def test_one_stop_bit_hears_two():
+    request = adu.build_read(9, 3, 0, 1).raw
+    assert hear(request, LineSettings(9_600, "N", 2), USUAL, is_strict=True) == request
+
+
+@given(st.binary(min_size=1, max_size=64))
+def test_crc_is_that_of_pymodbus(content):
+    assert adu.crc(content) == FramerRTU.compute_CRC(content).to_bytes(2, "big")
+
+
+@given(st.integers(1, 247), st.integers(1, 4), st.integers(0, 0xFF00), st.integers(1, 60), st.binary(max_size=300))
+def test_judge_takes_any_bytes(unit, function, address, quantity, heard):
+    request = adu.build_read(unit, function, address, quantity)
+    verdict = adu.judge(request, heard)
+    assert verdict.raw == heard
+    width = (quantity + 7) // 8 if function < 3 else 2 * quantity
+    content = bytes((unit, function, width)) + bytes(width)
+    good = content + adu.crc(content)
+    assert adu.judge(request, good).data == bytes(width)
+    assert adu.judge(request, request.raw + good).has_echo
+    assert adu.judge(request, good + good).heard is adu.Heard.TWO_ANSWERS
+    assert adu.judge(request, good[:-1]).heard is adu.Heard.CUT
+    spoilt = good[:-1] + bytes((good[-1] ^ 1,))
+    assert adu.judge(request, spoilt).heard is adu.Heard.UNREADABLE
+
+
+@pytest.mark.parametrize("function", [0, 5, 6, 15, 16, 17, 22, 23, 43, 90])
+def test_nothing_that_writes_can_be_built(function):
+    with pytest.raises(ValueError, match="does not read"):
+        adu.build_read(1, function, 0, 1)
+
+
+@given(st.binary(max_size=60))
+def test_identity_takes_any_bytes(data):
+    assert all(text.isprintable() for text in adu.parse_identity(data).values())
+
+
+# The verb, on real ptys
+
+
+@pytest.fixture
+def terminal():
+    """A pty; its name, and our end that stays silent."""
+    near, far = os.openpty()
+    tty.setraw(far)
+    yield os.ttyname(far)
+    os.close(near)
+    os.close(far)
+
+
+def run(capsys, *words: object) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_silent_bus_is_3_and_says_what_to_try(capsys, terminal):
+    code, out, err = run(
+        capsys, "scan", terminal, "--baud", 115_200, "--parity", "N", "--units", "1-2", "--timeout-ms", 10
+    )
+    assert (code, err) == (3, "")
+    assert "nobody answers" in out
+    assert max(map(len, out.splitlines())) < 80
+
+
+def test_port_that_is_held_missing_or_none(capsys, terminal, tmp_path):
+    with serial.Serial(terminal, exclusive=True):
+        code, _, err = run(capsys, "scan", terminal)
+        assert code == 3
+        assert "held by another program (a running bridge" in err
+    code, _, err = run(capsys, "scan", tmp_path / "ttyUSB9")
+    assert code == 3
+    assert "does not exist; plugged in? Ports here:" in err
+    (tmp_path / "file").write_text("x")
+    code, _, err = run(capsys, "scan", tmp_path / "file")
+    assert code == 3
+    assert err.count("\n") == 1
+
+
+def test_permission_names_the_group(monkeypatch, terminal):
+    from plumeproof.errors import UnreachableError
+    from plumeproof.link import serial_port
+
+    def refuse(*_args: object, **_words: object) -> None:
+        raise serial.SerialException(13, f"could not open port {terminal}: Permission denied")
+
+    monkeypatch.setattr(serial_port.serial, "Serial", refuse)  # tests run as root, whom no permission stops
+    with pytest.raises(UnreachableError, match=r"no permission; on Linux: sudo usermod -aG \w+ \$USER"):
+        serial_port.SerialPort(terminal, 9_600)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--units", "0"), ("--units", "5-3"), ("--units", "1-248"), ("--baud", "9601"), ("--parity", "X"),
+     ("--baud", "9600", "--all-bauds"), ("--timeout-ms", "0")],
+)  # fmt: skip
+def test_wrong_usage_is_2(capsys, terminal, words):
+    assert run(capsys, "scan", terminal, *words)[0] == 2
+
+
+def test_interrupt_ends_at_once_with_what_was_found(terminal):
+    command = [sys.executable, "-m", "plumeproof", "scan", terminal, "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        time.sleep(2.0)  # importing, then listening
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert json.loads(out)["ended"] == "interrupted"
+    assert time.monotonic() - started < 5
