@@ -14,7 +14,7 @@ from boards import open_board
 
 _FILES = (
     "acq.ring", "acq.journal", "acq.link", "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.cbor",
-    "acq.record", "acq.schedule", "acq.sampler", "acq.timebase", "acq.sealing", "acq.chain",
+    "acq.record", "acq.instant", "acq.schedule", "acq.sampler", "acq.timebase", "acq.sealing", "acq.chain",
 )  # fmt: skip
 
 

@@ -53,10 +53,10 @@ class App:
     def step(self) -> int:
         """One round of the tasks; for how many microseconds nothing needs to be done unless a line has bytes."""
         board, sampler, sealing = self._board, self._sampler, self._sealing
-        now_us = self._timebase.now_us()
-        sampler.step(now_us)
-        sealing.step(now_us)
-        talk_wait_us = self._talk(now_us // 1000)
+        now = self._timebase.look()
+        sampler.step(now)
+        sealing.step(now)
+        talk_wait_us = self._talk()
         board.feed()
         if not self._is_draining:
             if board.wants_drain():
@@ -65,14 +65,15 @@ class App:
         elif not self._is_drained and sampler.is_finished and sealing.is_idle:
             self._is_drained = True
             board.drained()
-        now_us = self._timebase.now_us()
-        return min(talk_wait_us, sampler.wait_us(now_us), sealing.wait_us(now_us))
+        self._timebase.look()
+        return min(talk_wait_us, sampler.wait_us(now), sealing.wait_us(now))
 
-    def _talk(self, now_ms: int) -> int:
+    def _talk(self) -> int:
         """Move bytes between line and link, one piece each way; for how many microseconds nothing is to be done."""
         link, line = self._link, self._board.uplink
         count = line.read(self._read_buf)
-        link.feed(self._read_buf, count, now_ms)
+        if count:
+            link.feed(self._read_buf, count, self._timebase.now_ms())
         if link.poll():
             taken = line.write(link.buf, link.start, link.end)
             if taken == 0:

@@ -95,11 +95,11 @@ class Sampler:
         """No slot is under way."""
         return not self._is_in_slot
 
-    def wait_us(self, now_us: int) -> int:
+    def wait_us(self, now) -> int:
         """How long nothing needs to be done, unless bytes arrive on the bus."""
         if self._is_in_slot:
             return self._client.wait_us()
-        return _NEVER_US if self._is_finishing else self._schedule.wait_us(now_us)
+        return _NEVER_US if self._is_finishing else self._schedule.wait_us(now)
 
     @property
     def next_slot(self) -> int:
@@ -136,17 +136,17 @@ class Sampler:
         self._filling.begin(self._schedule.next_slot)
         return span
 
-    def step(self, now_us: int) -> None:
+    def step(self, now) -> None:
         """Go on with the slot under way, or begin the one that is due."""
         if self._is_in_slot:
-            self._go_on(now_us)
+            self._go_on(now)
         elif self._is_finishing:
             if self._filling.slot_count:
                 self._turn()
-        elif self._schedule.is_due(now_us):
-            self._begin_slot(now_us)
+        elif self._schedule.is_due(now):
+            self._begin_slot(now)
 
-    def _begin_slot(self, now_us: int) -> None:
+    def _begin_slot(self, now) -> None:
         if self.lost.slot_count or (self._filling.slot_count == self._filling.slots_max and not self._turn()):
             self._lose_slot()
             return
@@ -155,7 +155,7 @@ class Sampler:
                 patience.left_slots -= 1
         self._is_in_slot = True
         self._block = 0
-        self._begin_block(now_us)
+        self._begin_block(now)
 
     def _turn(self) -> bool:
         """Make the full batch due and go on in the other one, if it is free."""
@@ -175,23 +175,23 @@ class Sampler:
         self.lost.slot_count += 1
         self._schedule.advance()
 
-    def _begin_block(self, now_us: int) -> None:
+    def _begin_block(self, now) -> None:
         """Ask for the present block, or write its gap and go to the next, until one is asked or the slot ends."""
         while self._block < len(self._blocks):
             index = self._blocks[self._block].analyzer
             self._retries = 0
-            if self._schedule.is_over(now_us) or self._schedule.left_us(now_us) < _ATTEMPT_MIN_US:
+            if self._schedule.is_over(now) or self._schedule.left_us(now) < _ATTEMPT_MIN_US:
                 self._put_gap(causes.GAP_OVERRUN)
             elif self._patience[index].is_pausing:
                 self._put_gap(causes.GAP_BACKOFF)
             else:
-                self._ask(now_us)
+                self._ask(now)
                 return
         self._end_slot()
 
-    def _ask(self, now_us: int) -> None:
+    def _ask(self, now) -> None:
         block = self._blocks[self._block]
-        left_us = self._schedule.left_us(now_us)
+        left_us = self._schedule.left_us(now)
         timeout_us = self._timeouts_us[block.analyzer]
         self._is_cut = left_us < timeout_us
         unit = self._analyzers[block.analyzer].unit
@@ -199,7 +199,7 @@ class Sampler:
         self._client.begin(unit, block.function, block.address, block.quantity, self._attempt_us)
         self.polls_total += 1
 
-    def _go_on(self, now_us: int) -> None:
+    def _go_on(self, now) -> None:
         if not self._client.step():
             return
         outcome = self._client.outcome
@@ -209,13 +209,13 @@ class Sampler:
             patience.heard()
             self._filling.put_value(self._block, self._client.buf, self._client.data_start, self._client.data_bytes)
             self._block += 1
-            self._begin_block(now_us)
+            self._begin_block(now)
             return
         is_silent = outcome == causes.GAP_TIMEOUT
-        if self._may_retry(index, outcome, now_us):
+        if self._may_retry(index, outcome, now):
             self._retries += 1
             self._filling.retries += 1
-            self._ask(now_us)
+            self._ask(now)
             return
         if is_silent:
             # Cut short, nobody can say whether it would have answered; yet who is silent for half a slot takes the
@@ -228,10 +228,10 @@ class Sampler:
         elif outcome != causes.GAP_BUS_FAULT:
             patience.heard()
         self._put_gap(outcome)
-        self._begin_block(now_us)
+        self._begin_block(now)
 
-    def _may_retry(self, index: int, outcome: int, now_us: int) -> bool:
-        if self._retries >= self._analyzers[index].retries or self._schedule.left_us(now_us) < _ATTEMPT_MIN_US:
+    def _may_retry(self, index: int, outcome: int, now) -> bool:
+        if self._retries >= self._analyzers[index].retries or self._schedule.left_us(now) < _ATTEMPT_MIN_US:
             return False
         if outcome == causes.GAP_TIMEOUT:
             return self._patience[index].is_trusted()

@@ -11,6 +11,7 @@ from acqwire import causes, fields, limits
 
 from acq.dialect import const
 from acq.faults import JournalError
+from acq.instant import FAR_US, Instant
 from acq.record import RecordBuilder, Stamp, part_count
 
 _NONE = const(0)
@@ -47,11 +48,12 @@ class Sealing:
         self._sealer = sealer
         self._builder = RecordBuilder(sealer.payload, plan.device, plan.hash)
         self._stamp = Stamp()
-        self._slot_us = plan.slot_ms * 1000
+        self._slot_us = min(plan.slot_ms * 1000, FAR_US)
+        self._patience_us = min(plan.slot_ms * 1000 * _PATIENCE_SLOTS, FAR_US)
         self._job = _NONE  # what the record under way is
         self._is_signed = False
-        self._signed_us = 0
-        self._retry_us = -1  # nothing is offered to the journal before
+        self._signed = Instant()  # when the signature of the record under way was ready
+        self._retry = Instant()  # nothing is offered to the journal before
         self._is_boot_due = True
         self._part = 0
         self._parts = part_count(plan.raw_bytes)
@@ -69,37 +71,38 @@ class Sealing:
         is_waiting = self._job != _NONE or self._batch is not None or self._span is not None
         return is_start_done and not is_waiting and self._refused is None and self._timebase.pending is None
 
-    def wait_us(self, now_us: int) -> int:
+    def wait_us(self, now) -> int:
         """How long `step` has nothing to do."""
         if self._job != _NONE and not self._is_signed:
             return self._sealer.signer.wait_us()
-        if self._retry_us > now_us:
-            return self._retry_us - now_us
-        return 0 if self._job != _NONE and self._is_bus_quiet(now_us) else _RETRY_US
+        left_us = self._retry.since_us(now)
+        if left_us > 0:
+            return left_us
+        return 0 if self._job != _NONE and self._is_bus_quiet(now) else _RETRY_US
 
-    def step(self, now_us: int) -> None:
+    def step(self, now) -> None:
         """One slice of a signature, or one record built or written, or one segment erased ahead."""
         if self._job == _NONE:
-            if self._retry_us <= now_us:
-                self._begin(now_us)
+            if now.since_us(self._retry) >= 0:
+                self._begin(now)
             if self._job == _NONE:
-                self._erase_ahead(now_us)
+                self._erase_ahead(now)
         elif not self._is_signed:
             if self._sealer.step():
                 self._is_signed = True
-                self._signed_us = now_us
-        elif self._retry_us <= now_us and self._is_bus_quiet(now_us):
-            self._write(now_us)
+                self._signed.set(now)
+        elif now.since_us(self._retry) >= 0 and self._is_bus_quiet(now):
+            self._write(now)
 
     # What is due
 
-    def _begin(self, now_us: int) -> None:
+    def _begin(self, now) -> None:
         job = self._choose()
         if job == _NONE:
             return
         count = self._build(job)
         if job == _SAMPLES and not self._journal.has_room(count + _AROUND_BYTES, False):
-            self._retry_us = now_us + _RETRY_US  # built again then, with the time of then
+            self._wait_for_room(now)  # built again then, with the time of then
             return
         self._sealer.begin(count)
         self._link.busy_ms = 0
@@ -152,9 +155,14 @@ class Sealing:
             return builder.build_samples(chain, stamp, self._batch)
         return builder.build_overflow(chain, stamp, self._span)
 
+    def _wait_for_room(self, now) -> None:
+        """The journal is full: it is asked again a while later."""
+        self._retry.set(now)
+        self._retry.add_us(_RETRY_US)
+
     # Durable
 
-    def _write(self, now_us: int) -> None:
+    def _write(self, now) -> None:
         """Power fails within: the journal has the record or not, whole; the next start goes on from what it finds."""
         chain, content_hash = self._chain, self._sealer.content_hash
         try:
@@ -162,7 +170,7 @@ class Sealing:
         except JournalError as full:
             if full.code != causes.FAULT_JOURNAL_FULL:
                 raise
-            self._retry_us = now_us + _RETRY_US
+            self._wait_for_room(now)
             return
         chain.advance(chain.seq, content_hash)
         self.records_total += 1
@@ -195,19 +203,19 @@ class Sealing:
 
     # Quiet moments
 
-    def _is_bus_quiet(self, now_us: int) -> bool:
+    def _is_bus_quiet(self, now) -> bool:
         """No analyzer is being asked, nor soon; after a long wait: no analyzer is being asked."""
         if not self._sampler.is_idle:
             return False
-        if self._sampler.wait_us(now_us) >= min(self._board.flash.append_ms * 1000, self._slot_us // 4):
+        if self._sampler.wait_us(now) >= min(self._board.flash.append_ms * 1000, self._slot_us // 4):
             return True
-        return now_us - self._signed_us >= _PATIENCE_SLOTS * self._slot_us
+        return now.since_us(self._signed) >= self._patience_us
 
-    def _erase_ahead(self, now_us: int) -> None:
+    def _erase_ahead(self, now) -> None:
         """In a pause of bus and link. The gateway is told BUSY while the bus would allow it and the link does not."""
         link, erase_ms = self._link, self._board.flash.erase_ms
         wanted_us = min(erase_ms * 1000, self._slot_us // 2)
-        is_bus_quiet = self._sampler.is_idle and self._sampler.wait_us(now_us) >= wanted_us
+        is_bus_quiet = self._sampler.is_idle and self._sampler.wait_us(now) >= wanted_us
         link.busy_ms = 0
         if not is_bus_quiet or not self._journal.prepare(True):
             return

@@ -1,12 +1,14 @@
 """Monotonic time of a boot and its mapping to UTC (SPEC.md sections 2.2 and 4.1; reliability section 5).
 
-Microseconds since the boot over the wraps of the tick counter; UTC only by the gateway's word, with an uncertainty that
-grows. The module measures the round trip itself, from the nonce it gave to the claim that came back, so a claim that
-was held up or repeated cannot set the clock closer than half that time. A new mapping counts from its own time sync
-record on; older records are never touched.
+Time since the boot over the wraps of the tick counter; UTC only by the gateway's word, with an uncertainty that grows.
+The module measures the round trip itself, from the nonce it gave to the claim that came back, so a claim that was held
+up or repeated cannot set the clock closer than half that time. A new mapping counts from its own time sync record on;
+older records are never touched.
 """
 
 from acqwire import fields, frames, limits
+
+from acq.instant import Instant
 
 _NO_DECISION = 0  # of TIME_TAKEN: nonce unknown or too old
 _PPM = 1000000
@@ -34,24 +36,26 @@ class Timebase:
         self._clock = clock
         self._entropy = entropy
         self._ticks = clock.ticks()
-        self._us = 0
+        self._now = Instant()
         self._nonce = b""
         self._nonce_ms = 0
         self._mapping = None  # the Sync in force
         self._sync_seq = 0  # seq of its record
         self.pending = None
 
-    def now_us(self) -> int:
-        """Microseconds since the boot; never back. To be called at least every 500 s."""
+    def look(self) -> Instant:
+        """Now; never back. Always the same object, which each look moves on. To be called at least every 500 s."""
         ticks = self._clock.ticks()
-        passed = self._clock.elapsed(ticks, self._ticks)
-        if passed > 0:
-            self._us += passed
+        passed_us = self._clock.elapsed(ticks, self._ticks)
+        if passed_us > 0:
+            self._now.add_us(passed_us)
             self._ticks = ticks
-        return self._us
+        return self._now
 
     def now_ms(self) -> int:
-        return self.now_us() // 1000
+        """Milliseconds since the boot, for records and answers: not for every round, they outgrow small integers."""
+        now = self.look()
+        return now.s * 1000 + now.us // 1000
 
     def ask(self, now_ms: int) -> bytes:
         """A new nonce; the one before is void."""

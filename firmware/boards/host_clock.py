@@ -23,4 +23,5 @@ class HostClock:
             return time.monotonic_ns() // 1000 & _TICKS_MASK
 
     def elapsed(self, later: int, earlier: int) -> int:
-        return ((later - earlier + 0x20000000) & _TICKS_MASK) - 0x20000000
+        # In this form everything on the way is a small integer too, where words have 32 bits
+        return ((later - earlier & _TICKS_MASK) ^ 0x20000000) - 0x20000000

@@ -3,6 +3,7 @@
 Not imitated: line speed, a UART's buffer, driver turn-around.
 """
 
+from acq.instant import Instant
 from acq.modbus.rtu import close_frame
 
 _MASK = (1 << 30) - 1
@@ -18,7 +19,14 @@ class RigClock:
         return self.now & _MASK
 
     def elapsed(self, later: int, earlier: int) -> int:
-        return ((later - earlier + (1 << 29)) & _MASK) - (1 << 29)
+        return ((later - earlier & _MASK) ^ (1 << 29)) - (1 << 29)
+
+
+def instant(us: int) -> Instant:
+    """The moment `us` microseconds after the boot."""
+    moment = Instant()
+    moment.s, moment.us = us // 1000000, us % 1000000
+    return moment
 
 
 class RigBus:
@@ -48,7 +56,7 @@ class RigBus:
 
     def send(self, buf, count: int) -> None:
         self.requests += 1
-        self._sent = self._clock.now
+        self._sent = self._clock.ticks()
         self._answer = None
         for entry in self._pairs:
             if entry[0] == buf[0] and entry[1] == buf[1]:
@@ -59,11 +67,14 @@ class RigBus:
     @property
     def left_us(self) -> int:
         """Until the answer arrives; -1: none comes."""
-        return -1 if self._answer is None else max(0, self._sent + self.delay_us - self._clock.now)
+        return -1 if self._answer is None else max(0, self.delay_us - self._passed_us())
+
+    def _passed_us(self) -> int:
+        return self._clock.elapsed(self._clock.ticks(), self._sent)
 
     def receive(self, buf, start: int) -> int:
         answer = self._answer
-        if answer is None or self._clock.now - self._sent < self.delay_us:
+        if answer is None or self._passed_us() < self.delay_us:
             return 0
         self._answer = None
         index = start

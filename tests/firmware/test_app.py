@@ -270,7 +270,7 @@ def test_busy_is_answered_while_an_erase_waits_for_the_link():
     rig.start()
     rig.run(3000000)
     rig.fetch_all()
-    while rig.app._sampler.wait_us(rig.app._timebase.now_us()) < 500000:
+    while rig.app._sampler.wait_us(rig.app._timebase.look()) < 500000:
         rig.run(1000)
     journal = rig.app._journal
     rig.line.room = 4

@@ -1,7 +1,7 @@
 """Slot after slot over simulated analyzers: values, gaps, retries, back-off, overrun, overflow."""
 
 from acqwire import causes
-from rig_lines import RigBus, RigClock
+from rig_lines import RigBus, RigClock, instant
 
 from acq.faults import BusError
 from acq.modbus.client import Client
@@ -57,7 +57,7 @@ class Bench:
     def run(self, microseconds):
         end = self.clock.now + microseconds
         while self.clock.now < end:
-            self.sampler.step(self.clock.now - self.start)
+            self.sampler.step(instant(self.clock.now - self.start))
             if self.is_sealing:
                 self.seal()
             self.clock.now += 500
@@ -219,4 +219,4 @@ def test_finish_hands_out_the_part_of_a_batch():
     bench.sampler.finish()
     bench.run(20000000)
     assert bench.outcomes == [[0, 0, 0]] * 4 and bench.sampler.is_finished
-    assert bench.sampler.wait_us(0) >= 1000000
+    assert bench.sampler.wait_us(instant(0)) >= 1000000

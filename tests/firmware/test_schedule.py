@@ -2,33 +2,66 @@
 
 from acqwire import limits
 from dice import Dice
+from rig_lines import instant
 
 from acq.batch import Batch, capacity
 from acq.cose import build_bytes_head
+from acq.instant import FAR_US
 from acq.plan import Block
 from acq.record import RecordBuilder, Stamp
 from acq.schedule import Schedule
 
 
 def test_each_slot_is_due_from_its_start_and_over_at_its_end():
-    schedule = Schedule(250)
-    for slot in range(5):
-        start = slot * 250000
-        assert schedule.next_slot == slot
-        assert not schedule.is_due(start - 1) and schedule.is_due(start)
-        assert not schedule.is_over(start + 249999) and schedule.is_over(start + 250000)
-        assert schedule.wait_us(start - 7) == 7 and schedule.wait_us(start + 7) == 0
-        assert schedule.left_us(start + 7) == 249993 and schedule.left_us(start + 250001) == 0
-        schedule.advance()
+    for slot_ms in (100, 250, 1000, 1001, 59999, 999000):
+        schedule = Schedule(slot_ms)
+        slot_us = slot_ms * 1000
+        for slot in range(5):
+            start = slot * slot_us
+            assert schedule.next_slot == slot
+            assert schedule.is_due(instant(start)) and not schedule.is_over(instant(start + slot_us - 1))
+            assert schedule.is_over(instant(start + slot_us)) and schedule.wait_us(instant(start + 7)) == 0
+            assert schedule.left_us(instant(start + 7)) == slot_us - 7
+            assert schedule.left_us(instant(start + slot_us + 1)) == 0
+            if slot:
+                assert not schedule.is_due(instant(start - 1)) and schedule.wait_us(instant(start - 7)) == 7
+            schedule.advance()
 
 
 def test_late_slots_come_one_by_one():
     schedule = Schedule(100)
-    now_us = 100000 * 1000
+    now = instant(100000 * 1000)
     for slot in range(1000):
-        assert schedule.is_due(now_us) and schedule.is_over(now_us) and schedule.next_slot == slot
+        assert schedule.is_due(now) and schedule.is_over(now) and schedule.next_slot == slot
         schedule.advance()
-    assert schedule.is_due(now_us) and not schedule.is_over(now_us) and schedule.next_slot == 1000
+    assert schedule.is_due(now) and not schedule.is_over(now) and schedule.next_slot == 1000
+
+
+def test_spans_beyond_small_integers_are_far():
+    """An hour's slot, hours late: longer than a small integer counts, and nothing turns round."""
+    schedule = Schedule(3600000)
+    assert schedule.slot_us == FAR_US and schedule.left_us(instant(0)) == FAR_US
+    schedule.advance()
+    assert schedule.wait_us(instant(0)) == FAR_US and not schedule.is_due(instant(3599999999))
+    assert schedule.wait_us(instant(3599999999)) == 1 and schedule.is_due(instant(3600000000))
+    late = instant(100 * 86400 * 1000000)
+    assert schedule.is_due(late) and schedule.is_over(late) and schedule.left_us(late) == 0
+
+
+def test_moments_differ_as_whole_numbers_do():
+    dice = Dice(11)
+    for _ in range(500):
+        first, second = (dice.below(1 << 22) * 1000000 + dice.below(1000000) for _ in range(2))
+        if dice.below(2):
+            second = first + dice.below(2000000000) - min(first, 1000000000)
+        wanted = max(-FAR_US, min(second - first, FAR_US))
+        found = instant(second).since_us(instant(first))
+        # A difference is far from 1000 s on, give or take the second in which it becomes so
+        assert found == wanted or (abs(second - first) > 999000000 and abs(found) == FAR_US)
+        step = dice.below(FAR_US)
+        moment = instant(first)
+        moment.add_us(step)
+        assert (moment.s, moment.us) == divmod(first + step, 1000000)
 
 
 def _block(width):
