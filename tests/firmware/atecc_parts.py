@@ -60,8 +60,8 @@ class EmptyBus:
 class Chip:
     """A simulated chip with an Element on it. `late_us`: how much later than asked every wait ends."""
 
-    def __init__(self, **what) -> None:
-        self.clock = RigClock()
+    def __init__(self, clock=None, **what) -> None:
+        self.clock = RigClock() if clock is None else clock
         self.chip = Atecc608(self.clock, **what)
         self.element = Element(Wire(self.chip, self.clock), self.clock, self.chip.address)
         self.late_us = 0

@@ -19,6 +19,7 @@ FILES = sorted(path.stem for path in (ROOT / "tests" / "firmware").glob("test_*.
 WHOLE = {
     "test_native_signer": "1m",
     "test_atecc": "1m",
+    "test_atecc_app": "1m",
     "test_atecc_faults": "1m",
     "test_atecc_start": "1m",
     "test_app": "1m",
