@@ -166,6 +166,8 @@ class MpsStart:
 class MpsBoard:
     """`bus`, `uplink`, `flash`, `clock`, `entropy`; `start`: MpsStart, until it is forgotten."""
 
+    updates = None  # no place for a second program: a new one is frozen into a new image
+
     def __init__(self, directory: str) -> None:
         """Raises ValueError or OSError for a directory that cannot be used."""
         self.start = MpsStart(directory)
@@ -233,6 +235,9 @@ class MpsBoard:
     def wait(self, timeout_us: int) -> None:
         """Sleep until a line has bytes or the time has passed."""
         mps2.wait(timeout_us)
+
+    def restart(self) -> None:
+        """Asked for by updates only, and there are none."""
 
     def _path(self, name: str) -> str:
         return name if name.startswith("/") else self._directory + "/" + name

@@ -28,7 +28,7 @@ def part_side() -> dict[str, Path]:
 def build_rom(images: Images, programs: dict[str, Path] | None = None) -> bytes:
     """The firmware's sources as they are below firmware/; `programs` compiled at the root. Raises RomError."""
     sources = [FIRMWARE / "main.py"]
-    for folder in (*FOLDERS, "boards"):
+    for folder in FOLDERS:
         sources += (FIRMWARE / folder).rglob("*.py")
     tree = {f"firmware/{path.relative_to(FIRMWARE).as_posix()}": path.read_bytes() for path in sources}
     with tempfile.TemporaryDirectory() as scratch_name:
