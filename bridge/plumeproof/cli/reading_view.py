@@ -19,6 +19,8 @@ CELL = 17  # columns of one order
 NAME = 9
 LEGEND = "* likely   - unlikely: NaN, infinite, denormal, beyond 1e-6..1e7, jumping"
 BITS_A_LINE = 16
+RAW_BYTES_A_LINE = 24
+RAWS_SHOWN = 4  # different contents of few registers
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +69,9 @@ def show(look: Look, is_full: bool) -> None:
         _show_bits(look)
         return
     raws = list(dict.fromkeys(look.reads))
-    for raw in raws[-4:]:
-        print(f"raw {raw.hex(' ')}")
+    for raw in raws[-RAWS_SHOWN:] if count <= FULL_MAX_REGISTERS else raws[-1:]:
+        for start in range(0, len(raw), RAW_BYTES_A_LINE):
+            print(f"{'raw' if start == 0 else '':4}{raw[start : start + RAW_BYTES_A_LINE].hex(' ')}")
     if len(look.reads) > 1:
         print("unchanged over all reads" if len(raws) == 1 else f"{len(raws)} different contents")
     print()
@@ -218,7 +221,7 @@ def _show_guess(look: Look, count: int) -> None:
     elif not look.wish.is_empty:
         print("nothing from the first register on is as expected; see the registers beside it")
     else:
-        print("cannot tell: add --expect with the display's value, --min and --max, or --repeat 10")
+        print("cannot tell: add --expect VALUE of the display, --min, --max, or --repeat 10")
 
 
 def _cell(reading: Reading, width: int) -> str:

@@ -23,6 +23,7 @@ ORDERS_OF = {kind: orders for kind, orders in ORDERS.items() if kind != "bit"} |
 FLOATS = ("float32", "float64")
 SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
 SMALL, LARGE = 1e-6, 1e7  # beyond these no emission, flow, temperature or count of one analyzer is found
+USUAL_SMALL, USUAL_LARGE = 1e-3, 1e5  # where most of them lie; one order inside wins over others outside
 INTEGER_LARGE = 1e8  # totals and counters of 32 bits stay below for years
 JUMP_FACTOR = 4.0  # between two reads a second apart
 JUMP_FLOOR = 1.0  # changes below are noise whatever the factor
@@ -128,17 +129,16 @@ def _fault(values: Sequence[int | float], kind: str) -> str:
 
 
 def _mark(readings: list[Reading], wish: Wish) -> list[Reading]:
-    """Raise the one possible order to likely. Several: the data cannot tell, unless they agree or a wish picks them."""
-    possible = [one for one in readings if one.mark == POSSIBLE]
-    if not possible or all(one.value == 0 for one in possible):
-        return readings
-    if wish.is_empty and len(possible) > 1:
-        return readings
-    if wish.is_empty and possible[0].type not in FLOATS:
-        return readings  # one integer order below a hundred million says little
+    """Raise to likely what a wish leaves, or the one order that stands out. Where several do, the data cannot tell."""
+    chosen = [one for one in readings if one.mark == POSSIBLE]
+    if wish.is_empty:
+        # Of an integer one order below a hundred million says little.
+        usual = [one for one in chosen if USUAL_SMALL <= abs(one.value) <= USUAL_LARGE]
+        chosen = usual if len(usual) == 1 else chosen
+        if len(chosen) != 1 or chosen[0].type not in FLOATS or chosen[0].value == 0:
+            return readings
     return [
-        Reading(one.type, one.order, one.value, LIKELY, "", one.scale) if one.mark == POSSIBLE else one
-        for one in readings
+        Reading(one.type, one.order, one.value, LIKELY, "", one.scale) if one in chosen else one for one in readings
     ]
 
 
