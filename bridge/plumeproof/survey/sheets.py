@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import csv
 import io
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from plumeproof.evidence.parameters import DECIMAL
 
 CSV_MAX_BYTES = 1_048_576
 XLSX_MAX_BYTES = 4_194_304
-XLSX_UNPACKED_MAX_BYTES = 33_554_432  # all entries together, as the directory of the zip file says and as they come out
+XLSX_UNPACKED_MAX_BYTES = 33_554_432  # all parts together
 XLSX_ENTRIES_MAX = 500
 ROWS_MAX = 5_000  # a bus has 250 channels at most
 COLUMNS_MAX = 64
@@ -31,6 +33,10 @@ DELIMITERS = ",;\t"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "'")
 SHEET_NAME = "Registers"
 COLUMN_WIDTH = 16  # characters; wide enough for ids and references
+PIECE_BYTES = 65_536  # unpacked at a time
+# What Python's zipfile and unpackers raise for damaged files; RuntimeError also for encrypted ones
+UNZIP_ERRORS = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, RuntimeError, EOFError, ValueError,
+                OSError, IndexError)  # fmt: skip
 ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -139,21 +145,21 @@ def _read_csv(path: Path) -> Grid:
 
 
 def _read_xlsx(path: Path, wanted: str | None) -> Grid:
-    _check_zip(path)
+    clean = _repack(path)
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
-    broken = (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, AttributeError, IndexError)
+    # openpyxl believes what it reads; a workbook with other parts than it expects ends in any of these.
+    broken = (InvalidFileException, KeyError, TypeError, AttributeError, SyntaxError, OverflowError, *UNZIP_ERRORS)
     try:
-        with path.open("rb") as file:
-            # read_only: rows come one by one, so the limits below hold before a sheet is in memory
-            book = load_workbook(file, read_only=True, data_only=False, keep_links=False)
-            names = book.sheetnames
-            if wanted is not None and wanted not in names:
-                raise ProfileError(f"{path.name}: no sheet {wanted!r}; there are: {', '.join(names)}")
-            name = wanted or names[0]
-            rows = list(_xlsx_rows(book[name], path.name))
-    except (*broken, SyntaxError, OverflowError) as fault:  # SyntaxError: ElementTree's ParseError
+        # read_only: rows come one by one, so the limits below hold before a sheet is in memory
+        book = load_workbook(clean, read_only=True, data_only=False, keep_links=False)
+        names = book.sheetnames
+        if wanted is not None and wanted not in names:
+            raise ProfileError(f"{path.name}: no sheet {wanted!r}; there are: {', '.join(names)}")
+        name = wanted or names[0]
+        rows = list(_xlsx_rows(book[name], path.name))
+    except broken as fault:  # SyntaxError: ElementTree's ParseError
         raise ProfileError(
             f"{path.name}: no readable workbook ({type(fault).__name__}); save it as XLSX again"
         ) from fault
@@ -176,21 +182,37 @@ class _Odd:
     what: str
 
 
-def _check_zip(path: Path) -> None:
-    """What a workbook unpacks to, and that its XML has no document type: entities are how small files grow large."""
+def _repack(path: Path) -> io.BytesIO:
+    """The workbook's parts in a zip file of our own making, after a look at how much they unpack to and that their XML
+    has no document type (entities are how small files grow large). What a directory says of sizes is not believed:
+    openpyxl would unpack a part in one go, whatever its size claims to be."""
+    clean = io.BytesIO()
+    left = XLSX_UNPACKED_MAX_BYTES
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(path) as archive, zipfile.ZipFile(clean, "w") as copy:
             entries = archive.infolist()
-            if len(entries) > XLSX_ENTRIES_MAX or sum(one.file_size for one in entries) > XLSX_UNPACKED_MAX_BYTES:
-                raise ProfileError(f"{path.name}: unpacks to more than a register table can be; export it as CSV")
+            names = {entry.filename for entry in entries}
+            if len(entries) > XLSX_ENTRIES_MAX or len(names) < len(entries):
+                raise ProfileError(f"{path.name}: has too many parts or one twice; save it as XLSX again")
             for entry in entries:
-                content = archive.read(entry)  # not more than file_size comes out, whatever is packed
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ProfileError(f"{path.name}: is packed in an unusual way; save it as XLSX again")
+                content = bytearray()
+                with archive.open(entry) as part:
+                    while piece := part.read(PIECE_BYTES):
+                        content += piece
+                        if len(content) > left:
+                            raise ProfileError(f"{path.name}: unpacks to more than a table can be; export it as CSV")
+                left -= len(content)
                 is_xml = entry.filename.endswith((".xml", ".rels", ".vml"))
                 if is_xml and (b"<!DOCTYPE" in content or b"<!ENTITY" in content or b"\x00" in content):
                     raise ProfileError(f"{path.name}: {entry.filename} declares a document type; save it as XLSX again")
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as fault:
-        # RuntimeError: encrypted; NotImplementedError: a way of packing that Excel does not use
-        raise ProfileError(f"{path.name}: no readable workbook ({fault}); save it as XLSX without password") from fault
+                copy.writestr(entry.filename, bytes(content))
+    except UNZIP_ERRORS as fault:
+        reason = type(fault).__name__
+        raise ProfileError(f"{path.name}: no readable workbook ({reason}); save it as XLSX without password") from fault
+    clean.seek(0)
+    return clean
 
 
 def _build_grid(file: str, sheet: str, rows: Iterable[tuple[int, list[object]]]) -> Grid:

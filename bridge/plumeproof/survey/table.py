@@ -14,7 +14,7 @@ and must agree where both are filled. `block` (from 1) says which block a regist
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from plumeproof.errors import ProfileError
@@ -165,7 +165,7 @@ class _Table:
             (row, place, _width(row)) for row in kinds["channel"] + kinds["status"] if (place := self._place_of(row))
         ]
         if not kinds["block"]:
-            spans = group([Span(place.function, place.address, width) for _, place, width in wanted])
+            spans = group([*_spans(wanted)])
         profile["blocks"] = [
             {"function": span.function, "address": span.address, "quantity": span.quantity} for span in spans
         ]
@@ -288,6 +288,20 @@ class _Table:
                     "status", f"no status row has the id {row.text('status')[:20]!r}", "add it, or empty the cell"
                 )
         return channel
+
+
+def _spans(wanted: Sequence[tuple[_Row, Address, int]]) -> Iterator[Span]:
+    """What blocks must hold whole: each channel, and all bits of a status together."""
+    statuses: dict[tuple[str, int], Span] = {}
+    for row, place, width in wanted:
+        span = Span(place.function, place.address, width)
+        if row.text("kind") == "channel":
+            yield span
+            continue
+        known = statuses.get((row.text("id"), span.function), span)
+        first = min(known.address, span.address)
+        statuses[row.text("id"), span.function] = Span(span.function, first, max(known.end, span.end) - first)
+    yield from statuses.values()
 
 
 def _width(row: _Row) -> int:
