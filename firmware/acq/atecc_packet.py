@@ -15,7 +15,6 @@ _WORD_COMMAND = const(0x03)
 
 INFO = 0x30
 READ = 0x02
-WRITE = 0x12
 LOCK = 0x17
 RANDOM = 0x1B
 NONCE = 0x16
@@ -42,7 +41,6 @@ GARBLED = -1  # of judge(): no group, or damaged
 _TIMES = {
     INFO: (7, 1, 50),
     READ: (35, 1, 50),
-    WRITE: (4, 20, 150),
     LOCK: (4, 15, 150),
     RANDOM: (35, 10, 120),
     NONCE: (4, 5, 100),

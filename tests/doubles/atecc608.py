@@ -196,8 +196,11 @@ class Atecc608:
     def _listens(self, address):
         self._look_at_watchdog()
         now = self.clock.now
-        if self._state == _WAKING and now - self._woke >= WAKE_HIGH_US:
-            self._state = _AWAKE
+        if self._state == _WAKING:
+            if now - self._woke >= WAKE_HIGH_US:
+                self._state = _AWAKE
+            else:
+                self.log.append("early")  # the line was to be left alone for tWHI
         is_busy = self._is_stuck or now < self._busy_until
         return address == self.address and self._state == _AWAKE and not is_busy
 

@@ -62,6 +62,10 @@ def test_what_is_no_group_is_garbled():
     for room in (4, 7, 35, 67):
         for fill in (0x00, 0xFF, 0x04, 0x43, room):
             assert packet.judge(bytearray(bytes((fill,)) * room)) == packet.GARBLED, (room, fill)
+    for room in (8, 35, 67):  # whole, but of another command
+        answer = bytearray(b"\xff" * room)
+        answer[:7] = b"\x07\x01\x23\x4a\xb6\x04\xcf"
+        assert packet.judge(answer) == packet.GARBLED, room
     good = bytearray(b"\x04\x11\x33\x43")
     for bit in range(32):
         good[bit >> 3] ^= 1 << (bit & 7)
@@ -87,6 +91,36 @@ def test_a_command_goes_wake_send_poll_sleep():
     assert start.revision() == b"\x00\x00\x60\x03"
     assert chip.chip.is_asleep and chip.element.status == 0 and chip.element.retries_total == 0
     assert chip.clock.now - began < 12000  # wake 1.5 ms, Info 5 ms, some polls
+
+
+def test_an_answer_that_arrives_damaged_is_read_again_not_asked_again():
+    chip = Chip()
+    start = chip.start()
+    chip.chip.log = []
+    chip.chip.faults.read_flips = {chip.chip.reads + 2: 9}
+    assert start.revision() == b"\x00\x00\x60\x03"
+    assert chip.chip.log == ["wake", "30", "sleep"] and chip.element.retries_total == 0
+
+
+def test_a_chip_that_did_not_go_to_sleep_is_put_to_sleep_first():
+    """How long it has been awake is not known, nor whether its watchdog is near."""
+    chip = Chip()
+    start = chip.start()
+    nonce = packet.Command(packet.NONCE, 3, 0, 32)
+    chip.chip.faults.no_sleep = 1
+    start.run(nonce)
+    assert not chip.chip.is_asleep
+    chip.chip.log = []
+    start.run(nonce)
+    assert chip.chip.log == ["sleep", "wake", "16", "sleep"]
+
+
+def test_the_status_is_that_of_the_last_group():
+    chip = Chip()
+    start = chip.start()
+    assert not start.has_key(0) and chip.element.status == packet.STATUS_EXECUTION
+    start.revision()
+    assert chip.element.status == 0
 
 
 def test_the_signature_verifies_and_is_sliced():
@@ -125,6 +159,16 @@ def test_a_slow_chip_is_only_slower():
     assert chip.element.retries_total == 0
 
 
+def test_a_slow_chip_with_an_early_watchdog_signs_in_two_wakes():
+    chip = Chip(times_ms=SLOW_TIMES_MS, watchdog_us=700000)
+    signer = chip.with_key().open(0)
+    chip.chip.log = []
+    chip.late_us = 8000  # a poll in between; 20 + 665 ms do not fit any more
+    assert is_good(signer.public_key, digest_of(5), chip.sign(signer, digest_of(5)))
+    assert chip.chip.log == ["wake", "16", "41", "idle", "wake", "41", "sleep"]  # the first 41 is answered EE
+    assert chip.element.retries_total == 0
+
+
 def test_sealing_asks_for_the_wait_and_the_envelope_carries_the_signature():
     chip = Chip()
     signer = chip.with_key().open(0)
@@ -142,7 +186,7 @@ def test_sealing_asks_for_the_wait_and_the_envelope_carries_the_signature():
 def test_a_begin_in_the_middle_drops_what_was_under_way():
     chip = Chip()
     signer = chip.with_key().open(0)
-    for steps in range(0, 40, 3):
+    for steps in range(0, 110, 7):  # into the check of the signature, too
         signer.begin(digest_of(1))
         for _ in range(steps):
             signer.step()
