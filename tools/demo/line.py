@@ -98,8 +98,12 @@ class Line:
         self.witness.start(broker.host, broker.port)
         self._begin_platform()
         for number, name in enumerate(MODULES):
-            self._begin_module(name, micropython, self._wishes.seed + number)
-        for name in (PLATFORM, *map(plant_of, MODULES), *MODULES):
+            self._begin_plant(name, self._wishes.seed + number)
+        for name in map(plant_of, MODULES):  # first: a module that finds nobody on its bus begins with gaps
+            self._await(name)
+        for name in MODULES:
+            self._begin_module(name, micropython)
+        for name in (PLATFORM, *MODULES):
             self._await(name)
         enroll(self.layout)
         if not self.witness.listens.wait(WITNESS_S):
@@ -199,17 +203,18 @@ class Line:
         self._add(PLATFORM, sys.executable, "-m", "tools.platform", *words)
         self._begin(PLATFORM)
 
-    def _begin_module(self, name: str, micropython: str, seed: int) -> None:
-        layout = self.layout
-        provision_module(layout, name, self._wishes.slot_ms, self._wishes.seal_ms)
-        cable = Cable(layout.module_tty(name), layout.gateway_tty(name))
-        self._cables.append(cable)
-        cable.start()
-        words = ("--dir", str(layout.root), "--module", name, "--parameters", str(layout.parameters(name)))
+    def _begin_plant(self, name: str, seed: int) -> None:
+        provision_module(self.layout, name, self._wishes.slot_ms, self._wishes.seal_ms)
+        words = ("--dir", str(self.layout.root), "--module", name, "--parameters", str(self.layout.parameters(name)))
         plant = ("-m", "tools.plant", *words, "--seed", str(seed), *self._wishes.of_plant())
         self._add(plant_of(name), sys.executable, *plant)
-        self._add(name, micropython, "-X", HEAP, "firmware/main.py", str(layout.module(name)))
         self._begin(plant_of(name))
+
+    def _begin_module(self, name: str, micropython: str) -> None:
+        cable = Cable(self.layout.module_tty(name), self.layout.gateway_tty(name))
+        self._cables.append(cable)
+        cable.start()
+        self._add(name, micropython, "-X", HEAP, "firmware/main.py", str(self.layout.module(name)))
         self._begin(name)
 
     def _start_bridge(self, broker: Broker) -> None:
