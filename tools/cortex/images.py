@@ -16,12 +16,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 FIRMWARE = CHECKOUT / "firmware"
 SETUP = CHECKOUT / "tools" / "setup"
 CORES = ("m3", "m0")
-BOARD = "PLUMEPROOF"
 FOLDERS = ("acq", "acqwire", "boards")
 OTHER_BOARDS = "host"  # files whose names begin so need a computer's modules
 KEPT = 4  # sets of images
@@ -78,31 +78,25 @@ def find_images() -> Images:
     with (base / "frozen.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two commands started at once take turns in one tree
         if not folder.exists():
-            _freeze(base / "source", list(files), folder)
+            _freeze(base / "source", facts, list(files), folder)
         folder.touch()
     return Images(folder, base / "source", facts["micropython"], facts["compiler"])
 
 
-def _freeze(source: Path, names: list[str], target: Path) -> None:
-    manifest = source / "ports/qemu/boards" / BOARD / "manifest.py"
-    manifest.write_text(f"freeze({str(FIRMWARE)!r}, {tuple(names)!r}, opt={OPTIMISATION})\n")
+def _freeze(source: Path, facts: dict[str, Any], names: list[str], target: Path) -> None:
+    (source / facts["manifest"]).write_text(f"freeze({str(FIRMWARE)!r}, {tuple(names)!r}, opt={OPTIMISATION})\n")
     new = target.with_name("new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     for core in CORES:
-        make = subprocess.run(_words(core), cwd=source, capture_output=True, text=True, check=False)
+        make = subprocess.run(facts["make"][core], cwd=source, capture_output=True, text=True, check=False)
         if make.returncode:
             tail = " | ".join((make.stderr or make.stdout).strip().splitlines()[-3:])
             raise ImagesError(f"freezing the firmware for {core}: {tail}")
-        shutil.copy2(source / f"ports/qemu/build-{core}/firmware.elf", new / f"{core}.elf")
+        shutil.copy2(source / facts["images"][core], new / f"{core}.elf")
     new.replace(target)  # an interrupted run leaves no half a set
     for old in sorted(target.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-KEPT]:
         shutil.rmtree(old)
-
-
-def _words(core: str) -> list[str]:
-    manifest = f"FROZEN_MANIFEST=boards/{BOARD}/manifest.py"
-    return ["make", "-C", "ports/qemu", "-j2", f"BOARD={BOARD}", f"CORE={core}", f"BUILD=build-{core}", manifest]
 
 
 def _load(name: str, path: Path) -> ModuleType:

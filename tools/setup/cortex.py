@@ -2,8 +2,9 @@
 
 Built from the same pinned source as the interpreter, with the distribution's cross compiler, once: the folder in
 .cache/cortex/ carries the hash of what it was made from. It holds the part of the source that the port needs, compiled,
-so that freezing the firmware into it takes seconds (tools/cortex/images.py), and built.json (versions). QEMU and
-compiler are system packages, installed with root or sudo or named in one line. Standard library only.
+so that freezing the firmware into it takes seconds (tools/cortex/images.py), and built.json: versions, and how to make
+an image again. QEMU and compiler are system packages, installed with root or sudo or named in one line. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ BUILD_PACKAGES = {  # package: the command or file that shows it is there
 }
 RUN_PACKAGES = {"qemu-system-arm": QEMU}
 KEPT = ("py", "extmod", "lib", "shared", "tools", "mpy-cross", "ports/qemu", "debian")  # of the source
+MANIFEST = f"boards/{NAME}/manifest.py"
 NOTHING_FROZEN = "# replaced when the firmware is frozen\n"
 
 
@@ -54,8 +56,8 @@ def lacks() -> tuple[str, ...]:
 
 def make_words(core: str) -> tuple[str, ...]:
     """The command that makes an image, from the top of the source."""
-    manifest = f"FROZEN_MANIFEST=boards/{NAME}/manifest.py"
-    return ("make", "-C", "ports/qemu", "-j2", f"BOARD={NAME}", f"CORE={core}", f"BUILD=build-{core}", manifest)
+    names = (f"BOARD={NAME}", f"CORE={core}", f"BUILD=build-{core}", f"FROZEN_MANIFEST={MANIFEST}")
+    return ("make", "-C", "ports/qemu", "-j2", *names)
 
 
 def build(target: Path) -> None:
@@ -69,14 +71,19 @@ def build(target: Path) -> None:
         source = new / "source"
         for name in KEPT:
             shutil.copytree(unpacked / name, source / name, symlinks=True)
-        board = source / "ports/qemu/boards" / NAME
-        shutil.copytree(BOARD, board)
-        (board / "manifest.py").write_text(NOTHING_FROZEN)
+        shutil.copytree(BOARD, source / "ports/qemu/boards" / NAME)
+        (source / "ports/qemu" / MANIFEST).write_text(NOTHING_FROZEN)
         run("make", "-C", "mpy-cross", "-j2", cwd=source)
         for core in CORES:
             run(*make_words(core), cwd=source)
         compiler = run(COMPILER, "--version").splitlines()[0]
-        facts = {"micropython": interpreter.SOURCE_PACKAGE.partition("=")[2], "compiler": compiler}
+        facts = {
+            "micropython": interpreter.SOURCE_PACKAGE.partition("=")[2],
+            "compiler": compiler,
+            "manifest": f"ports/qemu/{MANIFEST}",
+            "images": {core: f"ports/qemu/build-{core}/firmware.elf" for core in CORES},
+            "make": {core: make_words(core) for core in CORES},
+        }
         (new / "built.json").write_text(json.dumps(facts, indent=1) + "\n")
         for old in CACHE.glob("*/built.json"):
             shutil.rmtree(old.parent)
