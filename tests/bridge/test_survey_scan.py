@@ -20,7 +20,7 @@ from pymodbus.framer.rtu import FramerRTU
 from plumeproof.cli import main
 from plumeproof.clock import SystemClock
 from plumeproof.errors import ConfigError
-from plumeproof.survey import adu
+from plumeproof.survey import adapter, adu
 from plumeproof.survey.line import BusLine, LineSettings
 from plumeproof.survey.search import Plan, Search, order_settings
 from tests.doubles.analyzer_bus import AnalyzerBus, Station, hear
@@ -211,7 +211,81 @@ def test_identity_takes_any_bytes(data):
     assert all(text.isprintable() for text in adu.parse_identity(data).values())
 
 
-# The verb, on real ptys
+# The verb
+
+
+def scan(capsys, monkeypatch, bus: AnalyzerBus, *words: object) -> tuple[int, str, str]:
+    """`plumeproof scan` with the modelled bus in the place of the serial port."""
+
+    class Port(AnalyzerBus):
+        def __new__(cls, *_args: object) -> AnalyzerBus:
+            return bus
+
+    monkeypatch.setattr(adapter, "SerialPort", Port)
+    monkeypatch.setattr(bus, "close", lambda: None)
+    found = run(capsys, "scan", "/dev/ttyUSB0", "--timeout-ms", 20, *words)
+    monkeypatch.undo()
+    return found
+
+
+def test_everything_odd_is_said_in_80_columns(capsys, monkeypatch, buses):
+    shaky = Station(5, USUAL)
+    bus = buses(
+        Station(1, USUAL, says=bytes((1, 0x83, 2)) + adu.crc(bytes((1, 0x83, 2)))),
+        Station(2, USUAL, (0x1234, 1)),
+        Station(2, USUAL, (0x0F0F, 2), delay_s=0.01),
+        Station(3, USUAL, says=bytes(range(60))),
+        Station(4, USUAL, says=bytes((4, 0x83, 11)) + adu.crc(bytes((4, 0x83, 11)))),
+        shaky,
+        has_echo=True,
+    )
+    bus.refused = {LineSettings(9_600, "E", 1)}
+    serve = AnalyzerBus._serve
+    count = iter(range(100))
+    monkeypatch.setattr(AnalyzerBus, "_serve", staticmethod(
+        lambda one, request: serve(one, request)[: 4 if one is shaky and next(count) == 1 else 99]
+    ))  # fmt: skip
+    code, out, err = scan(capsys, monkeypatch, bus, "--baud", 9_600, "--units", "1-6")
+    assert (code, err) == (1, "")
+    assert max(map(len, out.splitlines())) < 80
+    for words in (
+        "unit   1  9600 8N1     there; exception 2, illegal data address",
+        "unit   2  9600 8N1     TWO UNITS with this id",
+        "unit   3  9600 8N1     UNREADABLE every time",
+        "unit   5  9600 8N1     UNSTEADY: 2 of 3 answers readable",
+        "echo: ",
+        "gateway: ",
+        "not tried, the port refuses them: 9600 8E1",
+        "complete: 3 units found, 1 of 2 settings tried",
+        "next: plumeproof read /dev/ttyUSB0 --baud 9600 --unit 1 --register 40001",
+    ):
+        assert words in out
+    assert "unit   4" not in out
+
+
+def test_bus_in_use_is_3_and_says_who_talks(capsys, monkeypatch, buses):
+    bus = buses(Station(2, USUAL))
+    bus.noise = adu.build_read(7, 4, 138, 34).raw
+    code, out, _ = scan(capsys, monkeypatch, bus, "--baud", 9_600, "--parity", "N")
+    assert code == 3
+    assert "in use: another client talks at 9600 8N1 (unit 7, function 4)" in out
+    assert "nothing was asked" in out
+    assert bus.sent == []
+
+
+def test_no_other_verb_pays_for_these(capsys):
+    """Neither serial port nor workbooks are loaded before their verb runs."""
+    program = (
+        "import sys; from plumeproof.cli import build_parser; build_parser(); "
+        "print([name for name in ('serial', 'openpyxl', 'plumeproof.survey.search') if name in sys.modules])"
+    )
+    run_ = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run_.stdout == "[]\n"
+    out = run(capsys, "--help")[1]
+    assert all(verb in out for verb in ("scan", "read", "table"))
+
+
+# On real ptys
 
 
 @pytest.fixture

@@ -136,13 +136,17 @@ def _read_once(args: argparse.Namespace, line: BusLine, place: Address, wish: Wi
             if number_:
                 time.sleep(args.interval_ms / 1000)
             reads.append(_ask(args, line, place))
-    except _NoReading as refusal:
+    except (_NoReading, UnreachableError) as refusal:
         view.complain(refusal)
         if not reads:
-            return 1
+            return 1 if isinstance(refusal, _NoReading) else 3
+    except KeyboardInterrupt:  # what was read so far is shown
+        if not reads:
+            raise
     look = view.Look(args.port, str(line.settings), place, tuple(reads), wish)
     view.show_json(look) if args.json else view.show(look, args.full)
-    return 0 if wish.is_empty or place.is_bits or view.is_met(look) else 1
+    is_whole = len(reads) == args.repeat
+    return 0 if is_whole and (wish.is_empty or place.is_bits or view.is_met(look)) else 1
 
 
 def _watch(args: argparse.Namespace, line: BusLine, place: Address, wish: Wish) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # as the other verbs
 RAW_SHOWN_BYTES = 16
+WIDTH = 79  # columns of the narrowest terminal in use
 
 
 def add_parser(subparsers: Any) -> None:
@@ -88,7 +90,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _run(search: Search, port: str) -> None:
-    with tqdm(total=search.total, unit=" units", ncols=79, disable=not sys.stderr.isatty(), leave=False) as progress:
+    with tqdm(total=search.total, unit=" units", ncols=WIDTH, disable=not sys.stderr.isatty(), leave=False) as progress:
         for settings, unit in search.run():
             progress.total = search.total
             found = f", {len(search.units)} found" if search.units else ""
@@ -101,9 +103,7 @@ def _run(search: Search, port: str) -> None:
 def _status(search: Search, ended: str) -> int:
     if ended == "interrupted":
         return INTERRUPTED
-    if ended != "complete":
-        return 3
-    if not search.units:
+    if ended != "complete" or not search.units:
         return 3
     is_fine = all(found.state in ("answers", "exception") for found in search.units)
     return 0 if is_fine else 1
@@ -133,18 +133,18 @@ def _result(search: Search, port: str, ended: str) -> dict[str, Any]:
 def _print(search: Search, plan: Plan, port: str, ended: str) -> None:
     for found in sorted(search.units, key=lambda one: (one.settings.baud, one.settings.parity, one.unit)):
         print(f"unit {found.unit:3}  {found.settings!s:11}  {_sentence(found)}")
-    for line in _remarks(search, plan, ended):
-        print(line)
+    for line in _remarks(search):
+        print(textwrap.fill(line, WIDTH, subsequent_indent="  "))
     readable = [found for found in search.units if found.is_readable]
     tried = f"{len(search.tried)} of {len(plan.settings)} settings tried"
-    print(f"{ended}: {len(readable)} units found, {tried}")
+    rest = "; units that were not asked yet may be there" if ended in ("interrupted", "port lost") else ""
+    print(f"{ended}: {len(readable)} units found, {tried}{rest}")
     if readable:
-        first = readable[0].settings
+        best = next((found for found in readable if found.state == "answers"), readable[0])
+        first = best.settings
         stop = f" --stop-bits {first.stop_bits}" if first.stop_bits != 1 else ""
         parity = f" --parity {first.parity}" if first.parity != "N" else ""
-        print(
-            f"next: plumeproof read {port} --baud {first.baud}{parity}{stop} --unit {readable[0].unit} --register 40001"
-        )
+        print(f"next: plumeproof read {port} --baud {first.baud}{parity}{stop} --unit {best.unit} --register 40001")
     elif ended == "complete":
         print("nobody answers: A and B swapped? power? termination? Then try --all-bauds,")
         other = 4 if plan.function == 3 else 3
@@ -163,15 +163,15 @@ def _sentence(found: FoundUnit) -> str:
             words = EXCEPTIONS.get(found.exception, "not in the specification")
             return f"there; exception {found.exception}, {words}{'  ' + name if name else ''}"
         case "unsteady":
-            return f"UNSTEADY: {found.readable} of {found.asked} answers readable; bad line, or two units"
+            return f"UNSTEADY: {found.readable} of {found.asked} answers readable; bad line? two units?"
         case "two_units":
             return "TWO UNITS with this id: two answers to one request; change one id"
         case _:
             raw = found.last_raw[:RAW_SHOWN_BYTES].hex(" ")
-            return f"UNREADABLE every time: two units with this id, or other settings\n{'':22}heard {raw}"
+            return f"UNREADABLE every time: two units with this id? parity?\n{'':22}heard {raw}"
 
 
-def _remarks(search: Search, plan: Plan, ended: str) -> list[str]:
+def _remarks(search: Search) -> list[str]:
     remarks = search.remarks
     lines = []
     if remarks.traffic is not None:
@@ -191,6 +191,4 @@ def _remarks(search: Search, plan: Plan, ended: str) -> list[str]:
         lines.append(f"noise: {remarks.noise_count} answers came once and not again; slow units? --timeout-ms 1000")
     if remarks.refused:
         lines.append(f"not tried, the port refuses them: {', '.join(str(one) for one in remarks.refused)}")
-    if ended == "interrupted":
-        lines.append("interrupted: units that were not asked yet may be there")
     return lines

@@ -41,6 +41,13 @@ def compare(old: Profile, new: Profile) -> list[Change]:
 def look_over(profile: Profile) -> list[str]:
     """What is allowed in a checked profile and often a slip."""
     remarks = []
+    wide = [
+        channel["id"]
+        for channel in profile["channels"]
+        if float(channel["min"]) <= -WIDE_BOUND or float(channel["max"]) >= WIDE_BOUND
+    ]
+    if wide:
+        remarks.append(f"min and max bound nothing, set the certified range: {' '.join(wide)}")
     used: dict[tuple[int, int], str] = {}
     named: list[set[int]] = [set() for _ in profile["blocks"]]
     for channel in profile["channels"]:
@@ -57,8 +64,6 @@ def look_over(profile: Profile) -> list[str]:
                 break
         if channel["order"] in RARE_ORDERS:
             remarks.append(f"channel {channel['id']}: order {channel['order']} is rare; compare with `plumeproof read`")
-        if float(channel["min"]) <= -WIDE_BOUND or float(channel["max"]) >= WIDE_BOUND:
-            remarks.append(f"channel {channel['id']}: min and max bound nothing; set the certified range")
     for status in profile["statuses"]:
         is_bits = profile["blocks"][status["block"]]["function"] <= 2
         named[status["block"]].update(bit["bit"] if is_bits else bit["bit"] // 16 for bit in status["bits"])

@@ -104,6 +104,7 @@ class _List:
         self._columns: dict[str, int] = {}
         self._bare: set[str] = set()  # headings under which plain numbers stand for addresses
         self._unbounded = 0
+        self._assumed = 0  # rows that got the order of the caller
         ignored = []
         for place, cell in enumerate(grid.rows[0][1]):
             plain = re.sub(r"[\s._-]+", "", cell.lower())
@@ -149,6 +150,10 @@ class _List:
                 "count from 1" if self._first_address else "count from 0, as requests do; --first-address 1 otherwise"
             )
             self._found.remarks.append(f"plain numbers of column {', '.join(sorted(self._bare))} {count}")
+        if self._assumed:
+            self._found.remarks.append(
+                f"{self._assumed} rows without a word order got {self._order}; compare each once"
+            )
         if self._unbounded:
             bounds = f"{BOUNDS[0]}..{BOUNDS[1]}"
             self._found.remarks.append(
@@ -248,6 +253,7 @@ class _List:
             return "AB"
         is_order = found is not None and found[1].upper() in ALL_ORDERS
         if self._order in ORDERS[kind] and not is_order:
+            self._assumed += 1
             return self._order
         reason = f"{text[:20]!r} is no word order of {kind}" if text else "is empty"
         self._refuse(number, "order", reason, f"find it with `plumeproof read`, write {' or '.join(ORDERS[kind])}")
