@@ -165,7 +165,7 @@ def _sentence(found: FoundUnit) -> str:
         case "unsteady":
             return f"UNSTEADY: {found.readable} of {found.asked} answers readable; bad line? two units?"
         case "two_units":
-            return "TWO UNITS with this id: two answers to one request; change one id"
+            return "TWO UNITS with this id: two answers to one request"
         case _:
             raw = found.last_raw[:RAW_SHOWN_BYTES].hex(" ")
             return f"UNREADABLE every time: two units with this id? parity?\n{'':22}heard {raw}"
