@@ -16,6 +16,7 @@ _FILES = (
     "acq.ring", "acq.journal", "acq.link", "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.cbor",
     "acq.record", "acq.instant", "acq.schedule", "acq.sampler", "acq.timebase", "acq.sealing", "acq.chain",
 )  # fmt: skip
+_RESTART = 4  # asks boards/loader.py for the next start
 
 
 def main(arguments) -> int:
@@ -40,13 +41,15 @@ def _run(arguments) -> int:
         return _refuse("the flash cannot hold a journal: at least 4 segments of whole sectors; see SPEC.md section 6")
     board.say("ready")
     try:
-        while True:
+        while not app.is_over:
             board.wait(app.step())
     except Exception as fault:
         from acq.app import fault_code
 
         board.note_fault(fault_code(fault))  # the next boot's event record carries it
         raise
+    board.restart()
+    return _RESTART
 
 
 def _build(board):
@@ -85,4 +88,6 @@ def _refuse(reason: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    from boards.loader import start
+
+    sys.exit(start(main, sys.argv))

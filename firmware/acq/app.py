@@ -46,9 +46,17 @@ class App:
         self._sealing = Sealing(
             board, plan, facts, journal, chain, self._timebase, self._sampler, self._link, sealer
         )  # fmt: skip
+        self._updates = None
+        store = getattr(board, "updates", None)  # a board without a place for a second program has none
+        if store is not None:
+            from acq.update_door import UpdateDoor
+
+            self._updates = UpdateDoor(store, self._timebase, facts.firmware_hash, chain.seq)
+            self._link.updates = self._sealing.updates = self._updates
         self._read_buf = bytearray(_READ_BYTES)
         self._is_draining = False
         self._is_drained = False
+        self.is_over = False  # everything is sealed and another program is to start
 
     def step(self) -> int:
         """One round of the tasks; for how many microseconds nothing needs to be done unless a line has bytes."""
@@ -57,16 +65,35 @@ class App:
         sampler.step(now)
         sealing.step(now)
         talk_wait_us = self._talk()
+        updates = self._updates
+        if updates is not None:
+            is_idle = sampler.is_idle
+            is_quiet = is_idle and sampler.wait_us(now) >= board.flash.append_ms * 1000
+            updates.step(is_idle, is_quiet, self._link.acknowledged_seq)
+            if updates.wants_restart:
+                self._leave(updates)
         board.feed()
         if not self._is_draining:
             if board.wants_drain():
                 self._is_draining = True
                 sampler.finish()
+        elif updates is not None and updates.wants_restart:
+            pass  # sealed for a restart, not for whoever asks by a file: the next start drains
         elif not self._is_drained and sampler.is_finished and sealing.is_idle:
             self._is_drained = True
             board.drained()
         self._timebase.look()
+        if updates is not None and updates.has_work:
+            return 0 if sampler.is_idle else min(talk_wait_us, 1000)
         return min(talk_wait_us, sampler.wait_us(now), sealing.wait_us(now))
+
+    def _leave(self, updates) -> None:
+        """Seal what there is, then make room for another program."""
+        if not self._is_draining:
+            self._is_draining = True
+            self._sampler.finish()
+        is_sealed = self._sampler.is_finished and self._sealing.is_idle and self._link.is_quiet
+        self.is_over = updates.must_restart(is_sealed)
 
     def _talk(self) -> int:
         """Move bytes between line and link, one piece each way; for how many microseconds nothing is to be done."""

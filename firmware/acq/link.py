@@ -13,7 +13,7 @@ An answer of many records is made frame by frame, as the line takes them, from t
 
 import struct
 
-from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, limits, update
+from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, limits
 
 from acq.framing import FrameReader
 
@@ -29,7 +29,7 @@ _BODY_BYTES = (
     (frames.TIME_SET, frames.NONCE_BYTES + 12),
 )  # size of each question's body
 _UPDATE_QUESTIONS = (frames.UPDATE_ASK, frames.UPDATE_BEGIN, frames.UPDATE_DATA, frames.UPDATE_END)
-_UPDATE_FRAME_BYTES = frames.HEADER_BYTES + 4 + update.DATA_MAX_BYTES + frames.CRC_BYTES
+_UPDATE_FRAME_BYTES = frames.HEADER_BYTES + 4 + frames.UPDATE_PIECE_BYTES + frames.CRC_BYTES
 _QUESTION_MAX_BYTES = 64  # no question is longer: what is, belongs to somebody else
 _BUSY_MAX_MS = 0xFFFF
 _NO_HASH = bytes(limits.HASH_BYTES)

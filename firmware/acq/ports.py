@@ -142,7 +142,7 @@ class UpdateStore:
         """A new empty file, with the folders on its way: write(buf), close()."""
 
     def open(self, place: int, name: str):
-        """A file for reading, to be used in a with: readinto(buf), read(count), seek(offset, whence)."""
+        """A file for reading as json.load takes it, to be used in a with: also readinto(buf), seek(offset, whence)."""
 
     def names(self, place: int):
         """Path of every file in it, whatever it is."""

@@ -23,9 +23,10 @@ _REFUSED = const(5)
 _TIME_SYNC = const(6)
 _SAMPLES = const(7)
 _OVERFLOW = const(8)
+_UPDATE = const(9)
 _KINDS = (
     0, fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT, fields.KIND_EVENT, fields.KIND_EVENT,
-    fields.KIND_TIME_SYNC, fields.KIND_SAMPLES, fields.KIND_OVERFLOW,
+    fields.KIND_TIME_SYNC, fields.KIND_SAMPLES, fields.KIND_OVERFLOW, fields.KIND_EVENT,
 )  # fmt: skip
 
 _AROUND_BYTES = const(98)  # of an envelope: everything but the payload, at most
@@ -63,11 +64,14 @@ class Sealing:
         self._batch = None
         self._span = None
         self.records_total = 0
+        self.updates = None  # update_door.UpdateDoor, where the board has a place for a second program
 
     @property
     def is_idle(self) -> bool:
         """Nothing is being sealed and nothing waits for room."""
         is_start_done = not self._is_boot_due and self._part == self._parts and self._fault[0] == 0
+        if self.updates is not None and self.updates.due is not None:
+            return False
         is_waiting = self._job != _NONE or self._batch is not None or self._span is not None
         return is_start_done and not is_waiting and self._refused is None and self._timebase.pending is None
 
@@ -116,6 +120,8 @@ class Sealing:
             return _PARAMETERS
         if self._fault[0]:
             return _FAULT
+        if self.updates is not None and self.updates.due is not None:
+            return _UPDATE
         if self._link.damage_last_seq:
             return _DAMAGE
         if self._refused is not None:
@@ -144,6 +150,8 @@ class Sealing:
             return builder.build_parameters(chain, stamp, part_bytes, self._part, self._parts)
         if job == _FAULT:
             return builder.build_event(chain, stamp, causes.EVENT_TASK_FAULT, self._fault)
+        if job == _UPDATE:
+            return builder.build_event(chain, stamp, causes.EVENT_UPDATE, self.updates.due)
         if job == _DAMAGE:
             span = (self._link.damage_first_seq, self._link.damage_last_seq)
             return builder.build_event(chain, stamp, causes.EVENT_JOURNAL_DAMAGE, span)
@@ -188,6 +196,8 @@ class Sealing:
         elif job == _FAULT:
             self._fault = (0, 0)
             self._board.forget_fault()
+        elif job == _UPDATE:
+            self.updates.told()
         elif job == _DAMAGE:
             self._link.damage_first_seq = self._link.damage_last_seq = 0
         elif job == _REFUSED:

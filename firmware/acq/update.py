@@ -13,13 +13,12 @@ and the record of choice are touched by nothing but `end`.
 
 import hashlib
 
-from acqwire import update
+from acqwire import frames, update
 
-from acq.update_boot import check_names, check_target, read_whole
+from acq.update_boot import check_names, check_target
 from acq.update_choice import write_choice
-from acq.update_trust import Trust, UpdateError, split_roots
-
-_CHUNK_BYTES = 512
+from acq.update_document import UpdateError
+from acq.update_trust import Trust, believe
 
 
 class Updater:
@@ -30,7 +29,7 @@ class Updater:
         self._store = store
         self._choice = choice
         self._utc_s = utc_s
-        self._piece = bytearray(update.DATA_MAX_BYTES)
+        self._piece = bytearray(frames.UPDATE_PIECE_BYTES)
         self._view = memoryview(self._piece)
         self._forget(update.PHASE_IDLE, update.REASON_NONE)
 
@@ -44,7 +43,10 @@ class Updater:
         self._trust = None
         self._held = 0  # bytes of _piece that are not written yet
         self._left = 0  # bytes of the present part still to come
-        self._file = None  # open for writing
+        self._is_head = False  # the part that has come whole is roots and manifest, not a file
+        self._file = None  # open for writing, or being read back
+        self._list = None  # the slot's manifest, open, and its entries that are still to come
+        self._entries = None
         self._work = None
         self._began_ms = self._heard_ms = 0
 
@@ -60,7 +62,7 @@ class Updater:
 
     def begin(self, roots_bytes: int, manifest_bytes: int, total_bytes: int, now_ms: int) -> None:
         """An update of these sizes is announced; one that had begun is dropped."""
-        self._close()
+        self._forget_file()
         self._forget(update.PHASE_HEAD, update.REASON_NONE)
         self._began_ms = self._heard_ms = now_ms
         head_bytes = roots_bytes + manifest_bytes
@@ -92,6 +94,9 @@ class Updater:
         self._left -= count
         self.next_offset += count
         self._heard_ms = now_ms
+        if self._left == 0:  # nothing more is wanted before this part has been judged
+            self._is_head = self.phase == update.PHASE_HEAD
+            self.phase = update.PHASE_CHECKING
 
     def end(self, manifest_hash: bytes, old_hash: bytes, now_ms: int) -> None:
         """Switch. old_hash: of the program that runs."""
@@ -144,55 +149,51 @@ class Updater:
         piece = self._view[:count]
         if self._file.write(piece) != count:
             raise UpdateError(update.REASON_FLASH)
-        if self.phase == update.PHASE_FILES:
+        if self._trust is not None:
             self._hash.update(piece)
         if self._left == 0:
             self._close()
-            is_head = self.phase == update.PHASE_HEAD
-            self.phase = update.PHASE_CHECKING
-            self._work = self._check_head() if is_head else self._check_file()
+            self._work = self._check_head() if self._is_head else self._check_file()
 
     def _check_head(self):
         """Roots and manifest, from the incoming place; afterwards the slot is empty but for them."""
         store = self._store
-        limit = self._roots_bytes + self._manifest_bytes
-        head = read_whole(store, update.INCOMING, update.MANIFEST_NAME, limit)
-        if len(head) != limit:
-            raise UpdateError(update.REASON_FLASH)
-        roots, manifest = head[: self._roots_bytes], head[self._roots_bytes :]
-        head = None
         factory = store.factory_root()
-        trust = Trust(factory)
-        for document in split_roots(roots, factory):
-            trust.begin_root(document)
-            while not trust.step():
-                yield
-        trust.begin_release(manifest)
-        while not trust.step():
+        self._trust = trust = Trust(factory)
+        self._file = head = store.open(update.INCOMING, update.MANIFEST_NAME)
+        roots_bytes, manifest_bytes = self._roots_bytes, self._manifest_bytes
+        for _ in believe(trust, factory, head, roots_bytes, head, roots_bytes, manifest_bytes):
             yield
+        self._close()
+        self.version, self.new_hash = trust.manifest.version, trust.manifest.program_hash
         self._judge(trust)
-        if self._roots_bytes + self._manifest_bytes + trust.manifest.total_bytes != self._total_bytes:
+        if roots_bytes + manifest_bytes + trust.manifest.total_bytes != self._total_bytes:
             raise UpdateError(update.REASON_SIZE)
-        self._manifest_hash = hashlib.sha256(manifest).digest()
-        self.version, self.new_hash = trust.manifest.version, trust.manifest.program_hash()
-        self._trust = trust
         self._slot = update.SLOT_B if self._choice.slot == update.SLOT_A else update.SLOT_A
         yield
         # power fails from here on: the slot that is not chosen is incomplete, and nobody starts it
         store.clear(self._slot)
         yield
-        for name, content in ((update.ROOTS_NAME, roots), (update.MANIFEST_NAME, manifest)):
-            self._file = self._store.create(self._slot, name)
-            if self._file.write(content) != len(content):
-                raise UpdateError(update.REASON_FLASH)
-            self._close()
-            yield
-        self._index = -1
+        with store.open(update.INCOMING, update.MANIFEST_NAME) as head:
+            for name, left in ((update.ROOTS_NAME, roots_bytes), (update.MANIFEST_NAME, manifest_bytes)):
+                self._file = store.create(self._slot, name)
+                self._hash = hashlib.sha256()
+                while left:
+                    count = head.readinto(self._view[: min(left, frames.UPDATE_PIECE_BYTES)])
+                    if not count or self._file.write(self._view[:count]) != count:
+                        raise UpdateError(update.REASON_FLASH)
+                    self._hash.update(self._view[:count])
+                    left -= count
+                    yield
+                self._close()
+        self._manifest_hash = self._hash.digest()
+        self._list = store.open(self._slot, update.MANIFEST_NAME)
+        self._entries = trust.manifest.entries(self._list, trust.signed_at - roots_bytes)
         self._next_file()
 
     def _check_file(self):
         """What came is what was signed, and what was written is what came."""
-        path, size, digest = self._trust.manifest.files[self._index]
+        path, size, digest = self._entry
         if self._hash.digest() != digest:
             raise UpdateError(update.REASON_HASH)
         again = hashlib.sha256()
@@ -209,14 +210,15 @@ class Updater:
         self._next_file()
 
     def _next_file(self) -> None:
-        files = self._trust.manifest.files
-        self._index += 1
-        if self._index == len(files):
+        try:
+            self._entry = next(self._entries)
+        except StopIteration:
+            self._close_list()
             check_names(self._store, self._slot, self._trust.manifest)
             self._store.clear(update.INCOMING)
             self.phase = update.PHASE_READY
             return
-        path, self._left, _ = files[self._index]
+        path, self._left, _ = self._entry
         self._hash = hashlib.sha256()
         self._file = self._store.create(self._slot, path)
         self.phase = update.PHASE_FILES
@@ -270,6 +272,11 @@ class Updater:
             file, self._file = self._file, None
             file.close()
 
+    def _close_list(self) -> None:
+        if self._list is not None:
+            file, self._list = self._list, None
+            file.close()
+
     def _refuse(self, reason: int) -> None:
         self._forget_file()
         version, new_hash = self.version, self.new_hash
@@ -278,6 +285,7 @@ class Updater:
 
     def _forget_file(self) -> None:
         try:
+            self._close_list()
             self._close()
         except OSError:  # its flash has failed already: this is the end of what has been refused
             self._file = None

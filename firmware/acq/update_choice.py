@@ -21,6 +21,7 @@ class Choice:
         self.state = update.STATE_CONFIRMED
         self.trials = 0  # starts that are left to it
         self.generation = 0
+        self.copy = 1  # which one it was read from; written is the other
         self.newest = 0  # version confirmed last, under the release key with release_kid
         self.floor = 0  # highest minimum confirmed, under the same
         self.issued = 0  # latest issue of a release confirmed under the same, s: UTC cannot be earlier
@@ -86,6 +87,7 @@ def read_choice(store) -> Choice:
     for copy in (0, 1):
         choice = _unpack(store.read_choice(copy))
         if choice is not None and choice.generation > found.generation:
+            choice.copy = copy
             found = choice
     return found
 
@@ -94,7 +96,7 @@ def write_choice(store, choice: Choice) -> None:
     """Make it count. Power fails within: the choice before. Raises OSError, also when it does not read back."""
     choice.generation += 1
     record = choice.pack()
-    copy = choice.generation & 1  # generations alternate, so the other copy holds the one before
+    copy = 1 - choice.copy
     try:
         store.write_choice(copy, record)
         if store.read_choice(copy) != record:
@@ -102,6 +104,7 @@ def write_choice(store, choice: Choice) -> None:
     except OSError:
         choice.generation -= 1  # the next attempt takes the same copy: the other one still counts
         raise
+    choice.copy = copy
 
 
 def _unpack(record: bytes):

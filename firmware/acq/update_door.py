@@ -42,7 +42,7 @@ class UpdateDoor:
     def is_question(self, type_: int, body_count: int) -> bool:
         """Whether the body of this question has the right size."""
         if type_ == frames.UPDATE_DATA:
-            return _OFFSET_BYTES < body_count <= _OFFSET_BYTES + update.DATA_MAX_BYTES
+            return _OFFSET_BYTES < body_count <= _OFFSET_BYTES + frames.UPDATE_PIECE_BYTES
         return (type_, body_count) in _SIZES
 
     def take(self, type_: int, body, body_count: int, now_ms: int) -> int:

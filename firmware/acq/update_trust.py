@@ -1,168 +1,89 @@
 """Whose word changes the program: root documents and release manifests (SPEC.md sections 8.1 and 8.2).
 
-No file, no clock: bytes in, a trusted object or an UpdateError out. The only order:
+No store, no clock: bytes in, a trusted object or an UpdateError out. The only order:
 
-    trust = Trust(factory root)          believed as it is: it came with the program
-    trust.begin_root(next root)          for each newer one
+    trust = Trust(factory root)                       believed as it is: it came with the program
+    trust.begin_root(next root)                       for each newer one
     while not trust.step(): pass
-    trust.begin_release(manifest)
-    while not trust.step(): pass         now trust.manifest
+    trust.begin_release(file, where it begins, bytes)
+    while not trust.step(): pass                      now trust.manifest
 
-Signatures are checked over the bytes as they are, in slices, before anything in these bytes is read. The signed bytes
-are RFC 8785 JSON because the interpreter reads JSON and nothing else; that they are canonical is the signer's business.
+or all of it by believe(). Signatures are checked over the bytes as they are, in slices, before anything in these bytes
+is read. A manifest stays in its file: the heap of a running module has room for it, but no longer in one piece.
 """
 
 import hashlib
-import json
-import struct
-from binascii import unhexlify
 
 from acqwire import limits, update
 
 from acq.p256 import Verification
+from acq.update_document import Manifest, Root, UpdateError, document_bytes
 
-_ROOT_KEYS = (
-    "expires", "format", "minimum", "product", "release_key", "root_keys", "threshold", "type", "version",
-)  # fmt: skip
-_RELEASE_KEYS = (
-    "board", "expires", "files", "format", "issued", "minimum", "mpy", "product", "release", "root", "type", "version",
-)  # fmt: skip
-_TEXT_MAX = 64
-_FOLDERS_DEEP = 4
+_CHUNK_BYTES = 256
+_HEADS_BYTES = update.DOCUMENT_HEAD_BYTES + update.SIGNATURES_MAX * update.SIGNATURE_BYTES
 
 
-class UpdateError(Exception):
-    """Refused. `code`: update.REASON_*."""
+def root_spans(file, end: int, factory: bytes):
+    """[(start, bytes)] of the root documents in file[:end], without those up to the factory's own.
 
-    def __init__(self, code: int):
-        super().__init__(code)
-        self.code = code
-
-
-def document_bytes(head, magic: bytes, limit: int) -> int:
-    """How long the document is that begins with these 8 bytes or more. Raises UpdateError."""
-    if len(head) < update.DOCUMENT_HEAD_BYTES:
-        raise UpdateError(update.REASON_DOCUMENT)
-    found, form, count, signed = struct.unpack_from(update.DOCUMENT_HEAD_FORMAT, head)
-    if found != magic or form != update.FORMAT or not 0 < count <= update.SIGNATURES_MAX or signed == 0:
-        raise UpdateError(update.REASON_DOCUMENT)
-    size = update.DOCUMENT_HEAD_BYTES + count * update.SIGNATURE_BYTES + signed
-    if size > limit:
-        raise UpdateError(update.REASON_SIZE)
-    return size
-
-
-def split_roots(stream: bytes, factory: bytes):
-    """Root documents that follow each other, without those up to the factory's own. Raises UpdateError."""
-    found = []
-    at = 0
-    while at < len(stream):
-        size = document_bytes(stream[at : at + update.DOCUMENT_HEAD_BYTES], update.ROOT_MAGIC, update.ROOT_MAX_BYTES)
-        if size > len(stream) - at:
+    Raises UpdateError."""
+    spans = []
+    at = count = 0
+    while at < end:
+        file.seek(at)
+        size = document_bytes(file.read(update.DOCUMENT_HEAD_BYTES), update.ROOT_MAGIC, update.ROOT_MAX_BYTES)
+        count += 1
+        if size > end - at:
             raise UpdateError(update.REASON_DOCUMENT)
-        if len(found) == update.ROOTS_MAX:
+        if count > update.ROOTS_MAX:
             raise UpdateError(update.REASON_SIZE)
-        found.append(stream[at : at + size])
+        spans.append((at, size))
+        if size == len(factory):
+            file.seek(at)
+            if file.read(size) == factory:  # byte for byte what is believed anyway: the chain goes on from here
+                spans = []
         at += size
-        if found[-1] == factory:  # byte for byte what is believed anyway: the chain goes on from here
-            found = []
-    return found
+    return spans
 
 
-class Root:
-    """What a root document says. `keys`: {kid: point} of the root keys; `release_key`: a point with `release_kid`."""
-
-    def __init__(self, signed: bytes) -> None:
-        top = _parse(signed, "root", _ROOT_KEYS)
-        self.version = _integer(top, "version", 1, update.VERSION_MAX)
-        self.expires = _integer(top, "expires", 1, update.SECONDS_MAX)
-        self.minimum = _integer(top, "minimum", 0, update.VERSION_MAX)
-        texts = top["root_keys"]
-        if not isinstance(texts, list) or not update.THRESHOLD_MIN <= len(texts) <= update.ROOT_KEYS_MAX:
-            raise UpdateError(update.REASON_DOCUMENT)
-        self.threshold = _integer(top, "threshold", update.THRESHOLD_MIN, len(texts))
-        self.keys = {}
-        for text in texts:
-            point = _unhex(text, limits.PUBLIC_KEY_BYTES)
-            self.keys[_kid(point)] = point
-        self.release_key = _unhex(top["release_key"], limits.PUBLIC_KEY_BYTES)
-        self.release_kid = _kid(self.release_key)
-        # one key twice would count twice; the release key lies on a machine that is used daily
-        if len(self.keys) != len(texts) or self.release_kid in self.keys:
-            raise UpdateError(update.REASON_DOCUMENT)
-
-
-class Manifest:
-    """What a release says. `files`: [(path, bytes, SHA-256)] ascending by path; `total_bytes`: of them all."""
-
-    def __init__(self, signed: bytes) -> None:
-        top = _parse(signed, "release", _RELEASE_KEYS)
-        self.version = _integer(top, "version", 1, update.VERSION_MAX)
-        self.minimum = _integer(top, "minimum", 0, self.version)
-        self.issued = _integer(top, "issued", 1, update.SECONDS_MAX)
-        self.expires = _integer(top, "expires", self.issued, update.SECONDS_MAX)
-        self.root = _integer(top, "root", 1, update.VERSION_MAX)
-        self.mpy = _integer(top, "mpy", 0, 0x3FF)
-        self.board = _text(top, "board")
-        self.release = _text(top, "release")
-        self.total_bytes = 0
-        self.files = []
-        items = top["files"]
-        if not isinstance(items, list) or not 0 < len(items) <= update.FILES_MAX:
-            raise UpdateError(update.REASON_FILES)
-        before = ""
-        mains = 0
-        for item in items:
-            if not isinstance(item, list) or len(item) != 3:
-                raise UpdateError(update.REASON_FILES)
-            path, size, digest = item
-            if not is_path(path) or (self.mpy == 0 and path.endswith(".mpy")):
-                raise UpdateError(update.REASON_PATH)
-            # ascending, so that no path comes twice; x.mpy and x.py are neighbours then
-            if path.encode() <= before.encode() or path[: path.rfind(".")] == before[: before.rfind(".")]:
-                raise UpdateError(update.REASON_FILES)
-            if type(size) is not int or not 0 <= size <= update.FILE_MAX_BYTES:
-                raise UpdateError(update.REASON_SIZE)
-            self.files.append((path, size, _unhex(digest, limits.HASH_BYTES)))
-            self.total_bytes += size
-            mains += path.startswith("main.")
-            before = path
-        if mains != 1:
-            raise UpdateError(update.REASON_FILES)
-        if self.total_bytes > update.TOTAL_MAX_BYTES:
-            raise UpdateError(update.REASON_SIZE)
-
-    def program_hash(self) -> bytes:
-        """FIRMWARE_HASH that the boot record of this program carries (SPEC.md section 4.3)."""
-        whole = hashlib.sha256()
-        for path, _, digest in self.files:
-            whole.update(path.encode() + b"\x00" + digest)
-        return whole.digest()
+def believe(trust, factory: bytes, roots, roots_bytes: int, manifest, start: int, size: int):
+    """A generator, one slice each: roots[:roots_bytes] behind the factory's, then manifest[start:start+size]. The files
+    stay the caller's, who closes them. Raises UpdateError, OSError."""
+    for at, count in root_spans(roots, roots_bytes, factory):
+        roots.seek(at)
+        trust.begin_root(roots.read(count))
+        while not trust.step():
+            yield
+    trust.begin_release(manifest, start, size)
+    while not trust.step():
+        yield
 
 
 class Trust:
-    """The chain of trust so far: `root`, and `manifest` once a release has been believed."""
+    """The chain of trust so far: `root`, and `manifest` once a release has been believed; `signed_at`: where in its
+    file the signed bytes begin."""
 
     def __init__(self, factory: bytes) -> None:
         """factory: the root document that came with the board. Raises UpdateError."""
-        self.root = Root(_split(factory, update.ROOT_MAGIC, update.ROOT_MAX_BYTES)[1])
+        self._take(factory, update.ROOT_MAGIC, update.ROOT_MAX_BYTES)
+        self.root = Root(factory[self.signed_at :])
         self.manifest = None
-        self._signed = self._digest = b""
-        self._signatures = []
-        self._next = None  # the root being judged
-        self._keys = {}  # of these a signature counts now
-        self._missing = 0  # so many more of them must have signed
-        self._at = 0
-        self._verification = None
 
     def begin_root(self, document: bytes) -> None:
         """Judge the root of the next version. Raises UpdateError."""
-        self._begin(document, update.ROOT_MAGIC, update.ROOT_MAX_BYTES, update.ROOT_CONTEXT)
+        self._take(document, update.ROOT_MAGIC, update.ROOT_MAX_BYTES)
+        self._signed = document[self.signed_at :]
+        self._digest = hashlib.sha256(update.ROOT_CONTEXT + self._signed).digest()
         self._keys, self._missing = self.root.keys, self.root.threshold
 
-    def begin_release(self, document: bytes) -> None:
-        """Judge a release by the key that the root names. Raises UpdateError."""
-        self._begin(document, update.RELEASE_MAGIC, update.MANIFEST_MAX_BYTES, update.RELEASE_CONTEXT)
+    def begin_release(self, file, start: int, size: int) -> None:
+        """Judge the release in file[start:start + size], its last bytes, by the key that the root names. The file is
+        read until `step` has said True. Raises UpdateError, OSError."""
+        file.seek(start)
+        self._take(file.read(_HEADS_BYTES), update.RELEASE_MAGIC, update.MANIFEST_MAX_BYTES, size)
+        self._file = file
+        self.signed_at += start
+        self._digest = self._hash_file()
         self._keys, self._missing = {self.root.release_kid: self.root.release_key}, 1
 
     def step(self) -> bool:
@@ -182,22 +103,38 @@ class Trust:
             return False
         if self._missing > 0:
             raise UpdateError(update.REASON_THRESHOLD)
-        return self._believe()
+        return self._believe_root() if self._file is None else self._believe_release()
 
-    def _begin(self, document: bytes, magic: bytes, limit: int, context: bytes) -> None:
-        self.manifest = self._next = self._verification = None
-        self._signatures, self._signed = _split(document, magic, limit)
-        self._digest = hashlib.sha256(context + self._signed).digest()
-        self._context = context
+    def _take(self, head: bytes, magic: bytes, limit: int, size: int = -1) -> None:
+        """Head and signatures of a document of this size (-1: `head` is all of it)."""
+        self.manifest = self._file = None
+        self._next = None  # the root being judged
+        self._verification = None
+        self._keys = {}  # of these a signature counts now
+        self._missing = 0  # so many more of them must have signed
         self._at = 0
+        if document_bytes(head, magic, limit) != (len(head) if size < 0 else size):
+            raise UpdateError(update.REASON_DOCUMENT)
+        self._signatures = []
+        at = update.DOCUMENT_HEAD_BYTES
+        for _ in range(head[5]):
+            kid = head[at : at + limits.KID_BYTES]
+            if self._signatures and kid <= self._signatures[-1][0]:
+                raise UpdateError(update.REASON_DOCUMENT)
+            self._signatures.append((kid, head[at + limits.KID_BYTES : at + update.SIGNATURE_BYTES]))
+            at += update.SIGNATURE_BYTES
+        self.signed_at = at
 
-    def _believe(self) -> bool:
-        if self._context == update.RELEASE_CONTEXT:
-            manifest = Manifest(self._signed)
-            if manifest.root != self.root.version:
-                raise UpdateError(update.REASON_ROOT_VERSION)
-            self.manifest = manifest
-            return True
+    def _hash_file(self) -> bytes:
+        self._file.seek(self.signed_at)
+        digest = hashlib.sha256(update.RELEASE_CONTEXT)
+        chunk = self._file.read(_CHUNK_BYTES)
+        while chunk:
+            digest.update(chunk)
+            chunk = self._file.read(_CHUNK_BYTES)
+        return digest.digest()
+
+    def _believe_root(self) -> bool:
         if self._next is None:  # its predecessor's keys have signed it; now its own must
             self._next = root = Root(self._signed)
             if root.version != self.root.version + 1:
@@ -205,87 +142,14 @@ class Trust:
             self._keys, self._missing, self._at = root.keys, root.threshold, 0
             return False
         self.root = self._next
-        self._next = None
         return True
 
-
-def is_path(path) -> bool:
-    """A place that a release may fill: main.py, or a program file below one of the three packages."""
-    if not isinstance(path, str) or len(path.encode()) > update.PATH_MAX_BYTES:
-        return False
-    parts = path.split("/")
-    words = parts[-1].split(".")
-    if len(words) != 2 or words[1] not in update.ENDINGS:
-        return False
-    if len(parts) == 1:
-        return words[0] == "main"
-    if parts[0] not in update.FOLDERS or len(parts) > _FOLDERS_DEEP:
-        return False
-    for word in parts[:-1] + words[:1]:
-        if not word:
-            return False
-        for character in word:
-            if character not in update.PATH_CHARACTERS:
-                return False
-    return True
-
-
-def _split(document: bytes, magic: bytes, limit: int):
-    """[(kid, signature)] and the signed bytes."""
-    if document_bytes(document, magic, limit) != len(document):
-        raise UpdateError(update.REASON_DOCUMENT)
-    signatures = []
-    at = update.DOCUMENT_HEAD_BYTES
-    for _ in range(document[5]):
-        entry = document[at : at + update.SIGNATURE_BYTES]
-        kid = entry[: limits.KID_BYTES]
-        if signatures and kid <= signatures[-1][0]:
-            raise UpdateError(update.REASON_DOCUMENT)
-        signatures.append((kid, entry[limits.KID_BYTES :]))
-        at += update.SIGNATURE_BYTES
-    return signatures, document[at:]
-
-
-def _parse(signed: bytes, type_: str, keys):
-    try:
-        top = json.loads(signed)
-    except ValueError:
-        raise UpdateError(update.REASON_DOCUMENT)
-    if (
-        not isinstance(top, dict)
-        or tuple(sorted(top)) != keys
-        or top["type"] != type_
-        or top["format"] != update.FORMAT
-    ):
-        raise UpdateError(update.REASON_DOCUMENT)
-    if top["product"] != update.PRODUCT:
-        raise UpdateError(update.REASON_PRODUCT)
-    return top
-
-
-def _integer(top, key: str, low: int, high: int) -> int:
-    number = top[key]
-    if type(number) is not int or not low <= number <= high:
-        raise UpdateError(update.REASON_DOCUMENT)
-    return number
-
-
-def _text(top, key: str) -> str:
-    text = top[key]
-    if not isinstance(text, str) or not 0 < len(text) <= _TEXT_MAX:
-        raise UpdateError(update.REASON_DOCUMENT)
-    return text
-
-
-def _unhex(text, count: int) -> bytes:
-    try:
-        raw = unhexlify(text)
-    except (ValueError, TypeError):
-        raw = b""
-    if len(raw) != count:
-        raise UpdateError(update.REASON_DOCUMENT)
-    return raw
-
-
-def _kid(point: bytes) -> bytes:
-    return hashlib.sha256(point).digest()[: limits.KID_BYTES]
+    def _believe_release(self) -> bool:
+        manifest = Manifest(self._file, self.signed_at)
+        if self._hash_file() != self._digest:  # what was read is no longer what was signed
+            raise UpdateError(update.REASON_FLASH)
+        if manifest.root != self.root.version:
+            raise UpdateError(update.REASON_ROOT_VERSION)
+        self._file = None
+        self.manifest = manifest
+        return True

@@ -13,6 +13,7 @@ WINDOW_MAX = 8  # record frames in answer to one FETCH
 ADDRESS_MIN = 1
 ADDRESS_MAX = 247
 PARTIAL_MAX_MS = 2000  # an unfinished frame older than this is dropped
+UPDATE_PIECE_BYTES = 512  # at most, of one UPDATE_DATA
 NONCE_BYTES = 8
 NONCE_VALID_MS = 2000  # a TIME_SET later than this after its TIME_NONCE is not taken
 
@@ -24,7 +25,7 @@ TIME_ASK = 0x04  #                 empty
 TIME_SET = 0x05  #                 nonce 8, UTC ms u64, uncertainty ms u32
 UPDATE_ASK = 0x06  #               empty
 UPDATE_BEGIN = 0x07  #             roots bytes u32, manifest bytes u32, total bytes u32
-UPDATE_DATA = 0x08  #              offset u32, up to update.DATA_MAX_BYTES
+UPDATE_DATA = 0x08  #              offset u32, a piece of 1..UPDATE_PIECE_BYTES
 UPDATE_END = 0x09  #               SHA-256 of the manifest 32
 
 # Module -> gateway                body

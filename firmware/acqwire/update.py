@@ -31,7 +31,6 @@ ENDINGS = ("py", "mpy")
 VERSION_MAX = 2147483647
 SECONDS_MAX = 4102444800  # 2100-01-01T00:00Z
 
-DATA_MAX_BYTES = 512  # of one UPDATE_DATA
 IDLE_MAX_MS = 60000  # without a further piece: dropped
 TRANSFER_MAX_MS = 3600000  # from UPDATE_BEGIN to UPDATE_END, however steadily it trickles: dropped
 TRIALS = 3  # starts of a program that is not confirmed

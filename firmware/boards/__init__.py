@@ -21,7 +21,10 @@ def open_board(arguments):
 def open_updates(arguments):
     """Where this board keeps further programs (ports.UpdateStore), None if it has no place for them. Opens no line."""
     if sys.platform in ("linux", "darwin") and len(arguments) == 2:
-        from boards import host_updates
+        from boards.host_files import exists
 
-        return host_updates.open_folder(arguments[1])
+        if exists(arguments[1] + "/update"):
+            from boards.host_updates import HostUpdates
+
+            return HostUpdates(arguments[1] + "/update")
     return None

@@ -9,6 +9,7 @@ Serial lines are ttys (host_tty), flash is a file (host_flash), reset and power 
     key.bin           private key, made at the first start
     public_key.bin    written at each start, for enrolment
     fault.bin         why the program ended by itself; gone when its event record is durable
+    update/           programs beside the checkout's own (host_updates.py); absent: the module takes no updates
     drain             whoever makes this file asks the module to stop polling at the end of the present slot and to seal
                       what it has. It goes on answering the link. When everything is sealed and durable it removes the
                       file and prints `drained`. A module killed in between drains at its next start. It polls again
@@ -24,6 +25,7 @@ import select
 import sys
 import time
 
+from boards import open_updates
 from boards.host_clock import HostClock
 from boards.host_files import exists, replace
 from boards.host_flash import FileFlash
@@ -58,6 +60,7 @@ class HostBoard:
         self.flash = FileFlash(self._path(lines["flash"]), lines["flash_bytes"])
         self._looked = self.clock.ticks()
         self._is_draining = exists(self._path("drain"))
+        self.updates = open_updates((None, directory))
 
     def forget_start(self) -> None:
         """Nothing of host_start is needed any more."""
@@ -123,6 +126,11 @@ class HostBoard:
         for pair in poll_lines(self._poller, timeout_us // 1000):
             if pair[1] & (select.POLLHUP | select.POLLERR) and not pair[1] & select.POLLIN:
                 time.sleep(0.001)  # a dead line reports at once, for ever, until its reader has closed it
+
+    def restart(self) -> None:
+        """Another program is to start: boards/loader.py chooses it. The lines are left to it."""
+        self.bus.close()
+        self.uplink.close()
 
     def _path(self, name: str) -> str:
         return name if name.startswith("/") else self._directory + "/" + name

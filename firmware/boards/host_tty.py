@@ -29,7 +29,9 @@ class Tty:
         self._path = path
         self._clock = clock
         self._poller = poller  # the board's: sleeps on every line
-        self._own_poller = select.poll()
+        # One for each direction: `modify` takes an object from the heap where the file's address is no small integer
+        self._in_poller = select.poll()
+        self._out_poller = select.poll()
         self._file = None
         self._tried = clock.ticks()
         self._open()
@@ -40,7 +42,7 @@ class Tty:
 
     def read(self, buf, limit: int = _ALL) -> int:
         """Bytes that have arrived, as many as fit buf and at most `limit`."""
-        if self._ready(select.POLLIN) == 0:
+        if self._ready(self._in_poller, select.POLLIN) == 0:
             return 0
         try:
             count = self._file.readinto(buf, limit) if _IS_MICROPYTHON else self._file.readinto(memoryview(buf)[:limit])
@@ -51,7 +53,7 @@ class Tty:
 
     def write(self, buf, start: int, end: int) -> int:
         """As much of buf[start:end] as fits now."""
-        if self._ready(select.POLLOUT) == 0:
+        if self._ready(self._out_poller, select.POLLOUT) == 0:
             return 0
         try:
             count = min(end - start, _WRITE_MAX_BYTES)
@@ -62,15 +64,19 @@ class Tty:
             self._close()
             return 0
 
-    def _ready(self, wanted: int) -> int:
+    def close(self) -> None:
+        """For good."""
+        if self._file is not None:
+            self._close()
+
+    def _ready(self, poller, wanted: int) -> int:
         if self._file is None:
             if self._clock.elapsed(self._clock.ticks(), self._tried) < _REOPEN_US:
                 return 0
             self._open()
             if self._file is None:
                 return 0
-        self._own_poller.modify(self._file, wanted)
-        for pair in poll_lines(self._own_poller, 0):
+        for pair in poll_lines(poller, 0):
             if pair[1] & (select.POLLHUP | select.POLLERR):
                 self._close()
                 return 0
@@ -85,11 +91,13 @@ class Tty:
             return
         _set_raw(file)
         self._file = file
-        self._own_poller.register(file, select.POLLIN)
+        self._in_poller.register(file, select.POLLIN)
+        self._out_poller.register(file, select.POLLOUT)
         self._poller.register(file, select.POLLIN)
 
     def _close(self) -> None:
-        self._own_poller.unregister(self._file)
+        self._in_poller.unregister(self._file)
+        self._out_poller.unregister(self._file)
         self._poller.unregister(self._file)
         self._file.close()
         self._file = None
@@ -102,6 +110,10 @@ class HostBus:
     def __init__(self, tty: Tty) -> None:
         self._tty = tty
         self._scratch = bytearray(256)
+
+    def close(self) -> None:
+        """For good."""
+        self._tty.close()
 
     def send(self, buf, count: int) -> None:
         start = 0

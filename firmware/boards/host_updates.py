@@ -21,11 +21,6 @@ _ROOT_MAX_BYTES = 4096
 _CHOICE_MAX_BYTES = 256
 
 
-def open_folder(directory: str):
-    """The store in a module's directory; None where it has no folder `update`."""
-    return HostUpdates(directory + "/update") if exists(directory + "/update") else None
-
-
 class HostUpdates:
     """ports.UpdateStore in a folder."""
 

@@ -121,7 +121,7 @@ class Line:
             busy = self._listen(answers)
             if busy is None:
                 return answers
-            self._rest(busy.wait_ms / 1000)
+            self.rest(busy.wait_ms / 1000)
         raise LinkTimeout(f"module at address {self._session.address} stays busy")
 
     def _listen(self, answers: list[Answer]) -> Busy | None:
@@ -149,8 +149,8 @@ class Line:
                     return None
         raise LinkTimeout(f"no answer from the module at address {self._session.address} within {ANSWER_TIMEOUT_S} s")
 
-    def _rest(self, duration_s: float) -> None:
-        """Wait out BUSY on the line itself, dropping what arrives."""
+    def rest(self, duration_s: float) -> None:
+        """Wait on the line itself (BUSY), dropping what arrives."""
         deadline = self._clock.monotonic_s() + duration_s
         while (left_s := deadline - self._clock.monotonic_s()) > 0:
             self._stream.read(READ_BYTES, left_s)
