@@ -17,7 +17,6 @@ from acq import atecc_zone as zones
 from acq.atecc_signer import ElementSigner
 from acq.faults import SignerFault
 
-COUNTER_MAX = 2097151  # Counter Command
 _WHOLE_BLOCK = 0x80  # Read: 32 bytes
 _MAKE_KEY = 0x04  # GenKey: new private key; 0: public key of the one there is
 _VERIFY_GIVEN_KEY = 0x02  # Verify: the public key comes with the command
@@ -105,9 +104,7 @@ class ElementStart:
 
     def advance_counter(self, number: int) -> int:
         """Count one; the new value. Never less than before, more than one more where power fails or the answer is lost.
-        For boots and key epochs: at one a minute it would be full after four years."""
-        if self.read_counter(number) >= COUNTER_MAX:
-            raise SignerFault(causes.FAULT_ELEMENT_STATUS)
+        For boots and key epochs: it ends at 2,097,151 (then SignerFault), after four years at one a minute."""
         return int.from_bytes(self.run(packet.Command(packet.COUNTER, 1, number)), "little")
 
     def random(self) -> bytes:

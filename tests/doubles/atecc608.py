@@ -96,7 +96,7 @@ class Faults:
 
 
 class Atecc608:
-    """The chip and the bus to it (ports.ElementBus). `log`: what happened to it; `reads`, `writes`: how many so far."""
+    """The chip and the bus to it (ports.ElementBus). `log`: what happened to it; `reads`: answered, `writes`: tried."""
 
     def __init__(self, clock, zone=None, address=0x60, times_ms=None, watchdog_us=WATCHDOG_US):
         self.clock = clock
@@ -155,9 +155,9 @@ class Atecc608:
         return True
 
     def read(self, address, buf):
-        self.reads += 1
         if not self._listens(address) or self.faults.happens("mute_reads"):
             return False
+        self.reads += 1
         output = self._output[self._at : self._at + len(buf)]
         self._at += len(output)
         buf[:] = b"\xff" * len(buf)  # behind the end the chip leaves the line alone
