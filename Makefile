@@ -35,7 +35,7 @@ picture: setup
 	@$(VENV)/python -m tools.picture $(ARGS)
 
 conform: setup
-	@$(VENV)/python -m tools.platform.conformance $(ARGS)
+	@$(VENV)/python -m tools.eu_platform.conformance $(ARGS)
 
 trial:
 	@$(PYTHON) tools/trial/clean_root.py $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def test_no_words_of_the_workplace():
     pattern = re.compile(r"/" + r"work/|\.lib" + r"rary|farm" + r"-")
     for path in [*FILES, *ROOT.glob("*.md"), *(ROOT / "firmware").glob("*.md"), ROOT / "pyproject.toml"]:
         assert pattern.search(path.read_text(encoding="utf-8")) is None, path
+
+
+def test_no_name_hides_the_standard_library():
+    """A script of tools/ that is started by its path has its own folder in front of the library's."""
+    names = {path.stem for path in (ROOT / "tools").iterdir()}
+    assert not names & sys.stdlib_module_names
 
 
 def test_no_forbidden_file_names():

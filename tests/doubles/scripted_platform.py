@@ -1,7 +1,7 @@
 """A platform over real TLS that records every request and answers as a test says, byte by byte where it must be wrong.
 
 Unasked it is honest: tokens, ES256 receipts, one effect per idempotency key, the first answer again for a repeat. It
-does not imitate a real server's checks of the body, its pages or its speed: tools/platform does.
+does not imitate a real server's checks of the body, its pages or its speed: tools/eu_platform does.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ from plumeproof.delivery.tls import trusting
 from tests.bridge.delivery_bench import Bench
 from tools import test_ca
 from tools.demo.part import Part
-from tools.platform.faults import AFTER, BEFORE, STATUSES
+from tools.eu_platform.faults import AFTER, BEFORE, STATUSES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CLIENT = "gw-1"
@@ -63,7 +63,7 @@ class PlatformProcess:
         self.secret_file = folder / "secret"
         self.secret_file.write_text(SECRET)
         command = [
-            *(sys.executable, "-m", "tools.platform", "--dir", str(folder / "platform")),
+            *(sys.executable, "-m", "tools.eu_platform", "--dir", str(folder / "platform")),
             *("--authority", str(self.authority), "--client", CLIENT, "--secret-file", str(self.secret_file)),
             *(word for fault in faults for word in ("--fault", fault)),
         ]

@@ -57,7 +57,7 @@ class Places:
 
     def _command(self, folder: Path) -> list[str]:
         return [
-            *(sys.executable, "-m", "tools.platform", "--dir", str(folder / "platform")),
+            *(sys.executable, "-m", "tools.eu_platform", "--dir", str(folder / "platform")),
             *("--authority", str(self.authority), "--client", "gw-1", "--secret-file", str(folder / "secret")),
         ]
 

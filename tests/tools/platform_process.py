@@ -22,11 +22,11 @@ import yaml
 from tools import test_ca
 
 ROOT = Path(__file__).resolve().parents[2]
-DESCRIPTION = yaml.safe_load((ROOT / "tools" / "platform" / "openapi.yaml").read_text())
+DESCRIPTION = yaml.safe_load((ROOT / "tools" / "eu_platform" / "openapi.yaml").read_text())
 EXAMPLE = DESCRIPTION["paths"]["/v1/reports"]["post"]["requestBody"]["content"]["application/json"]["examples"][
     "twoAverages"
 ]["value"]
-PROGRAM = ("-m", "tools.platform")
+PROGRAM = ("-m", "tools.eu_platform")
 FORM = "application/x-www-form-urlencoded"
 
 

@@ -1,4 +1,4 @@
-"""The reference platform as a real HTTPS service, asked by bare urllib3: every rule of tools/platform/openapi.yaml.
+"""The reference platform as a real HTTPS service, asked by bare urllib3: every rule of tools/eu_platform/openapi.yaml.
 
 Each answer of `Checked` is validated against the schema that the platform itself serves for path, method and status.
 """

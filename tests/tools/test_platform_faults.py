@@ -14,7 +14,7 @@ import rfc8785
 import urllib3
 
 from tests.tools.platform_process import Client, Platform, Wire, digest_of, platform, report
-from tools.platform.faults import KINDS, STATUSES, FaultPlan, FaultWishError, parse_fault
+from tools.eu_platform.faults import KINDS, STATUSES, FaultPlan, FaultWishError, parse_fault
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +261,7 @@ def test_wish_that_cannot_be_read(text):
 
 
 def test_every_kind_can_be_wished_and_is_described():
-    words = (Path(__file__).parents[2] / "tools/platform/faults.py").read_text().split('"""')[1]
+    words = (Path(__file__).parents[2] / "tools/eu_platform/faults.py").read_text().split('"""')[1]
     for kind in KINDS:
         assert parse_fault(kind).kind == kind
         assert kind in words

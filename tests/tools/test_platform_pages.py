@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.tools.platform_process import ROOT, Platform, platform, report
-from tools.platform.pages import show_interval, show_period
+from tools.eu_platform.pages import show_interval, show_period
 
 
 class Text(HTMLParser):

@@ -19,7 +19,7 @@ import pytest
 import urllib3
 
 from tests.tools.platform_process import ROOT, Client, Wire, platform, report
-from tools.platform.store import Store
+from tools.eu_platform.store import Store
 
 KILLS = 8
 SEED = 20261125
@@ -113,9 +113,9 @@ def test_full_disk_is_said_and_mended(tmp_path):
 
 def test_slow_senders_are_not_waited_for(tmp_path):
     short = (
-        "import sys, tools.platform.body as body, tools.platform.server as server\n"
+        "import sys, tools.eu_platform.body as body, tools.eu_platform.server as server\n"
         "body.BODY_S = server.HEADER_S = 0.5\n"
-        "from tools.platform.__main__ import main\n"
+        "from tools.eu_platform.__main__ import main\n"
         "sys.exit(main())"
     )
     with platform(tmp_path, program=("-c", short)) as running:
@@ -128,12 +128,6 @@ def test_slow_senders_are_not_waited_for(tmp_path):
             head, _, body = slow.read_all().partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 408 ") and json.loads(body)["type"] == "/problems/body-timeout"
         assert running.client().deliver(report()).status == 201
-
-
-def test_scripts_of_the_folder_above_still_find_the_library_s_platform():
-    code = "import sys; sys.path.insert(0, 'tools'); import platform; print(platform.python_version())"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=30)
-    assert ended.stdout.split() == [sys.version.split()[0]], ended.stderr
 
 
 def test_receipt_key_token_and_key_survive_a_restart(tmp_path):
@@ -181,7 +175,7 @@ def test_stop_with_an_open_connection_and_a_silent_answer(tmp_path, number):
 def test_wrong_usage(tmp_path, arguments, status, words):
     (tmp_path / "short").write_text("secret")
     named = [str(tmp_path / part) if part in ("absent", "short") else part for part in arguments]
-    command = [sys.executable, "-m", "tools.platform", "--dir", str(tmp_path / "p"), *named]
+    command = [sys.executable, "-m", "tools.eu_platform", "--dir", str(tmp_path / "p"), *named]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
     assert ended.returncode == status, ended.stderr
     assert words in ended.stderr.splitlines()[-1] and "Traceback" not in ended.stderr
@@ -191,7 +185,7 @@ def test_wrong_usage(tmp_path, arguments, status, words):
 def test_taken_port_and_taken_folder(tmp_path):
     with platform(tmp_path) as running:
         for folder, port in (("other", running.port), ("platform", 0)):
-            command = [sys.executable, "-m", "tools.platform", "--dir", str(tmp_path / folder), "--port", str(port)]
+            command = [sys.executable, "-m", "tools.eu_platform", "--dir", str(tmp_path / folder), "--port", str(port)]
             ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
             assert ended.returncode == 3 and len(ended.stderr.splitlines()) == 1, ended.stderr
 
@@ -200,7 +194,7 @@ def test_taken_port_and_taken_folder(tmp_path):
 def test_foreign_database(tmp_path, content):
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "platform.sqlite").write_bytes(content)
-    command = [sys.executable, "-m", "tools.platform", "--dir", str(tmp_path / "p")]
+    command = [sys.executable, "-m", "tools.eu_platform", "--dir", str(tmp_path / "p")]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=30)
     assert ended.returncode == 2 and len(ended.stderr.splitlines()) == 1, ended.stderr
     assert (tmp_path / "p" / "platform.sqlite").read_bytes() == content

@@ -1,6 +1,6 @@
 """The running platform against its own description: schemathesis with all checks, a short run, and what it reached.
 
-The long run: python -m tools.platform.conformance --examples 2000 --seconds 3600
+The long run: python -m tools.eu_platform.conformance --examples 2000 --seconds 3600
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import sys
 from collections import Counter
 
 from tests.tools.platform_process import DESCRIPTION, ROOT, report
-from tools.platform.description import Description
-from tools.platform.problems import KINDS
-from tools.platform.schemathesis_hooks import make_consistent
+from tools.eu_platform.description import Description
+from tools.eu_platform.problems import KINDS
+from tools.eu_platform.schemathesis_hooks import make_consistent
 
 OPERATIONS = {  # as the log names them; /openapi.json is what schemathesis reads first and leaves out afterwards
     ("POST", "/oauth/token"),
@@ -31,7 +31,7 @@ LINE = re.compile(r"method=([A-Z]+) path='([^']*)' status=(\d+) problem=([a-z-]+
 
 
 def test_schemathesis(tmp_path):
-    command = [sys.executable, "-m", "tools.platform.conformance", "--examples", "5", "--seed", "1"]
+    command = [sys.executable, "-m", "tools.eu_platform.conformance", "--examples", "5", "--seed", "1"]
     ended = subprocess.run(
         [*command, "--log", str(tmp_path / "log")], cwd=ROOT, capture_output=True, text=True, timeout=110
     )

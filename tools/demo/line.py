@@ -200,7 +200,7 @@ class Line:
         self.platform_page = f"https://127.0.0.1:{port}"
         folder, authority = str(self.layout.platform), str(self.layout.authority)
         words = ("--dir", folder, "--authority", authority, "--port", str(port))
-        self._add(PLATFORM, sys.executable, "-m", "tools.platform", *words)
+        self._add(PLATFORM, sys.executable, "-m", "tools.eu_platform", *words)
         self._begin(PLATFORM)
 
     def _begin_plant(self, name: str, seed: int) -> None:

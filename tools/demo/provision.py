@@ -25,7 +25,7 @@ from tools.demo.layout import (
 from tools.parameters import compose, parse_choice
 
 LINK_ADDRESS = 1  # each module has a serial line of its own
-CLIENT = "gateway"  # the platform's client (tools/platform)
+CLIENT = "gateway"  # the platform's client (tools/eu_platform)
 
 
 def provision_module(layout: Layout, name: str, slot_ms: int, seal_ms: int) -> None:
