@@ -163,4 +163,5 @@ def test_reading_and_writing_allocate_nothing_per_byte():
         after = mem_alloc()
         gc.enable()
         taken.append(after - before)
-    assert taken[0] == taken[1] and taken[0] < 500, taken
+    # Two CRC-32 of a frame are objects where words have 32 bits, unless they happen to be small
+    assert abs(taken[0] - taken[1]) <= 64 and max(taken) < 500, taken

@@ -1,4 +1,4 @@
-"""Every file of tests/firmware on the real MicroPython interpreter with the module's heap of 128 KiB.
+"""Every file of tests/firmware on the real MicroPython interpreters (interpreters.py) with a heap of 128 KiB.
 
 Files named *_vectors get 4 MiB: the JSON of the published vectors alone is larger than a module's heap. Files that run
 a whole module get 1 MiB: its gateway, flash and analyzers live in the same heap (the module alone: test_module_heap).
@@ -8,11 +8,13 @@ A missing interpreter fails here: the module is judged on what it runs on.
 
 from __future__ import annotations
 
+import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.system.interpreters import BUILDS, find
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path.stem for path in (ROOT / "tests" / "firmware").glob("test_*.py"))
@@ -25,29 +27,15 @@ WHOLE = {
     "test_app": "1m",
     "test_app_heap": "1m",
     "test_link": "1m",
-    "test_update": "1m",
-    "test_update_power": "1m",
-    "test_update_app": "1m",
 }
 
 
-@pytest.fixture(scope="session")
-def micropython() -> str:
-    found = subprocess.run(
-        [sys.executable, str(ROOT / "tools" / "setup" / "interpreter.py"), "--print"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert found.returncode == 0, found.stderr
-    return found.stdout.strip()
-
-
+@pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("name", FILES)
-def test_firmware_file(micropython: str, name: str) -> None:
+def test_firmware_file(build: str, name: str) -> None:
     heap = "4m" if name.endswith("_vectors") else WHOLE.get(name, "128k")
     run = subprocess.run(
-        [micropython, "-X", f"heapsize={heap}", str(ROOT / "tests/firmware/mini_unittest.py"), str(ROOT), name],
+        [find(build), "-X", f"heapsize={heap}", str(ROOT / "tests/firmware/mini_unittest.py"), str(ROOT), name],
         capture_output=True,
         text=True,
         check=False,
@@ -62,3 +50,23 @@ def test_firmware_file(micropython: str, name: str) -> None:
 
 def test_there_is_something_to_run() -> None:
     assert len(FILES) >= 2
+
+
+def ask(build: str, expression: str) -> object:
+    words = [find(build), "-c", f"import json,struct,sys;print(json.dumps({expression}))"]
+    return json.loads(subprocess.run(words, capture_output=True, text=True, timeout=20, check=True).stdout)
+
+
+def test_one_counts_as_boards_do() -> None:
+    """Small integers of 31 bits and floats of 24 (single precision), which pass bit patterns unchanged (object model
+    A). A flag of the build that is ignored would leave double precision and long words behind, and nobody would see."""
+    assert ask("32", "sys.maxsize") == 2**31 - 1
+    assert ask("32", "[16777217 * 1.0 == 16777216.0, 16777215 * 1.0 == 16777214.0]") == [True, False]
+    pattern = "bytes((1, 0, 128, 63))"
+    assert ask("32", f"struct.pack('<f', struct.unpack('<f', {pattern})[0]) == {pattern}") is True
+
+
+def test_the_newest_is_newer_than_the_oldest() -> None:
+    version = "list(sys.implementation[1][:3])"
+    assert ask("32", version) == [1, 25, 0]
+    assert ask("newest", version) > [1, 25, 0]
