@@ -123,6 +123,7 @@ def _result(search: Search, port: str, ended: str) -> dict[str, Any]:
         "echo": remarks.echo,
         "gateway": remarks.gateway,
         "noise_count": remarks.noise_count,
+        "strangers": sorted(remarks.strangers),
         "unasked": [{"settings": str(settings), "bytes": count} for settings, count in remarks.unasked],
         "traffic": None
         if remarks.traffic is None
@@ -189,6 +190,9 @@ def _remarks(search: Search) -> list[str]:
         lines.append("gateway: exceptions 10 and 11 come from a Modbus gateway for units that are not there")
     if remarks.noise_count:
         lines.append(f"noise: {remarks.noise_count} answers came once and not again; slow units? --timeout-ms 1000")
+    foreign = sorted(remarks.strangers - {found.unit for found in search.units})
+    if foreign:
+        lines.append(f"frames of units {', '.join(map(str, foreign[:8]))} came unasked: another client, or wrong ids?")
     if remarks.refused:
         lines.append(f"not tried, the port refuses them: {', '.join(str(one) for one in remarks.refused)}")
     return lines

@@ -36,6 +36,15 @@ EXCEPTIONS = {
 }  # Application Protocol section 7
 
 
+def _crc_of_byte(value: int) -> int:
+    for _ in range(8):
+        value = value >> 1 ^ (0xA001 if value & 1 else 0)  # x^16 + x^15 + x^2 + 1, bits reversed
+    return value
+
+
+_CRC_TABLE = tuple(map(_crc_of_byte, range(256)))
+
+
 class Heard(enum.Enum):
     """What came after a request."""
 
@@ -113,9 +122,7 @@ def crc(content: bytes) -> bytes:
     """CRC-16 of the serial line specification, section 6.2.2, low byte first."""
     value = 0xFFFF
     for byte in content:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0xA001 if value & 1 else 0)
+        value = value >> 8 ^ _CRC_TABLE[(value ^ byte) & 0xFF]
     return value.to_bytes(2, "little")
 
 

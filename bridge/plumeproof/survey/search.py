@@ -73,6 +73,7 @@ class Remarks:
     echo: bool = False
     gateway: bool = False
     noise_count: int = 0  # answers that came once and not again
+    strangers: set[int] = field(default_factory=set)  # unit ids in good frames that came when others were asked
     unasked: list[tuple[LineSettings, int]] = field(default_factory=list)  # bytes heard while listening
     traffic: tuple[LineSettings, bytes] | None = None
     refused: list[LineSettings] = field(default_factory=list)  # settings that the port does not take
@@ -97,7 +98,8 @@ class Search:
     def __init__(self, line: BusLine, plan: Plan) -> None:
         self._line = line
         self._plan = plan
-        self._late: set[int] = set()
+        self._late: set[int] = set()  # to be asked again, with more time
+        self._asked_again: set[tuple[LineSettings, int]] = set()
         self.units: list[FoundUnit] = []
         self.remarks = Remarks()
         self.tried: list[LineSettings] = []
@@ -113,6 +115,8 @@ class Search:
         self.total = len(usable) * len(self._plan.units)
         if self.remarks.is_stopped:
             return
+        if self.remarks.traffic is not None:  # whoever insists on asking there knows the settings now
+            usable.sort(key=lambda one: one != self.remarks.traffic[0] if self.remarks.traffic else False)
         usual = [unit for unit in self._plan.units if unit <= USUAL_UNITS_MAX]
         others = [unit for unit in self._plan.units if unit > USUAL_UNITS_MAX]
         done = 0
@@ -149,7 +153,11 @@ class Search:
         self.remarks.is_stopped = not is_quiet and not self._plan.is_forced
 
     def _ask_all(self, settings: LineSettings, units: Sequence[int]) -> Iterator[tuple[LineSettings, int]]:
-        self._line.set_line(settings)
+        try:
+            self._line.set_line(settings)
+        except ConfigError:  # where traffic cut the listening short
+            self.remarks.refused.append(settings)
+            return
         if settings not in self.tried:
             self.tried.append(settings)
         for unit in units:
@@ -165,6 +173,9 @@ class Search:
         request = adu.build_read(unit, self._plan.function, self._plan.address, 1)
         first = self._line.ask(request, timeout_s)
         self._note(first, unit)
+        if first.verdict.heard is Heard.STRANGER:  # it may have covered the answer
+            first = self._line.ask(request, timeout_s)
+            self._note(first, unit)
         if first.verdict.heard in (Heard.SILENCE, Heard.STRANGER):
             return
         if first.verdict.exception in GATEWAY_CODES:
@@ -181,8 +192,13 @@ class Search:
         self.remarks.echo |= exchange.verdict.has_echo
         late = adu.find_frame(exchange.before)
         stranger = late[0] if late is not None else exchange.verdict.stranger
-        known = {found.unit for found in self.units if found.settings == self._line.settings}
-        if stranger is not None and stranger != unit and stranger in self._plan.units and stranger not in known:
+        if stranger is None or stranger == unit:
+            return
+        self.remarks.strangers.add(stranger)
+        place = (self._line.settings, stranger)
+        is_known = any((found.settings, found.unit) == place for found in self.units)
+        if stranger in self._plan.units and not is_known and place not in self._asked_again:
+            self._asked_again.add(place)
             self._late.add(stranger)
 
     def _judge(self, unit: int, tries: Sequence[Exchange], timeout_s: float) -> None:

@@ -6,7 +6,6 @@ that makes the averages (evidence/decoding.py); nothing is signed and nothing is
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from acqwire import causes, fields
@@ -60,9 +59,7 @@ class Snapshot:
     blocks: tuple[BlockAnswer, ...]
 
 
-def read_snapshot(
-    line: BusLine, profile: Profile, unit: int, timeout_s: float | None = None, asked: Callable[[], None] = lambda: None
-) -> Snapshot:
+def read_snapshot(line: BusLine, profile: Profile, unit: int, timeout_s: float | None = None) -> Snapshot:
     """Ask every block of a checked profile, with its own time-out and retries unless one is given. Raises LinkError."""
     raw = assemble("survey", [(Choice("a", profile["profile"], unit), profile)], 1000, 1000)
     parameters = parse_parameters(raw)
@@ -74,7 +71,6 @@ def read_snapshot(
             verdict = line.ask(request, patience_s).verdict
             if verdict.heard in (Heard.ANSWER, Heard.EXCEPTION):
                 break
-        asked()
         readings.append(BlockReadings(bytes((_outcome(verdict),)), verdict.data))
         place = to_zero_based(Address(block.function, block.address))
         answers.append(BlockAnswer(place, block.quantity, verdict.heard.value, verdict.exception, verdict.data))
