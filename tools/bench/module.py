@@ -1,7 +1,8 @@
 """What the module's program costs on the interpreter that it runs on: time of a signature, live heap.
 
-The unix port of MicroPython has 64-bit words: heap figures of a 32-bit board are lower, and its times are another
-processor's. Both are for comparing one state of the firmware with the next.
+The heap is that of the unix port's build with 32-bit words, whose objects have the sizes of a board's; on a board the
+code is frozen and takes none. Times are another processor's. Both are for comparing one state of the firmware with the
+next.
 """
 
 from __future__ import annotations

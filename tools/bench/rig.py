@@ -27,7 +27,7 @@ from tools.parameters import compose, parse_choice
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 MODULE_SIDE = Path(__file__).resolve().parent / "module_side"
-HEAP = "128wk"  # what the module has to do with: 128 KiB where words have 32 bits, so twice that here
+HEAP = "128wk"  # what the module has to do with: 128 KiB where words have 32 bits, twice that where they have 64
 FLASH_BYTES = 1 << 20
 READY_S = 30.0  # a paced plant and a start from source take seconds on a busy machine
 LINK_ADDRESS = 1
@@ -41,9 +41,10 @@ class InterpreterMissing(Exception):
     """No MicroPython; the text is the set-up's."""
 
 
-def find_interpreter() -> tuple[Path, str]:
-    """Path and version of the MicroPython that firmware runs on. Raises InterpreterMissing."""
-    command = [sys.executable, str(ROOT / "tools" / "setup" / "interpreter.py")]
+def find_interpreter(build: str = "first") -> tuple[Path, str]:
+    """Path and version of the MicroPython that firmware runs on; `build` as the set-up names it, "32" is the one with
+    the words of a board. Raises InterpreterMissing."""
+    command = [sys.executable, str(ROOT / "tools" / "setup" / "interpreter.py"), "--build", build]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
     if answer.returncode != 0:
         raise InterpreterMissing(answer.stderr.strip().splitlines()[-1])
