@@ -434,6 +434,12 @@ def test_diff_names_facts():
         next(change.place for change in compare(GAS, changed) if change.place.startswith("status")),
     ]
     assert compare(GAS, copy.deepcopy(GAS)) == []
+    lone = copy.deepcopy(GAS)
+    lone["channels"][0]["id"] = "acid"
+    assert [(change.place, change.before, change.after) for change in compare(GAS, lone)] == [
+        ("channel hcl", "HCl at ir:138 (30139), float32 CDAB, mg/m3", "-"),
+        ("channel acid", "-", "HCl at ir:138 (30139), float32 CDAB, mg/m3"),
+    ]
 
 
 def test_look_names_what_is_often_a_slip():

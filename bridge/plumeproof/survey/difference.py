@@ -5,7 +5,7 @@ Channels and statuses are compared by id and by where their registers lie, so th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,8 +29,10 @@ class Change:
 
 
 def compare(old: Profile, new: Profile) -> list[Change]:
-    """Every fact of two checked profiles that is not the same, in the order of the old one."""
-    before, after = _facts(old), _facts(new)
+    """Every fact of two checked profiles that is not the same, in the order of the old one. A channel that only one of
+    them has is one change."""
+    common = {channel["id"] for channel in old["channels"]} & {channel["id"] for channel in new["channels"]}
+    before, after = _facts(old, common), _facts(new, common)
     return [
         Change(place, before.get(place, ABSENT), after.get(place, ABSENT))
         for place in dict.fromkeys((*before, *after))
@@ -78,8 +80,8 @@ def look_over(profile: Profile) -> list[str]:
     return remarks
 
 
-def _facts(profile: Profile) -> dict[str, str]:
-    """Every fact by its place."""
+def _facts(profile: Profile, common: Set[str]) -> dict[str, str]:
+    """Every fact by its place; of channels that are not `common` one line."""
     facts = {key: str(profile[key]) for key in _HEAD}
     facts |= {f"note {number}": note for number, note in enumerate(profile["notes"], start=1)}
     for number, block in enumerate(profile["blocks"], start=1):
@@ -87,7 +89,11 @@ def _facts(profile: Profile) -> dict[str, str]:
         facts[f"block {number}"] = f"{block['quantity']} from {place}"
     for channel in profile["channels"]:
         where = f"channel {channel['id']}"
-        facts[f"{where}: register"] = _where(profile, channel["block"], channel["register"], channel["type"] == "bit")
+        place = _where(profile, channel["block"], channel["register"], channel["type"] == "bit")
+        if channel["id"] not in common:
+            facts[where] = f"{channel['quantity']} at {place}, {channel['type']} {channel['order']}, {channel['unit']}"
+            continue
+        facts[f"{where}: register"] = place
         if "status" in channel:
             facts[f"{where}: status"] = profile["statuses"][channel["status"]]["id"]
         left_out = ("id", "block", "register", "status")
