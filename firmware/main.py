@@ -9,7 +9,7 @@ import sys
 
 from acqwire import causes
 
-from acq.faults import JournalError, SettingsError
+from acq.faults import JournalError, SettingsError, SignerFault
 from boards import open_board
 
 _FILES = (
@@ -35,6 +35,8 @@ def _run(arguments) -> int:
         return _refuse("{} {}; see SPEC.md section 5".format(refused.key, board.start.explain(refused.code)))
     except (ValueError, OSError) as refused:
         return _refuse(str(refused))
+    except SignerFault as refused:
+        return _refuse("no signer (fault {}, detail {}); see SECURE_ELEMENT.md".format(refused.code, refused.detail))
     except JournalError as refused:
         if refused.code != causes.FAULT_JOURNAL_GEOMETRY:
             raise
@@ -63,9 +65,7 @@ def _build(board):
     from acq.framing import FrameWriter
 
     writer = FrameWriter()
-    from acq.soft_signer import SoftSigner
-
-    signer = SoftSigner(start.private_key)
+    signer = start.open_signer()
     start.publish_key(signer.public_key)
     from acq.cose import Sealer
 

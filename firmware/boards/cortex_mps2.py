@@ -124,7 +124,7 @@ class MpsEntropy:
 
 
 class MpsStart:
-    """What is needed once, at the start. `private_key`, `reset_cause`, `interpreter`, `lines` (board.json)."""
+    """What is needed once, at the start. `reset_cause`, `interpreter`, `lines` (board.json)."""
 
     reset_cause = 1  # fields.RESET_POWER: QEMU always starts from nothing
 
@@ -132,7 +132,7 @@ class MpsStart:
         """Raises ValueError or OSError for a directory that cannot be used."""
         self._directory = directory
         self.lines = _check_board(self.read_file("board.json"))
-        self.private_key = _load_key(directory + "/key.bin")
+        self._private_key = _load_key(directory + "/key.bin")
         self.interpreter = "{} {} {}".format(
             sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]), sys.platform
         )
@@ -140,6 +140,12 @@ class MpsStart:
     def read_file(self, name: str) -> bytes:
         """A file of the module's directory, whole."""
         return mps2.file_read(self._directory + "/" + name, 0, _FILE_MAX_BYTES)
+
+    def open_signer(self):
+        """The module's ports.Signer: a soft one over the directory's key."""
+        from acq.soft_signer import SoftSigner
+
+        return SoftSigner(self._private_key)
 
     def publish_key(self, public_key: bytes) -> None:
         """Leave the public key where the registrar fetches it."""

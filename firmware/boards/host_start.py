@@ -16,7 +16,7 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n
 
 
 class HostStart:
-    """`private_key`, `reset_cause`, `interpreter`, `lines` (board.json)."""
+    """`reset_cause`, `interpreter`, `lines` (board.json)."""
 
     reset_cause = 1  # fields.RESET_POWER: a process always starts from nothing
 
@@ -26,7 +26,7 @@ class HostStart:
             raise ValueError("directory of the emulated module must not contain a quotation mark")
         self._directory = directory
         self.lines = _check_board(self.read_file("board.json"))
-        self.private_key = _load_key(directory + "/key.bin")
+        self._private_key = _load_key(directory + "/key.bin")
         self.interpreter = "{} {} {}".format(
             sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]), sys.platform
         )
@@ -39,6 +39,12 @@ class HostStart:
             return _read(self._directory + "/" + name)
         except OSError as failure:
             raise ValueError("{} cannot be read (errno {}): provision the directory".format(name, failure.errno))
+
+    def open_signer(self):
+        """The module's ports.Signer: a soft one over the directory's key."""
+        from acq.soft_signer import SoftSigner
+
+        return SoftSigner(self._private_key)
 
     def publish_key(self, public_key: bytes) -> None:
         """Leave the public key where the registrar fetches it."""
