@@ -70,6 +70,9 @@ trend_minutes = 15
 """
 
 
+TABLES = {"modules": "module", "mqtt_sinks": "sink.mqtt", "https_sinks": "sink.https"}  # as the file names them
+
+
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
     parser: argparse.ArgumentParser = subparsers.add_parser("config", help="check a configuration, or print a sample")
@@ -90,8 +93,9 @@ def check_main(args: argparse.Namespace) -> int:
         return 0
     print(f"# {args.config}: fine; effective values, defaults included")
     for section, content in values.items():
-        for table in content if isinstance(content, list) else [content]:
-            print(f"\n[{section}]")
+        is_repeated = isinstance(content, list)
+        for table in content if is_repeated else [content]:
+            print(f"\n[[{TABLES[section]}]]" if is_repeated else f"\n[{section}]")
             for key, value in table.items():
                 print(f"{key} = {json.dumps(value)}")
     return 0

@@ -114,5 +114,5 @@ def _print_summary(
     tail = "; no anchor given: a cut tail would not be seen"
     if has_anchor:
         tail = f"; no anchor of {bare}: a cut tail of it would not be seen" if bare else ""
-    print(f"{'fine' if is_fine else 'NOT FINE'}: {inspector.verified_count} signatures hold, "
-          f"{inspector.finding_count} findings{tail}")  # fmt: skip
+    found = f"{inspector.finding_count} finding{'' if inspector.finding_count == 1 else 's'}"
+    print(f"{'fine' if is_fine else 'NOT FINE'}: {inspector.verified_count} signatures hold, {found}{tail}")
