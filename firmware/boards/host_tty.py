@@ -64,6 +64,11 @@ class Tty:
             self._close()
             return 0
 
+    def close(self) -> None:
+        """For good."""
+        if self._file is not None:
+            self._close()
+
     def _ready(self, poller, wanted: int) -> int:
         if self._file is None:
             if self._clock.elapsed(self._clock.ticks(), self._tried) < _REOPEN_US:
@@ -105,6 +110,10 @@ class HostBus:
     def __init__(self, tty: Tty) -> None:
         self._tty = tty
         self._scratch = bytearray(256)
+
+    def close(self) -> None:
+        """For good."""
+        self._tty.close()
 
     def send(self, buf, count: int) -> None:
         start = 0
