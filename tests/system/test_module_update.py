@@ -6,7 +6,7 @@ bridge's own half of the link, with test keys made for the occasion.
 from __future__ import annotations
 
 import hashlib
-import os
+import shutil
 import struct
 import subprocess
 import time
@@ -53,12 +53,29 @@ def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def program(**changes: bytes) -> dict[str, bytes]:
-    """The checkout's program, with other files for some paths (`/` as `__`)."""
-    files = collect(ROOT / "firmware")
-    for path, content in changes.items():
-        files[path.replace("__", "/") + ".py"] = content
-    return files
+class UpdateRig(ModuleRig):
+    """A rig whose factory is a copy of the checkout's program, which stays as it is while the test runs."""
+
+    def __init__(self, root: Path, interpreter: str, factory_root: bytes) -> None:
+        super().__init__(root, interpreter)
+        self.factory = root / "factory"
+        shutil.copytree(ROOT / "firmware", self.factory, ignore=shutil.ignore_patterns("__pycache__", "profiles"))
+        (self.folder / "update").mkdir()
+        (self.folder / "update" / "root.bin").write_bytes(factory_root)
+
+    def program(self) -> dict[str, bytes]:
+        """The factory's program."""
+        return collect(self.factory)
+
+    def launch(self) -> None:
+        """Start the module and wait for nothing."""
+        command = [self.interpreter, "-X", f"heapsize={self.heap}", str(self.factory / "main.py"), str(self.folder)]
+        self.module = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def start(self) -> None:
+        self.launch()
+        line = self.module.stdout.readline()
+        assert line == "ready\n", (line, self.module.communicate(timeout=10))
 
 
 def hash_of(files: dict[str, bytes]) -> bytes:
@@ -76,9 +93,7 @@ def keepers() -> Keepers:
 
 @pytest.fixture
 def rig(tmp_path, micropython, keepers):
-    made = ModuleRig(tmp_path, micropython)
-    (made.folder / "update").mkdir()
-    (made.folder / "update" / "root.bin").write_bytes(keepers.factory)
+    made = UpdateRig(tmp_path, micropython, keepers.factory)
     made.start_plant()
     made.start()
     yield made
@@ -108,6 +123,13 @@ def hashes(args: tuple[int, ...]) -> tuple[bytes, bytes]:
     return struct.pack(">4q", *args[3:7]), struct.pack(">4q", *args[7:11])
 
 
+def set_time(gateway) -> None:
+    """The module has UTC: a record of this boot says so."""
+    boot = gateway.line.hello().boot
+    gateway.line.synchronise(50)
+    until(gateway, lambda: any(r.boot == boot and r.utc_ms is not None for r in gateway.records[-1:]))
+
+
 def until(gateway, is_enough, timeout_s: float = 60.0) -> None:
     gateway.collect(lambda records: is_enough(), timeout_s)
 
@@ -115,14 +137,13 @@ def until(gateway, is_enough, timeout_s: float = 60.0) -> None:
 def test_an_update_runs_is_confirmed_and_told(rig, keepers):
     gateway = rig.gateway()
     until(gateway, lambda: len(gateway.records) >= 4)
-    files = program()
+    files = rig.program()
     files["acq/__init__.py"] = files["acq/__init__.py"].replace(b'VERSION = "', b'VERSION = "9.')
     made = keepers.make(files, 1)
     with pytest.raises(UpdateRefused) as refused:  # it has no time yet
         send(gateway, made)
     assert refused.value.reason == update.REASON_NO_TIME
-    gateway.line.synchronise(50)
-    until(gateway, lambda: gateway.records[-1].utc_ms is not None)
+    set_time(gateway)
     began = time.monotonic()
     send(gateway, made)
     print(f"{len(made.stream)} bytes in {time.monotonic() - began:.1f} s")
@@ -131,7 +152,7 @@ def test_an_update_runs_is_confirmed_and_told(rig, keepers):
 
     first, second = boots(gateway)
     assert second.firmware_version == "9." + first.firmware_version
-    assert (first.firmware_hash, second.firmware_hash) == (hash_of(program()), hash_of(files))
+    assert (first.firmware_hash, second.firmware_hash) == (hash_of(rig.program()), hash_of(files))
     results = [(args[0], args[1], args[2]) for args in events(gateway)]
     assert results == [
         (update.RESULT_REFUSED, update.REASON_NO_TIME, 1), (update.RESULT_SWITCHED, 0, 1),
@@ -141,8 +162,8 @@ def test_an_update_runs_is_confirmed_and_told(rig, keepers):
         assert hashes(args) == (first.firmware_hash, second.firmware_hash)
     state = gateway.line.update_ask()
     assert (state.phase, state.slot, state.is_trial, state.version) == (update.PHASE_IDLE, update.SLOT_A, False, 1)
-    before = [record for record in gateway.records if record.boot == 1]
-    assert isinstance(before[-1].body, Event)  # what was sampled is sealed before the start anew
+    told_by = [r.boot for r in gateway.records if isinstance(r.body, Event) and r.body.code == causes.EVENT_UPDATE]
+    assert told_by == [1, 1, 2]  # the old program has told of the switch itself
     until(gateway, lambda: any(r.boot == 2 and isinstance(r.body, Samples) for r in gateway.records))
 
     rig.kill()  # and it stays
@@ -153,7 +174,6 @@ def test_an_update_runs_is_confirmed_and_told(rig, keepers):
 
 BROKEN = {
     "ends": b"raise ValueError('broken')\n",
-    "does not parse": b"def (:\n",
     "is deaf": b"import time\ndef main(arguments):\n    print('ready')\n    while True:\n        time.sleep(1)\n",
 }
 
@@ -161,9 +181,8 @@ BROKEN = {
 @pytest.mark.parametrize("fault", sorted(BROKEN))
 def test_a_program_that_does_not_work_comes_back(rig, keepers, fault):
     gateway = rig.gateway()
-    gateway.line.synchronise(50)
-    until(gateway, lambda: gateway.records and gateway.records[-1].utc_ms is not None)
-    files = program(main=BROKEN[fault])
+    set_time(gateway)
+    files = {"main.py": BROKEN[fault]}
     made = keepers.make(files, 7, 7)
     send(gateway, made)
     for _ in range(update.TRIALS):
@@ -174,31 +193,23 @@ def test_a_program_that_does_not_work_comes_back(rig, keepers, fault):
             assert rig.module.wait(30) == 1
             rig.module.stdout.close()
             rig.module.stderr.close()
-        launch(rig)
+        rig.launch()
     assert rig.module.stdout.readline() == "ready\n"
     until(gateway, lambda: len(events(gateway)) >= 2)
     assert [args[:3] for args in events(gateway)] == [
         (update.RESULT_SWITCHED, 0, 7), (update.RESULT_RETURNED, 0, 7)
     ]  # fmt: skip
-    assert hashes(events(gateway)[-1]) == (hash_of(program()), hash_of(files))
-    assert {boot.firmware_hash for boot in boots(gateway)} == {hash_of(program())}
+    assert hashes(events(gateway)[-1]) == (hash_of(rig.program()), hash_of(files))
+    assert {boot.firmware_hash for boot in boots(gateway)} == {hash_of(rig.program())}
     state = gateway.line.update_ask()
     assert (state.slot, state.is_trial, state.version) == (update.FACTORY, False, 0)
 
 
-def launch(rig) -> None:
-    """As rig.start, without waiting for `ready`."""
-    command = [rig.interpreter, "-X", f"heapsize={rig.heap}", "firmware/main.py", str(rig.folder)]
-    rig.module = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 def test_killed_anywhere_in_the_transfer_the_old_program_runs(rig, keepers):
     gateway = rig.gateway()
-    made = keepers.make(program(), 1)
+    made = keepers.make(rig.program(), 1)
     for pieces in (1, 15, 60):
-        gateway.line.synchronise(50)
-        boot = gateway.line.hello().boot
-        until(gateway, lambda boot=boot: gateway.records[-1].boot == boot and gateway.records[-1].utc_ms is not None)
+        set_time(gateway)
         sending = Sending(gateway.line, made)
         for _ in range(pieces):
             assert not sending.step()
@@ -208,4 +219,8 @@ def test_killed_anywhere_in_the_transfer_the_old_program_runs(rig, keepers):
             while True:
                 sending.step()
         assert gateway.line.update_ask().slot == update.FACTORY
-    assert os.listdir(rig.folder / "update" / "incoming") == [] or Path(rig.folder / "update" / "incoming").is_dir()
+    set_time(gateway)
+    send(gateway, keepers.make({"main.py": BROKEN["is deaf"]}, 2))  # what was left lying about is in nobody's way
+    assert rig.module.stdout.readline() == "ready\n"
+    slots = rig.folder / "update"
+    assert sorted(path.name for path in (slots / "a").iterdir()) == ["main.py", "manifest.bin", "roots.bin"]
