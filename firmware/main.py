@@ -7,6 +7,12 @@ that a program which is compiled on the module fits its heap. Where it is frozen
 import gc
 import sys
 
+if sys.implementation.name == "micropython":
+    import micropython
+
+    # As frozen images are: the line numbers of all that is compiled from here on would take a tenth of the heap.
+    micropython.opt_level(3)
+
 from acqwire import causes
 
 from acq.faults import JournalError, SettingsError, SignerFault
