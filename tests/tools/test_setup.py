@@ -68,6 +68,31 @@ def test_an_interpreter_of_the_wrong_kind_is_refused(setup, tmp_path, monkeypatc
         interpreter.installed()
 
 
+def test_builds_are_told_apart(setup, tmp_path, monkeypatch):
+    interpreter = setup("interpreter")
+    monkeypatch.setattr(interpreter, "CACHE", tmp_path)
+    for name, build in interpreter.BUILDS.items():
+        build.path.parent.mkdir()
+        script(build.path, f"echo {build.release.version}")
+        assert (interpreter.kept(name) is None) == (name == "32"), "words of 32 bits are looked at, not believed"
+    script(interpreter.BUILDS["newest"].path, "echo 1.25.0")
+    assert interpreter.kept("newest") is None
+
+
+def test_where_a_32_bit_build_can_be_had(setup, monkeypatch):
+    interpreter = setup("interpreter")
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setattr(interpreter.platform, "machine", lambda: "aarch64")
+    assert interpreter.wanted_for_tests() == ("first", "newest")
+    with pytest.raises(interpreter.Unobtainable, match="needs an amd64 machine.* this one is aarch64"):
+        interpreter.obtain_all("32")
+    monkeypatch.setenv("CI", "true")
+    assert "32" in interpreter.wanted_for_tests(), "in CI its absence is an error everywhere"
+    monkeypatch.delenv("CI")
+    monkeypatch.setattr(interpreter.platform, "machine", lambda: "x86_64")
+    assert interpreter.wanted_for_tests() == ("first", "32", "newest")
+
+
 def test_the_broker_that_is_there(setup, tmp_path):
     broker = setup("broker")
     assert broker.version_of(script(tmp_path / "old", "echo mosquitto version 1.6.9")) is None
