@@ -27,6 +27,9 @@ WHOLE = {
     "test_app": "1m",
     "test_app_heap": "1m",
     "test_link": "1m",
+    "test_update": "1m",
+    "test_update_power": "1m",
+    "test_update_app": "1m",
 }
 
 
