@@ -9,16 +9,20 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plumeproof.cli import main
+from plumeproof.cli import main, read
 from plumeproof.errors import ProfileError
+from plumeproof.survey import adapter
 from plumeproof.survey.address import SHORT, Address, parse_address, to_reference, to_zero_based
+from plumeproof.survey.line import LineSettings
 from plumeproof.survey.profile import Choice, compose
 from plumeproof.survey.readings import LIKELY, ORDERS_OF, POSSIBLE, UNLIKELY, Wish, decode_one, guess, interpret
+from tests.doubles.analyzer_bus import AnalyzerBus, Station
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = Path(os.environ.get("PLUMEPROOF_REFERENCE", ROOT.parent / "shared" / "reference"))
@@ -324,6 +328,69 @@ def test_what_is_no_reading_has_one_line_and_a_status(capsys, plant, words, code
     assert found == code
     assert said in err
     assert err.count("\n") <= 1
+
+
+def test_order_of_the_address_is_obeyed(capsys, plant):
+    out = run(capsys, "read", plant, "--baud", 19_200, "--register", "1!30139#ABCD")[1]
+    assert "float32 ABCD = " in out
+    assert "\nlikely:" not in out
+
+
+@pytest.fixture
+def bus(monkeypatch):
+    """A modelled bus in the place of the serial port: unit 1 at 9600 8N1 with registers 0, 0, 17096, 0."""
+    made = AnalyzerBus([Station(1, LineSettings(9_600, "N", 1), (0, 0, 17_096, 0))])
+
+    class Port(AnalyzerBus):
+        def __new__(cls, *_args: object) -> AnalyzerBus:
+            return made
+
+    monkeypatch.setattr(adapter, "SerialPort", Port)
+    monkeypatch.setattr(made, "close", lambda: None)
+    yield made
+    monkeypatch.undo()
+    made.close()
+
+
+def test_all_zero_is_said(capsys, bus):
+    assert "all zero: says nothing of the order" in run(capsys, "read", "X", "--register", "1!hr:0")[1]
+    assert "likely: float32 ABCD = 100" in run(capsys, "read", "X", "--register", "1!hr:2")[1]
+
+
+def test_reads_before_silence_are_shown(capsys, bus):
+    bus.stations[0].says = None
+    serve = AnalyzerBus._serve
+    answers = iter((True, True))
+    bus._serve = lambda one, request: serve(one, request) if next(answers, False) else b""
+    words = ("read", "X", "--register", "1!hr:2", "--repeat", 5, "--interval-ms", 0, "--timeout-ms", 20)
+    code, out, err = run(capsys, *words)
+    assert code == 1
+    assert "2 reads" in out
+    assert "no answer" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"),
+    [
+        (("--register", "1!hr:2"), "42 c8 00 00  float32 ABCD 100"),
+        (("--register", "1!hr:0", "--count", "1"), "00 00  uint16 AB 0"),
+        (("--register", "1!hr:0", "--count", "5"), "exception 2"),
+        (("--register", "2!hr:0", "--timeout-ms", "20"), "no answer"),
+        (("--register", "1!hr:2", "--json"), '"likely": [{"type": "float32"'),
+    ],
+)
+def test_watch_goes_on_whatever_comes(capsys, monkeypatch, bus, words, shown):
+    pauses = iter((None, None, KeyboardInterrupt))
+
+    def sleep(_duration_s: float) -> None:
+        if (end := next(pauses)) is not None:
+            raise end
+
+    with monkeypatch.context() as patched:
+        patched.setattr(read, "time", SimpleNamespace(sleep=sleep))
+        code, out, err = run(capsys, "read", "X", *words, "--watch")
+    assert (out + err).count(shown) == 3
+    assert code == {"exception 2": 1, "no answer": 3}.get(shown, 0)
 
 
 def test_watch_prints_until_interrupted(plant):

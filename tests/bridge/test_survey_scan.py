@@ -200,6 +200,25 @@ def test_judge_takes_any_bytes(unit, function, address, quantity, heard):
     assert adu.judge(request, spoilt).heard is adu.Heard.UNREADABLE
 
 
+def test_bytes_behind_an_answer():
+    """A direction switch throws one or two; a whole frame is a second answer; anything else spoils the first."""
+    request = adu.build_read(2, 3, 0, 1)
+    good = bytes((2, 3, 2, 0, 7)) + adu.crc(bytes((2, 3, 2, 0, 7)))
+    assert adu.judge(request, good + b"\x00").data == b"\x00\x07"
+    assert adu.judge(request, good + bytes(9)).heard is adu.Heard.UNREADABLE
+    other = bytes((9, 0x83, 2)) + adu.crc(bytes((9, 0x83, 2)))
+    assert adu.judge(request, good + other).heard is adu.Heard.TWO_ANSWERS
+    assert adu.judge(request, other + good).stranger == 9
+
+
+@pytest.mark.parametrize(
+    ("unit", "address", "quantity"), [(0, 0, 1), (248, 0, 1), (1, 0, 0), (1, 0, 126), (1, 65_535, 2), (1, -1, 1)]
+)
+def test_requests_outside_the_specification_are_not_built(unit, address, quantity):
+    with pytest.raises(ValueError, match="outside|ends behind"):
+        adu.build_read(unit, 3, address, quantity)
+
+
 @pytest.mark.parametrize("function", [0, 5, 6, 15, 16, 17, 22, 23, 43, 90])
 def test_nothing_that_writes_can_be_built(function):
     with pytest.raises(ValueError, match="does not read"):
@@ -261,6 +280,26 @@ def test_everything_odd_is_said_in_80_columns(capsys, monkeypatch, buses):
     ):
         assert words in out
     assert "unit   4" not in out
+
+
+def test_noise_and_foreign_frames_are_said(capsys, monkeypatch, buses):
+    foreign = bytes((9, 0x83, 2)) + adu.crc(bytes((9, 0x83, 2)))
+    once = Station(3, USUAL)
+    bus = buses(Station(2, USUAL, says=foreign), once)
+    bus.noise, bus.noise_settings = b"\x55", USUAL
+    serve = AnalyzerBus._serve
+    first = iter([b"\x03\x03\x02"])
+
+    def answer(one: Station, request: bytes) -> bytes:
+        bus.noise = b""
+        return next(first, b"") if one is once else serve(one, request)
+
+    monkeypatch.setattr(AnalyzerBus, "_serve", staticmethod(answer))
+    code, out, _ = scan(capsys, monkeypatch, bus, "--baud", 9_600, "--parity", "N", "--units", "2-3", "--anyway")
+    assert code == 3
+    assert "bytes while nobody was asked (9600 8N1)" in out
+    assert "noise: 1 answers came once and not again" in out
+    assert "frames of units 9 came unasked" in out
 
 
 def test_bus_in_use_is_3_and_says_who_talks(capsys, monkeypatch, buses):

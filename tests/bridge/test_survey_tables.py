@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import csv
+import datetime
 import io
 import json
 import os
@@ -192,6 +193,37 @@ def test_refused_cell_is_named(capsys, tmp_path, column, text, reason, mend, for
         named = next(one for one in refusals if f"({column})" in one["column"])
         assert reason in named["reason"]
         assert mend in named["mend"] + named["reason"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({(1, "meaning"): "remark"}, "row 1, column S: 'remark' is no column of a register table"),
+        ({(1, "meaning"): "code"}, "row 1, column S: is there twice"),
+        ({(2, "id"): "colour"}, "row 2, column B (id): 'colour' is no fact of a profile"),
+        ({(5, "kind"): "note"}, "row 1, column B (id): no row of kind profile with id title; add it"),
+        ({(ROW["so2"], "register"): "", (ROW["so2"], "reference"): ""}, "column E (register): is empty; write 40001"),
+        ({(ROW["so2"], "register"): "ir:150.3", (ROW["so2"], "reference"): ""}, "names a bit, which only type bit"),
+        ({(ROW["so2"], "register"): "ir:999", (ROW["so2"], "reference"): "", (ROW["so2"], "block"): ""},
+         "no block row holds ir:999; add one, or take all block rows away"),
+        ({(27, "code"): "X"}, "row 27, column R (code): is none of F C S M; write the NE 107 letter"),
+        ({(ROW["so2"], "code"): "M"}, "column R (code): means nothing in a row of kind channel; empty it"),
+        ({(15, "quantity"): "x"}, "row 15, column C (quantity): means nothing in a row of kind block"),
+        ({(28, "register"): "di:4487", (28, "reference"): "", (28, "block"): ""}, "lies in another block than the"),
+    ],
+)  # fmt: skip
+def test_refusals_of_the_form_itself(tmp_path, changes, said):
+    path = tmp_path / "gas.csv"
+    path.write_bytes(build_csv(table(changes)))
+    assert said in "\n".join(map(str, read_profiles(path).refusals))
+
+
+def test_cells_without_a_heading_are_not_lost_silently(tmp_path):
+    path = tmp_path / "gas.csv"
+    path.write_bytes(build_csv([row + (["stray"] if row[1] == "so2" else []) for row in table({})]))
+    assert "column T: stands under no heading" in str(read_profiles(path).refusals[0])
+    listed = a_list(tmp_path, "address,type,name\n40001,uint16,a,stray\n")
+    assert "columns not used: those without a heading" in listed.remarks
 
 
 def test_all_refusals_come_at_once(tmp_path):
@@ -388,6 +420,41 @@ def test_number_that_may_be_a_reference_is_not_guessed(tmp_path):
     assert a_list(tmp_path, "fc,address_dec,type,name\n3,40001,uint16,a\n").profiles[0]["blocks"][0]["address"] == 40001
 
 
+@pytest.mark.parametrize(
+    ("row", "said", "options"),
+    [
+        ("6,10,uint16,,a,", "(function): '6' is no function that reads; write 1, 2, 3 or 4", {}),
+        ("3,0,uint16,,a,", "(address): is 0 where addresses count from 1", {"first_address": 1}),
+        ("1,0,uint16,,a,", "(type): uint16 does not fit its address; coils and inputs are of type bit", {}),
+        ("3,0,bit,,a,", "(type): bit does not fit its address; a bit of a register is written 40003.5", {}),
+        ("3,0,float32,,a,", "(order): is empty; find it with `plumeproof read`", {}),
+        ("3,0,float32,AB,a,", "(order): 'AB' is no word order of float32", {"order": "ABCD"}),
+        ('3,0,uint16,,a,"1,5"', "(scale): '1,5' is no decimal number; write it with a point", {}),
+        ("3,0,uint16,,a,0", "device (missing): list.csv: device list: channels[0]: scale is 0", {}),
+        ("3,0,uint16,,a,1," + "," * 70 + "far", "column BY: lies behind column 64", {}),
+        ("3,0,uint16,," + "a" * 2_001 + ",", "column E: has more than 2000 characters", {}),
+        ('3,0,uint16,,"a\nb",', "column E: holds a line break", {}),
+    ],
+)
+def test_refused_rows_of_a_list(tmp_path, row, said, options):
+    listed = a_list(tmp_path, f"function,address,type,order,name,scale\n{row}\n", **options)
+    assert said in "\n".join(map(str, listed.refusals))
+    assert listed.profiles == []
+
+
+def test_equal_names_get_numbers(tmp_path):
+    listed = a_list(tmp_path, "function,address,type,name\n3,0,uint16,a\n3,1,uint16,a\n3,2,uint16,a\n")
+    assert [channel["id"] for channel in listed.profiles[0]["channels"]] == ["a", "a_2", "a_3"]
+
+
+def test_date_that_a_spreadsheet_made_is_refused(tmp_path):
+    book = Workbook()
+    book.active.append(["address", "type", "name"])
+    book.active.append(["40001", "uint16", datetime.date(2026, 1, 2)])
+    book.save(tmp_path / "x.xlsx")
+    assert "column C: is a datetime; format the column as text" in str(read_profiles(tmp_path / "x.xlsx").refusals[0])
+
+
 def test_gap_joins_blocks(tmp_path):
     text = "function,address,type,name\n3,0,uint16,a\n3,3,uint16,b\n"
     assert len(a_list(tmp_path, text).profiles[0]["blocks"]) == 2
@@ -491,10 +558,14 @@ def test_import_writes_nothing_beside_refusals_unless_partial(capsys, tmp_path):
         (("export", "sick_mcs100ft", "-o", "x.json"), "call it sick_mcs100ft.json"),
         (("export", "sick_mcs100ft", "-o", "no/such/x.csv"), "can be written"),
         (("diff", "sick_mcs100ft", "absent"), "no profile 'absent'"),
+        (("diff", "sick_mcs100ft", "two.csv"), "holds 2 whole profiles, not one; import it first"),
+        (("import", "two.csv", "-o", "x.json"), "a profile's file has its name, and here is x y; name a folder"),
+        (("check", "two.csv", "--sheet", "a"), "is no workbook, so it has no sheet 'a'"),
     ],
 )
 def test_wrong_usage_is_2_in_one_line(capsys, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
+    Path("two.csv").write_text("device,address,type\nx,40001,uint16\ny,40001,uint16\n")
     code, out, err = run(capsys, "table", *words)
     assert (code, out) == (2, "")
     assert said in err

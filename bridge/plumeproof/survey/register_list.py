@@ -119,6 +119,9 @@ class _List:
                     f"{grid.file}: row {grid.rows[0][0]}: no column for the {key}; name one {HEADINGS[key][0]}"
                     " (and function, order, unit, quantity), or start from `plumeproof table export`"
                 )
+        headed = {place for place, cell in enumerate(grid.rows[0][1]) if cell.strip()}
+        if any(cell.strip() and at not in headed for _, cells in grid.rows[1:] for at, cell in enumerate(cells)):
+            ignored.append("those without a heading")
         if ignored:
             self._found.remarks.append(f"columns not used: {', '.join(ignored)}")
 

@@ -35,6 +35,15 @@ FREE_TEXTS = (
     "status",
     "meaning",
 )  # kept as they are; blanks of the others are taken off
+# Columns that a row of each kind has; what stands in another would be lost, so it is refused
+USED = {
+    "profile": ("kind", "id", "meaning"),
+    "note": ("kind", "meaning"),
+    "block": ("kind", "register", "reference", "registers"),
+    "channel": ("kind", "id", "quantity", "hj212_code", "register", "reference", "type", "order", "scale", "offset",
+                "unit", "min", "max", "status", "block"),
+    "status": ("kind", "id", "register", "reference", "block", "is", "code", "meaning"),
+}  # fmt: skip
 _HEAD_TEXTS = ("profile", "version", "title", "source", "status")
 _HEAD_NUMBERS = ("format", "timeout_ms", "retries")
 _CHANNEL_TEXTS = ("id", "quantity", "type", "order", "scale", "offset", "unit", "min", "max")
@@ -135,6 +144,7 @@ class _Table:
         self._grid = grid
         self.refusals = list(grid.refusals)
         number, heading = grid.rows[0]
+        self._heading = heading
         self._columns: dict[str, int] = {}
         for place, cell in enumerate(heading):
             name = cell.strip().lower()
@@ -150,14 +160,25 @@ class _Table:
         self.refusals.append(Refusal(self._grid.file, self._grid.sheet, number, where, reason, mend))
 
     def read(self) -> Profile | None:
-        kinds: dict[str, list[_Row]] = {"profile": [], "note": [], "block": [], "channel": [], "status": []}
+        kinds: dict[str, list[_Row]] = {kind: [] for kind in USED}
         for number, cells in self._grid.rows[1:]:
             named = {name: cells[place] for name, place in self._columns.items() if place < len(cells)}
             row = _Row(self, number, named)
-            if row.text("kind") in kinds:
-                kinds[row.text("kind")].append(row)
-            else:
-                row.refuse("kind", f"{row.text('kind')[:20]!r} is no kind of row", f"write one of {' '.join(kinds)}")
+            for at, cell in enumerate(cells):
+                if cell.strip() and not "".join(self._heading[at : at + 1]).strip():
+                    where = column_name(at)
+                    mend = f"give the column one of {' '.join(COLUMNS)}, or empty the cell"
+                    self.refusals.append(
+                        Refusal(self._grid.file, self._grid.sheet, number, where, "stands under no heading", mend)
+                    )
+            kind = row.text("kind")
+            if kind not in USED:
+                row.refuse("kind", f"{kind[:20]!r} is no kind of row", f"write one of {' '.join(USED)}")
+                continue
+            kinds[kind].append(row)
+            for column in self._columns:
+                if column not in USED[kind] and row.text(column):
+                    row.refuse(column, f"means nothing in a row of kind {kind}", "empty it, or correct the kind")
         profile = self._head(kinds["profile"])
         profile["notes"] = [row.text("meaning") for row in kinds["note"]]
         spans = [span for row in kinds["block"] if (span := self._block(row))]
