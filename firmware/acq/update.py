@@ -3,8 +3,8 @@
     updater = Updater(store, choice, utc_s)
     updater.begin(roots bytes, manifest bytes, total bytes, now_ms)
     updater.take(offset, piece, now_ms)           one piece at a time: `is_busy` until `step` has written it
-    while updater.has_work: updater.step(now_ms)  in quiet moments: each call does one slice of work
-    updater.end(hash of the manifest, now_ms)
+    while updater.has_work: updater.step()        in quiet moments: each call does one slice of work
+    updater.end(hash of the manifest, hash of the program that runs)      switched when its work is done
 
 Order: sizes, then roots and manifest in a place of their own, then their signatures, then what they say, and only then
 is the slot that is not running cleared. Whatever goes wrong ends in PHASE_REFUSED with a reason; the program that runs
@@ -52,8 +52,8 @@ class Updater:
 
     @property
     def is_busy(self) -> bool:
-        """A piece is waiting to be written."""
-        return self._held > 0
+        """A piece is waiting to be written, or its file to be made."""
+        return self.has_work and self.phase != update.PHASE_CHECKING
 
     @property
     def has_work(self) -> bool:
@@ -79,10 +79,7 @@ class Updater:
         else:
             self._roots_bytes, self._manifest_bytes, self._total_bytes = roots_bytes, manifest_bytes, total_bytes
             self._left = head_bytes
-            try:
-                self._file = self._store.create(update.INCOMING, update.MANIFEST_NAME)
-            except OSError:
-                self._refuse(update.REASON_FLASH)
+            self._work = self._begin_head()
 
     def take(self, offset: int, piece, now_ms: int) -> None:
         """As much of the piece as belongs to the present part, if it is the next one; to be called when not busy."""
@@ -98,25 +95,19 @@ class Updater:
             self._is_head = self.phase == update.PHASE_HEAD
             self.phase = update.PHASE_CHECKING
 
-    def end(self, manifest_hash: bytes, old_hash: bytes, now_ms: int) -> None:
-        """Switch. old_hash: of the program that runs."""
-        if self.phase == update.PHASE_SWITCHED and manifest_hash == self._manifest_hash:
-            return
+    def end(self, manifest_hash: bytes, old_hash: bytes) -> None:
+        """Switch, in the next quiet moment. old_hash: of the program that runs."""
+        if self.phase in (update.PHASE_SWITCHED, update.PHASE_REFUSED, update.PHASE_CHECKING):
+            return  # asked again, or to be asked again
         if self.phase != update.PHASE_READY:
-            if self.phase != update.PHASE_REFUSED:
-                self._refuse(update.REASON_ORDER)
-            return
-        try:
-            if manifest_hash != self._manifest_hash:
-                raise UpdateError(update.REASON_HASH)
-            self._judge(self._trust)  # once more: time has passed
-            self._switch(old_hash)
-        except UpdateError as refused:
-            self._refuse(refused.code)
-        except OSError:
-            self._refuse(update.REASON_FLASH)
+            self._refuse(update.REASON_ORDER)
+        elif manifest_hash != self._manifest_hash:
+            self._refuse(update.REASON_HASH)
+        else:
+            self.phase = update.PHASE_CHECKING
+            self._work = self._finish(old_hash)
 
-    def step(self, now_ms: int) -> None:
+    def step(self) -> None:
         """One slice: a piece written, a part of a signature, 512 bytes read back."""
         try:
             if self._held:
@@ -143,6 +134,15 @@ class Updater:
             self._refuse(update.REASON_SLOW)
 
     # Parts
+
+    def _begin_head(self):
+        self._file = self._store.create(update.INCOMING, update.MANIFEST_NAME)
+        yield
+
+    def _finish(self, old_hash: bytes):
+        self._judge(self._trust)  # once more: time has passed
+        yield
+        self._switch(old_hash)
 
     def _write(self) -> None:
         count, self._held = self._held, 0

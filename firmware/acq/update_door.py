@@ -56,9 +56,7 @@ class UpdateDoor:
             offset = struct.unpack_from(">I", body)[0]
             updater.take(offset, body[_OFFSET_BYTES:body_count], now_ms)
         elif updater is not None and type_ == frames.UPDATE_END:
-            updater.end(bytes(body[:body_count]), self._firmware_hash, now_ms)
-        if updater is not None and updater.phase == update.PHASE_SWITCHED:
-            self._restart(now_ms)
+            updater.end(bytes(body[:body_count]), self._firmware_hash)
         return 0
 
     def answer(self, body) -> int:
@@ -115,11 +113,13 @@ class UpdateDoor:
         now_ms = self._timebase.now_ms()
         if updater.has_work:
             if is_quiet or (is_idle and now_ms - self._quiet_ms > _PATIENCE_MS):
-                updater.step(now_ms)
+                updater.step()
                 self._quiet_ms = now_ms
         else:
             self._quiet_ms = now_ms
         updater.watch(now_ms)
+        if updater.phase == update.PHASE_SWITCHED:
+            self._restart(now_ms)
         if updater.phase == update.PHASE_REFUSED and not self._is_refusal_seen:
             self._is_refusal_seen = True
             if self._refusals_left and self._refusal is None:

@@ -97,11 +97,11 @@ def test_while_on_trial_nothing_else_is_taken():
 
 def test_what_is_out_of_order():
     bench = Bench()
-    bench.updater.end(bytes(32), OLD_HASH, 0)
+    bench.updater.end(bytes(32), OLD_HASH)
     assert (bench.updater.phase, bench.updater.reason) == (update.PHASE_REFUSED, update.REASON_ORDER)
     made = release(1)
     bench.send(made)
-    bench.updater.end(bytes(32), OLD_HASH, 0)  # of another manifest
+    bench.updater.end(bytes(32), OLD_HASH)  # of another manifest
     assert bench.updater.reason == update.REASON_HASH and bench.store.choices == [b"", b""]
     bench.send(made)
     bench.switch(made)
@@ -344,11 +344,13 @@ def test_whoever_trickles_is_not_waited_for():
     updater = bench.updater
     stream = b"".join(release(1))
     updater.begin(0, len(release(1)[0]), len(stream), 1000)
+    bench.work()
     updater.watch(61000)
     assert updater.phase == update.PHASE_HEAD
     updater.watch(61001)
     assert (updater.phase, updater.reason) == (update.PHASE_REFUSED, update.REASON_SLOW)
     updater.begin(0, len(release(1)[0]), len(stream), 0)
+    bench.work()
     now_ms = 0
     while updater.phase == update.PHASE_HEAD and now_ms < 4000000:
         updater.take(updater.next_offset, stream[updater.next_offset : updater.next_offset + 1], now_ms)

@@ -5,7 +5,7 @@ with the old program or the new one, whole; and whatever was cut can be done aga
 import hashlib
 
 from acqwire import update
-from update_parts import ERROR, OLD_HASH, Bench, PowerCut, PowerCutStore, choose, read_choice, release, root
+from update_parts import ERROR, Bench, PowerCut, PowerCutStore, choose, read_choice, release, root
 
 SMALL = (("acq/app.py", b"new " * 150), ("main.py", b"print(2)\n"))
 
@@ -133,7 +133,7 @@ def test_flash_that_fails_refuses_the_update_and_keeps_the_program():
         bench = Bench(_copy(before))
         bench.store.faults = {number: ERROR}
         if bench.send(made) == 0:
-            bench.updater.end(hashlib.sha256(made[0]).digest(), OLD_HASH, 0)
+            bench.switch(made)
         assert (bench.updater.phase, bench.updater.reason) == (update.PHASE_REFUSED, update.REASON_FLASH), number
         bench.store.faults = {}
         assert not bench.choice.is_trial and bench.choice.slot == update.SLOT_A

@@ -99,7 +99,7 @@ class Bench:
 
     def work(self) -> None:
         while self.updater.has_work:
-            self.updater.step(self.now_ms)
+            self.updater.step()
 
     def send(self, made, roots=b"", total=None) -> int:
         """Everything up to READY or a refusal; the reason."""
@@ -107,6 +107,7 @@ class Bench:
         stream = roots + manifest + content
         updater = self.updater
         updater.begin(len(roots), len(manifest), len(stream) if total is None else total, self.now_ms)
+        self.work()
         while updater.phase in (update.PHASE_HEAD, update.PHASE_FILES):
             piece = stream[updater.next_offset : updater.next_offset + frames.UPDATE_PIECE_BYTES]
             assert piece, "it waits for more than there is"
@@ -117,7 +118,8 @@ class Bench:
 
     def switch(self, made) -> int:
         """END; the reason."""
-        self.updater.end(hashlib.sha256(made[0]).digest(), OLD_HASH, self.now_ms)
+        self.updater.end(hashlib.sha256(made[0]).digest(), OLD_HASH)
+        self.work()
         return self.updater.reason
 
     def install(self, made, roots=b"") -> None:
