@@ -207,6 +207,9 @@ def test_refused_cell_is_named(capsys, tmp_path, column, text, reason, mend, for
         ({(ROW["so2"], "register"): "ir:999", (ROW["so2"], "reference"): "", (ROW["so2"], "block"): ""},
          "no block row holds ir:999; add one, or take all block rows away"),
         ({(27, "code"): "X"}, "row 27, column R (code): is none of F C S M; write the NE 107 letter"),
+        ({(ROW["so2"], "register"): "1!ir:150"}, "names a unit id, which a profile has not; write it without NUMBER!"),
+        ({(ROW["so2"], "register"): "ir:150#ABCD"}, "says #ABCD beside the order 'CDAB'; correct one of them"),
+        ({(3, "id"): "title"}, "row 5, column B (id): title is there twice; take one of the two rows away"),
         ({(ROW["so2"], "code"): "M"}, "column R (code): means nothing in a row of kind channel; empty it"),
         ({(15, "quantity"): "x"}, "row 15, column C (quantity): means nothing in a row of kind block"),
         ({(28, "register"): "di:4487", (28, "reference"): "", (28, "block"): ""}, "lies in another block than the"),
@@ -429,6 +432,7 @@ def test_number_that_may_be_a_reference_is_not_guessed(tmp_path):
         ("3,0,bit,,a,", "(type): bit does not fit its address; a bit of a register is written 40003.5", {}),
         ("3,0,float32,,a,", "(order): is empty; find it with `plumeproof read`", {}),
         ("3,0,float32,AB,a,", "(order): 'AB' is no word order of float32", {"order": "ABCD"}),
+        (",1!40001#CDAB,float32,ABCD,a,", "(address): says #CDAB beside the order 'ABCD'", {}),
         ('3,0,uint16,,a,"1,5"', "(scale): '1,5' is no decimal number; write it with a point", {}),
         ("3,0,uint16,,a,0", "device (missing): list.csv: device list: channels[0]: scale is 0", {}),
         ("3,0,uint16,,a,1," + "," * 70 + "far", "column BY: lies behind column 64", {}),
@@ -440,6 +444,14 @@ def test_refused_rows_of_a_list(tmp_path, row, said, options):
     listed = a_list(tmp_path, f"function,address,type,order,name,scale\n{row}\n", **options)
     assert said in "\n".join(map(str, listed.refusals))
     assert listed.profiles == []
+
+
+def test_one_profile_is_one_unit(tmp_path):
+    text = "address,type,name\n1!40001#CDAB,float32,a\n2!40003,uint16,b\n"
+    listed = a_list(tmp_path, text)
+    assert "row 3, column A (address): names unit 2" in str(listed.refusals[0])
+    assert [channel["order"] for channel in listed.profiles[0]["channels"]] == ["CDAB"]
+    assert any("list@1" in remark for remark in listed.remarks)
 
 
 def test_equal_names_get_numbers(tmp_path):

@@ -68,6 +68,7 @@ class _Channel:
     row: int
     span: Span
     bit: int | None
+    unit: int | None
     facts: dict[str, Any]
 
 
@@ -75,6 +76,7 @@ class _Channel:
 class _Device:
     name: str
     channels: list[_Channel] = field(default_factory=list)
+    units: set[int] = field(default_factory=set)  # that its rows name
     notes: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
 
@@ -135,6 +137,13 @@ class _List:
             if channel is None or number in refused_rows:
                 continue
             device = devices.setdefault(slug(title), _Device(title))
+            if channel.unit is not None:
+                device.units.add(channel.unit)
+                if len(device.units) > 1:
+                    reason = f"names unit {channel.unit}, and rows before it another"
+                    self._refuse(number, "address", reason, "one profile is one analyzer: add a column device")
+                    device.units.discard(channel.unit)
+                    continue
             device.channels.append(channel)
             if row.get("notes"):
                 device.notes.append(f"{channel.facts['quantity']}: {row['notes']}")
@@ -153,6 +162,9 @@ class _List:
                 "count from 1" if self._first_address else "count from 0, as requests do; --first-address 1 otherwise"
             )
             self._found.remarks.append(f"plain numbers of column {', '.join(sorted(self._bare))} {count}")
+        if any(device.units for device in devices.values()):
+            named = ", ".join(f"{key}@{min(device.units)}" for key, device in devices.items() if device.units)
+            self._found.remarks.append(f"unit ids are no part of a profile; where one is used they are written {named}")
         if self._assumed:
             self._found.remarks.append(
                 f"{self._assumed} rows without a word order got {self._order}; compare each once"
@@ -204,7 +216,7 @@ class _List:
                 self._refuse(number, key, f"{facts[key][:20]!r} is no decimal number", DECIMAL_MEND)
         if len(self._found.refusals) > before:
             return None
-        return _Channel(number, Span(address.function, address.address, width), address.bit, facts)
+        return _Channel(number, Span(address.function, address.address, width), address.bit, address.unit, facts)
 
     def _address(self, number: int, row: Mapping[str, str]) -> Address | None:
         text, function = row.get("address", ""), row.get("function", "").removeprefix("FC").lstrip("0")
@@ -249,6 +261,10 @@ class _List:
     def _word_order(self, number: int, row: Mapping[str, str], kind: str, address: Address) -> str:
         """The order; of a refused one something of the right width."""
         text = row.get("order", "") or (address.order or "")
+        if address.order is not None and text.upper() != address.order:
+            self._refuse(
+                number, "address", f"says #{address.order} beside the order {text[:20]!r}", "correct one of them"
+            )
         found = _ORDER_WORD.fullmatch(text)
         if found is not None and found[1].upper() in ORDERS[kind]:
             return found[1].upper()

@@ -15,6 +15,7 @@ and must agree where both are filled. `block` (from 1) says which block a regist
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from plumeproof.errors import ProfileError
@@ -204,8 +205,12 @@ class _Table:
 
     def _head(self, rows: Sequence[_Row]) -> Profile:
         profile: Profile = {"format": PROFILE_FORMAT, "timeout_ms": 250, "retries": 1}
+        seen: set[str] = set()
         for row in rows:
             key = row.text("id")
+            if key in seen:
+                row.refuse("id", f"{key} is there twice", "take one of the two rows away")
+            seen.add(key)
             if key in _HEAD_TEXTS:
                 profile[key] = row.need("meaning", f"write the {key}")
             elif key in _HEAD_NUMBERS:
@@ -233,7 +238,15 @@ class _Table:
         if not found:
             row.refuse("register", "is empty", "write 40001, 4x0001, hr:0 or 4:138")
             return None
-        if found[-1] != found[0]:
+        if found[0].unit is not None:
+            row.refuse("register", "names a unit id, which a profile has not", "write it without NUMBER!")
+            return None
+        if found[0].order is not None and row.text("order") != found[0].order:
+            row.refuse(
+                "register", f"says #{found[0].order} beside the order {row.text('order')!r}", "correct one of them"
+            )
+            return None
+        if replace(found[-1], order=found[0].order) != found[0]:
             row.refuse(
                 "reference", f"is {to_zero_based(found[-1])}, not {row.text('register')}", "empty one of the two"
             )
@@ -243,7 +256,7 @@ class _Table:
             reason = "names no bit" if needs_bit else "names a bit, which only type bit and status rows do"
             row.refuse("register", reason, "a bit of a register is written hr:2.5, .0 the least significant")
             return None
-        return found[0]
+        return replace(found[0], order=None)
 
     def _block(self, row: _Row) -> Span | None:
         place = self._place_of(row)
