@@ -348,6 +348,7 @@ def bus(monkeypatch):
     monkeypatch.setattr(adapter, "SerialPort", Port)
     monkeypatch.setattr(made, "close", lambda: None)
     yield made
+    assert {data[1] for _, data in made.sent} <= {1, 2, 3, 4}
     monkeypatch.undo()
     made.close()
 

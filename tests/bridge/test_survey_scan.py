@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import tty
 from pathlib import Path
 
@@ -149,6 +150,15 @@ def test_settings_that_the_port_refuses_are_named(buses):
     assert [one.unit for one in found.units] == [2]
     with pytest.raises(ConfigError, match="none of these settings"):
         search(bus, settings=sorted(bus.refused, key=str))
+
+
+def test_the_bus_rests_between_requests(buses):
+    bus = buses(Station(1, USUAL))
+    line = BusLine(bus, SystemClock(), USUAL, rest_s=0.03)
+    started = time.monotonic()
+    for _ in range(4):
+        line.ask(adu.build_read(1, 3, 0, 1), 0.5)
+    assert time.monotonic() - started >= 4 * 0.03
 
 
 def test_what_was_found_stays_when_the_search_is_left(buses):
