@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup demo kills test cortex bench check trial picture conform clean
+.PHONY: setup demo kills powercuts test cortex bench check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -17,6 +17,9 @@ demo:
 kills:
 	@$(PYTHON) tools/setup/environment.py --for demo
 	@$(VENV)/python -m tools.campaign $(ARGS)
+
+powercuts: setup
+	@$(VENV)/python -m tools.powercuts $(ARGS)
 
 test: setup
 	@$(VENV)/python -m pytest $(ARGS)

@@ -60,11 +60,11 @@ class Journal:
                 newest, highest = position, ring.number
         if newest < 0:
             return
-        self._states[newest] = _LIVE
-        for distance in range(1, self._count):
+        for distance in range(self._count):
             position = (newest - distance) % self._count
             if ring.read_header(position) and ring.number == highest - distance:
                 self._states[position] = _LIVE
+                self.torn_count += ring.is_mended
         readable_seq = end = 0
         for step in range(1, self._count + 1):
             position = (newest + step) % self._count
@@ -80,8 +80,9 @@ class Journal:
         if end < ring.segment_bytes:
             if not ring.is_blank(newest, end):
                 self.torn_count += 1
-            elif newest == self._head or (ring.read_header(newest) and ring.first_seq == self.head_seq + 1):
-                self._open, self._offset = newest, end
+            elif ring.read_header(newest) and not ring.is_mended:  # a second rotten bit would take what came into it
+                if newest == self._head or ring.first_seq == self.head_seq + 1:
+                    self._open, self._offset = newest, end
         # Segments opened behind the head hold nothing that was ever durable: free, whatever their headers say
         for step in range(1, (newest - self._head) % self._count + 1 if self._head >= 0 else self._count + 1):
             position = (self._head + step) % self._count
@@ -106,7 +107,7 @@ class Journal:
                 if self.oldest_seq == 0:
                     self.oldest_seq = ring.seq
                     self._kept = position
-            else:
+            if not is_readable or ring.is_mended:
                 self.torn_count += 1
             # A marker behind a damaged envelope: the record was durable and may be known to the gateway. The chain goes
             # on from its header, which has a CRC of its own, so that its seq is never given to another record.
@@ -163,8 +164,7 @@ class Journal:
                 self._kept = position  # all that was there before is released
         self._set_head(position, self._number_at(position), seq, boot, bytes(content_hash))
         self._offset += length
-        if self.oldest_seq == 0:
-            self.oldest_seq = seq
+        self.oldest_seq = self.oldest_seq or seq
 
     def _fits(self, length: int) -> bool:
         return self._open >= 0 and self._offset + length <= self._ring.segment_bytes

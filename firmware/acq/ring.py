@@ -2,7 +2,8 @@
 
 Knows bytes and nothing of what they are for: which segment is next, which record is released, where the chain goes on
 is journal.py's business. A flash that raises or that reads back other bytes is answered with False and counted: the
-caller goes elsewhere. Reading is tried three times, because a cell that was cut off while erasing reads unstable.
+caller goes elsewhere. Reading is tried three times, because a cell that was cut off while erasing reads unstable. One
+rotten bit of a header is found by its CRC: such a header would take its neighbours along, or the head of the chain.
 """
 
 import struct
@@ -18,6 +19,9 @@ ENTRY_UNREADABLE = const(1)  # bad header: the length is unknown, so the rest of
 ENTRY_TORN = const(2)  # good header, no commit marker
 ENTRY_COMMITTED = const(3)  # good header and marker; the envelope is checked by read_envelope
 
+_GOOD = const(0)
+_BLANK = const(1)
+_WRONG = const(2)
 _CHUNK_BYTES = const(256)  # read and compared at a time
 _TRIES = const(3)
 _HEADER_CRC_AT = const(20)
@@ -31,8 +35,8 @@ class Ring:
     """The flash region cut into `segment_count` segments of `segment_bytes`; entries begin at `first_entry`.
 
     After read_header: `number`, `first_seq`. After read_entry: `kind`, `count` (envelope bytes), `seq`, `boot`,
-    `content_hash`, `length` (bytes of the entry). RAM: two chunks of 256 bytes (or one program unit each where that is
-    larger) and as many constant bytes."""
+    `content_hash`, `length` (bytes of the entry). After both: `is_mended` (one rotten bit was inverted). RAM: two
+    chunks of 256 bytes (or one program unit each where that is larger) and as many constant bytes."""
 
     def __init__(self, flash) -> None:
         sector_bytes, unit = flash.sector_bytes, flash.program_bytes
@@ -56,6 +60,7 @@ class Ring:
         self._segment_head = self._head_view[: journal.SEGMENT_HEADER_BYTES]
         self._four = bytearray(4)  # CRC of an envelope, commit marker
         self.fault_count = 0  # operations that failed or compared unequal
+        self.is_mended = False
         self.number = self.first_seq = 0
         self.kind = self.count = self.seq = self.boot = self.length = 0
         self.content_hash = b""
@@ -69,20 +74,18 @@ class Ring:
 
     def read_header(self, position: int) -> bool:
         """Whether the segment has a good header."""
-        for _ in range(_TRIES):
-            if not self._read(position * self.segment_bytes, self._segment_head):
-                continue
-            found = struct.unpack_from(journal.SEGMENT_FORMAT, self._head)
-            if found[0] == journal.SEGMENT_MAGIC and found[6] == crc32(self._segment_head[:_HEADER_CRC_AT]):
-                self.number, self.first_seq = found[4], found[5]
-                return _is_known(found[1]) and self.number <= _NUMBER_MAX
-            if self._segment_head == self._blank[: journal.SEGMENT_HEADER_BYTES]:
-                return False
-        return False
+        start = position * self.segment_bytes
+        if self._read_checked(start, self._segment_head, journal.SEGMENT_MAGIC) != _GOOD:
+            return False
+        found = struct.unpack_from(journal.SEGMENT_FORMAT, self._head)
+        self.number, self.first_seq = found[4], found[5]
+        return _is_known(found[1]) and self.number <= _NUMBER_MAX
 
     def write_header(self, position: int, number: int, first_seq: int) -> bool:
         """Open an erased segment. Power fails before: blank; within: header CRC wrong, the segment holds nothing and is
-        erased again; after: an empty segment, the newest."""
+        erased again; after: an empty segment, the newest. False as well for a number that no mount would take."""
+        if number > _NUMBER_MAX:
+            return False
         magic, layout = journal.SEGMENT_MAGIC, journal.LAYOUT_VERSION
         struct.pack_into(journal.SEGMENT_FORMAT, self._head, 0, magic, layout, 0, 0, number, first_seq, 0)
         struct.pack_into(">I", self._head, _HEADER_CRC_AT, crc32(self._segment_head[:_HEADER_CRC_AT]))
@@ -122,16 +125,10 @@ class Ring:
         start = position * self.segment_bytes + offset
         if offset + journal.ENTRY_HEADER_BYTES > self.segment_bytes:
             return ENTRY_NONE
-        for _ in range(_TRIES):
-            if not self._read(start, self._head_view):
-                continue
-            found = struct.unpack_from(journal.ENTRY_FORMAT, self._head)
-            if found[0] == journal.ENTRY_MAGIC and found[8] == crc32(self._head_view[:_ENTRY_CRC_AT]):
-                break
-            if self._head == self._blank[: journal.ENTRY_HEADER_BYTES]:
-                return ENTRY_NONE
-        else:
-            return ENTRY_UNREADABLE
+        looks = self._read_checked(start, self._head_view, journal.ENTRY_MAGIC)
+        if looks != _GOOD:
+            return ENTRY_NONE if looks == _BLANK else ENTRY_UNREADABLE
+        found = struct.unpack_from(journal.ENTRY_FORMAT, self._head)
         self.kind, self.count, self.seq, self.boot, self.content_hash = found[2], found[4], found[5], found[6], found[7]
         self.length = self.entry_bytes(self.count)
         if (
@@ -143,8 +140,11 @@ class Ring:
         ):
             return ENTRY_UNREADABLE
         for _ in range(_TRIES):
-            if self._read(start + self.length - 4, self._four) and self._four == journal.COMMIT_MARKER:
-                return ENTRY_COMMITTED
+            if self._read(start + self.length - 4, self._four):
+                wrong_bits = _differing_bits(self._four, journal.COMMIT_MARKER)
+                if wrong_bits <= 1:
+                    self.is_mended = self.is_mended or wrong_bits == 1
+                    return ENTRY_COMMITTED
         return ENTRY_TORN
 
     def read_envelope(self, position: int, offset: int, buf) -> bool:
@@ -181,6 +181,30 @@ class Ring:
             and self._pass(start, last, self.length, envelope, tail, True)
             and self._pass(start, 0, self.length, envelope, tail, False)
         )
+
+    def _read_checked(self, start: int, head, magic: bytes) -> int:
+        """Read a header into the start of `_head`: _GOOD, _BLANK or _WRONG."""
+        crc_at = len(head) - 4
+        body = head[:crc_at]
+        self.is_mended = is_read = False
+        for _ in range(_TRIES):
+            is_read = self._read(start, head)
+            if not is_read:
+                continue
+            if head[:4] == magic and struct.unpack_from(">I", head, crc_at)[0] == crc32(body):
+                return _GOOD
+            if head == self._blank[: len(head)]:
+                return _BLANK
+        # Up to 480 CRCs of 56 bytes, and only for what looks like a header. Within these lengths any two headers differ
+        # in more than four bits, so that no other header is ever taken for this one.
+        if is_read and _differing_bits(head[:4], magic) <= 1:
+            for bit in range(len(head) * 8):
+                head[bit >> 3] ^= 1 << (bit & 7)
+                if struct.unpack_from(">I", head, crc_at)[0] == crc32(body) and head[:4] == magic:
+                    self.is_mended = True
+                    return _GOOD
+                head[bit >> 3] ^= 1 << (bit & 7)
+        return _WRONG
 
     def _pass(self, start: int, first: int, end: int, envelope, tail: bytes, is_program: bool) -> bool:
         at = first
@@ -239,3 +263,7 @@ class Ring:
 
 def _is_known(layout: int) -> bool:
     return journal.LAYOUT_VERSION_OLDEST <= layout <= journal.LAYOUT_VERSION
+
+
+def _differing_bits(found, wanted: bytes) -> int:
+    return sum(bin(found[index] ^ wanted[index]).count("1") for index in range(len(wanted)))
