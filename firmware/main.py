@@ -20,7 +20,8 @@ from boards import open_board
 
 _FILES = (
     "acq.ring", "acq.journal", "acq.link", "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.cbor",
-    "acq.record", "acq.instant", "acq.schedule", "acq.sampler", "acq.timebase", "acq.sealing", "acq.chain",
+    "acq.record", "acq.instant", "acq.schedule", "acq.sampler", "acq.timebase", "acq.health", "acq.sealing",
+    "acq.chain",
 )  # fmt: skip
 _RESTART = 4  # asks boards/loader.py for the next start
 

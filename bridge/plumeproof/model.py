@@ -111,13 +111,25 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Health:
+    """Body of a health record: counters since the boot, columns of acqwire.counts; `heap_free` 0: not known."""
+
+    reset_cause: int
+    analyzers: tuple[tuple[int, ...], ...]
+    stray_bytes: int
+    link: tuple[int, ...]
+    journal: tuple[int, ...]
+    heap_free: int
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownBody:
     """Body of a record kind that this release does not know: stored, chained, named, never averaged."""
 
     kind: int
 
 
-Body = Boot | Samples | Overflow | ParametersPart | TimeSync | Event | UnknownBody
+Body = Boot | Samples | Overflow | ParametersPart | TimeSync | Event | Health | UnknownBody
 
 
 @dataclass(frozen=True, slots=True)

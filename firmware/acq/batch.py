@@ -27,11 +27,11 @@ def capacity(blocks, seal_slots: int) -> int:
 
 
 class _BlockBuffer:
+    """`buf`: one outcome byte per slot, behind them the register bytes up to `end`."""
+
     def __init__(self, slots: int, width_bytes: int) -> None:
-        self.outcomes = bytearray(slots)
-        self.data = bytearray(slots * width_bytes)
-        self.outcome_count = 0
-        self.data_count = 0
+        self.buf = bytearray(slots + slots * width_bytes)
+        self.end = slots
 
 
 class Batch:
@@ -56,32 +56,27 @@ class Batch:
         self.slot_count = 0
         self.retries = 0
         for buffer in self._buffers:
-            buffer.outcome_count = 0
-            buffer.data_count = 0
+            buffer.end = self.slots_max
 
     def put_value(self, k: int, source, start: int, count: int) -> None:
         """Block k of the current slot is source[start:start + count]."""
         buffer = self._buffers[k]
-        buffer.outcomes[buffer.outcome_count] = 0
-        buffer.outcome_count += 1
-        data = buffer.data
-        end = buffer.data_count
+        buf, end = buffer.buf, buffer.end
+        buf[self.slot_count] = 0
         for index in range(start, start + count):
-            data[end] = source[index]
+            buf[end] = source[index]
             end += 1
-        buffer.data_count = end
+        buffer.end = end
 
     def put_gap(self, k: int, cause: int) -> None:
         """Block k of the current slot has no value, and why."""
-        buffer = self._buffers[k]
-        buffer.outcomes[buffer.outcome_count] = cause
-        buffer.outcome_count += 1
+        self._buffers[k].buf[self.slot_count] = cause
 
     def outcomes(self, k: int):
         """Outcome bytes of block k."""
-        return memoryview(self._buffers[k].outcomes)[: self.slot_count]
+        return memoryview(self._buffers[k].buf)[: self.slot_count]
 
     def data(self, k: int):
         """Register bytes of block k, as the answers carried them."""
         buffer = self._buffers[k]
-        return memoryview(buffer.data)[: buffer.data_count]
+        return memoryview(buffer.buf)[self.slots_max : buffer.end]

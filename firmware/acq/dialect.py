@@ -9,3 +9,12 @@ except ImportError:
 
     def const(value):
         return value
+
+
+try:
+    from gc import mem_free
+except ImportError:
+
+    def mem_free():
+        """Free bytes of the heap; 0: nobody knows."""
+        return 0

@@ -8,10 +8,12 @@ Each `build_` method returns the count of payload bytes in the buffer given to t
 from acqwire import WIRE_VERSION, fields, limits
 
 from acq.cbor import Writer
+from acq.dialect import const
 
 _COMMON_COUNT = 9  # version, kind, device, boot, seq, prev, mono, UTC status, parameters hash
 _UTC_COUNT = 3  # UTC, uncertainty, sync seq: absent while the status is none
 _SLOTS_COUNT = 4
+_ROW_COLUMNS = const(14)  # acqwire/counts.py
 
 
 class Stamp:
@@ -135,6 +137,29 @@ class RecordBuilder:
         for argument in arguments:
             writer.int(argument)
         return writer.end
+
+    def build_health(self, chain, stamp, health) -> int:
+        """health: reset_cause, counts (rows of 14, one behind the other), stray_bytes, link(), journal(), heap_free."""
+        writer = self._begin(fields.KIND_HEALTH, 6, chain, stamp)
+        counts = health.counts
+        self._uint(fields.RESET_CAUSE, health.reset_cause)
+        writer.uint(fields.HEALTH_ANALYZERS)
+        writer.array(len(counts) // _ROW_COLUMNS)
+        for index in range(len(counts)):
+            if index % _ROW_COLUMNS == 0:
+                writer.array(_ROW_COLUMNS)
+            writer.uint(counts[index])
+        self._uint(fields.HEALTH_STRAY_BYTES, health.stray_bytes)
+        self._uints(fields.HEALTH_LINK, health.link())
+        self._uints(fields.HEALTH_JOURNAL, health.journal())
+        self._uint(fields.HEALTH_HEAP_FREE, health.heap_free)
+        return writer.end
+
+    def _uints(self, key: int, values) -> None:
+        self._writer.uint(key)
+        self._writer.array(len(values))
+        for value in values:
+            self._writer.uint(value)
 
 
 def part_count(parameters_bytes: int) -> int:

@@ -7,6 +7,8 @@ goes on while a record is signed; when both are full the slots are lost, up to t
 Between the first poll and the sealing nothing is allocated.
 """
 
+from array import array
+
 from acqwire import causes
 
 from acq.batch import Batch, capacity
@@ -16,6 +18,16 @@ _SILENT_SLOTS = const(3)  # silent in so many slots running: back off
 _BACKOFF_MAX_SLOTS = const(64)  # the longest pause between two probes, in slots
 _NEVER_US = const(1000000)
 _ATTEMPT_MIN_US = const(5000)  # an attempt that has less time left is not begun
+
+# Columns of an analyzer's row of counters, acqwire/counts.py; 0 to 7 are its outcomes
+_EXCEPTIONS = const(8)
+_POLLS = const(9)
+_RETRIES = const(10)
+_ROUND_LEAST_US = const(11)
+_ROUND_LAST_US = const(12)
+_ROUND_MOST_US = const(13)
+_COLUMNS = const(14)
+_COUNT_MAX = const(0x3FFFFFFF)
 
 
 class _Patience:
@@ -61,6 +73,7 @@ class Span:
 
 class Sampler:
     """`step` drives it, `take` hands out a batch that is due for sealing, `lost` are slots that found no place.
+    `counts`: the rows of a health record, one behind the other.
 
     `plan`: plan.Plan. Raises ValueError when not one slot of all blocks fits a record.
     """
@@ -79,7 +92,7 @@ class Sampler:
         self._is_spare_out = False  # with the sealer
         self.lost = Span(plan.slot_ms)
         self._patience = [_Patience() for _ in self._analyzers]
-        self._timeouts_us = [analyzer.timeout_ms * 1000 for analyzer in self._analyzers]
+        self.counts = array("I", bytes(4 * _COLUMNS * len(self._analyzers)))
         self._is_in_slot = False
         self._is_finishing = False
         self._is_cut = False  # the attempt has less time than the analyzer may take
@@ -87,7 +100,6 @@ class Sampler:
         self._block = 0
         self._retries = 0  # used for the present block
         self.polls_total = 0
-        self.gaps_total = 0
         self._filling.begin(0)
 
     @property
@@ -109,6 +121,16 @@ class Sampler:
     def finish(self) -> None:
         """No further slot is begun; what has been sampled becomes due although the batch is not full."""
         self._is_finishing = True
+
+    @property
+    def has_leisure(self) -> bool:
+        """Sampling goes on and the batch being filled is not half full: a small record between is in nobody's way."""
+        return not self._is_finishing and 2 * self._filling.slot_count <= self._filling.slots_max
+
+    @property
+    def stray_bytes(self) -> int:
+        """Bytes on the bus that belonged to no answer."""
+        return self._client.stray_bytes_total
 
     @property
     def is_finished(self) -> bool:
@@ -192,12 +214,27 @@ class Sampler:
     def _ask(self, now) -> None:
         block = self._blocks[self._block]
         left_us = self._schedule.left_us(now)
-        timeout_us = self._timeouts_us[block.analyzer]
+        timeout_us = self._analyzers[block.analyzer].timeout_ms * 1000
         self._is_cut = left_us < timeout_us
         unit = self._analyzers[block.analyzer].unit
         self._attempt_us = min(timeout_us, left_us)
         self._client.begin(unit, block.function, block.address, block.quantity, self._attempt_us)
         self.polls_total += 1
+        self._count(block.analyzer, _POLLS)
+
+    def _count(self, analyzer: int, column: int) -> None:
+        at = analyzer * _COLUMNS + column
+        self.counts[at] = self.counts[at] + 1 & _COUNT_MAX
+
+    def _count_value(self, analyzer: int) -> None:
+        self._count(analyzer, causes.VALUE)
+        counts, at = self.counts, analyzer * _COLUMNS
+        round_us = max(1, self._client.answer_us())
+        counts[at + _ROUND_LAST_US] = round_us
+        if round_us > counts[at + _ROUND_MOST_US]:
+            counts[at + _ROUND_MOST_US] = round_us
+        if round_us < counts[at + _ROUND_LEAST_US] or counts[at + _ROUND_LEAST_US] == 0:
+            counts[at + _ROUND_LEAST_US] = round_us
 
     def _go_on(self, now) -> None:
         if not self._client.step():
@@ -207,6 +244,7 @@ class Sampler:
         patience = self._patience[index]
         if outcome == causes.VALUE:
             patience.heard()
+            self._count_value(index)
             self._filling.put_value(self._block, self._client.buf, self._client.data_start, self._client.data_bytes)
             self._block += 1
             self._begin_block(now)
@@ -215,6 +253,7 @@ class Sampler:
         if self._may_retry(index, outcome, now):
             self._retries += 1
             self._filling.retries += 1
+            self._count(index, _RETRIES)
             self._ask(now)
             return
         if is_silent:
@@ -240,7 +279,8 @@ class Sampler:
 
     def _put_gap(self, cause: int) -> None:
         self._filling.put_gap(self._block, cause)
-        self.gaps_total += 1
+        analyzer = self._blocks[self._block].analyzer
+        self._count(analyzer, cause if cause < causes.GAP_EXCEPTION else _EXCEPTIONS)
         self._block += 1
 
     def _end_slot(self) -> None:

@@ -1,16 +1,17 @@
 """The seal task: one record after the other from what is due, signed in slices, durable in the journal.
 
-Order: boot, parameters, events, time sync, then samples and overflow in the order of their slots. A record takes seq,
-previous hash and time when it is built; from then on it is the next of the chain, and its bytes are offered to the
-journal until they are durable. What the journal has no room for is therefore not built: samples wait in the sampler,
-which counts further slots as lost, and one overflow record tells of them when space returns. Flash is written while no
-analyzer is being asked.
+Order: boot, parameters, events, time sync, then samples and overflow in the order of their slots, then health. A
+record takes seq, previous hash and time when it is built; from then on it is the next of the chain, and its bytes are
+offered to the journal until they are durable. What the journal has no room for is therefore not built: samples wait in
+the sampler, which counts further slots as lost, and one overflow record tells of them when space returns. Flash is
+written while no analyzer is being asked.
 """
 
 from acqwire import causes, fields, limits
 
 from acq.dialect import const
 from acq.faults import JournalError
+from acq.health import Health
 from acq.instant import FAR_US, Instant
 from acq.record import RecordBuilder, Stamp, part_count
 
@@ -24,9 +25,11 @@ _TIME_SYNC = const(6)
 _SAMPLES = const(7)
 _OVERFLOW = const(8)
 _UPDATE = const(9)
+_HEALTH = const(10)
 _KINDS = (
     0, fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT, fields.KIND_EVENT, fields.KIND_EVENT,
     fields.KIND_TIME_SYNC, fields.KIND_SAMPLES, fields.KIND_OVERFLOW, fields.KIND_EVENT,
+    fields.KIND_HEALTH,
 )  # fmt: skip
 
 _AROUND_BYTES = const(98)  # of an envelope: everything but the payload, at most
@@ -40,7 +43,8 @@ class Sealing:
 
     def __init__(self, board, plan, facts, journal, chain, timebase, sampler, link, sealer) -> None:
         self._board = board
-        self._facts = facts
+        self._facts = facts  # until the boot record is durable
+        self._health = Health(sampler, link, journal, facts.reset_cause)
         self._journal = journal
         self._chain = chain
         self._timebase = timebase
@@ -101,11 +105,11 @@ class Sealing:
     # What is due
 
     def _begin(self, now) -> None:
-        job = self._choose()
+        job = self._choose(now)
         if job == _NONE:
             return
         count = self._build(job)
-        if job == _SAMPLES and not self._journal.has_room(count + _AROUND_BYTES, False):
+        if job in (_SAMPLES, _HEALTH) and not self._journal.has_room(count + _AROUND_BYTES, False):
             self._wait_for_room(now)  # built again then, with the time of then
             return
         self._sealer.begin(count)
@@ -113,7 +117,7 @@ class Sealing:
         self._job = job
         self._is_signed = False
 
-    def _choose(self) -> int:
+    def _choose(self, now) -> int:
         if self._is_boot_due:
             return _BOOT
         if self._part < self._parts:
@@ -134,7 +138,9 @@ class Sealing:
             return _SAMPLES
         if self._span is None:
             self._span = self._sampler.take_lost()
-        return _NONE if self._span is None else _OVERFLOW
+        if self._span is not None:
+            return _OVERFLOW
+        return _HEALTH if self._health.is_due(now) else _NONE
 
     def _build(self, job: int) -> int:
         builder, chain, stamp = self._builder, self._chain, self._stamp
@@ -161,6 +167,8 @@ class Sealing:
             return builder.build_time_sync(chain, stamp, self._sync)
         if job == _SAMPLES:
             return builder.build_samples(chain, stamp, self._batch)
+        if job == _HEALTH:
+            return builder.build_health(chain, stamp, self._health)
         return builder.build_overflow(chain, stamp, self._span)
 
     def _wait_for_room(self, now) -> None:
@@ -184,13 +192,15 @@ class Sealing:
         self.records_total += 1
         job = self._job
         self._job = _NONE
-        self._finish(job)
+        self._finish(job, now)
         self._board.collect()  # the leavings of the signature, while the bus is quiet
+        self._health.look()
 
-    def _finish(self, job: int) -> None:
+    def _finish(self, job: int, now) -> None:
         """The record is durable: what it told of is done with."""
         if job == _BOOT:
             self._is_boot_due = False
+            self._facts = None
         elif job == _PARAMETERS:
             self._part += 1
         elif job == _FAULT:
@@ -208,6 +218,8 @@ class Sealing:
         elif job == _SAMPLES:
             self._batch = None
             self._sampler.release()
+        elif job == _HEALTH:
+            self._health.told(now)
         else:
             self._span = None
 

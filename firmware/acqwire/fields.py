@@ -53,6 +53,13 @@ SYNC_DECISION = 55  # uint            SYNC_* below
 EVENT_CODE = 60  # uint   causes.EVENT_*
 EVENT_ARGS = 61  # array  integers, meaning by code
 
+# Health (RESET_CAUSE as in the boot record); the rows and pairs: counts.py
+HEALTH_ANALYZERS = 70  # array         one row of counters per analyzer of the parameter set, in its order
+HEALTH_STRAY_BYTES = 71  # uint        bytes found on the bus that belonged to no answer
+HEALTH_LINK = 72  # array              [good frames, dropped frames, frames for others]
+HEALTH_JOURNAL = 73  # array           [torn entries at the mount, failed flash operations, records not acknowledged]
+HEALTH_HEAP_FREE = 74  # uint, bytes   least free heap behind a collection so far; 0: not known
+
 # Record kinds
 KIND_BOOT = 1
 KIND_SAMPLES = 2
@@ -60,8 +67,8 @@ KIND_PARAMETERS = 3
 KIND_TIME_SYNC = 4
 KIND_EVENT = 5
 KIND_OVERFLOW = 6
-KIND_HEALTH = 7  # numbered from the start, fields follow with wire version of issue
-KIND_CALIBRATION = 8
+KIND_HEALTH = 7
+KIND_CALIBRATION = 8  # numbered from the start, fields follow with a later wire version
 KIND_KEY_CHANGE = 9
 
 # UTC status

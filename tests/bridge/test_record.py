@@ -8,13 +8,14 @@ from typing import Any
 
 import cbor2
 import pytest
+from acqwire import causes, counts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import decode_deterministic, verify_envelope
 from plumeproof.evidence.record import parse_payload, parse_record
-from plumeproof.model import UnknownBody
+from plumeproof.model import Health, UnknownBody
 from tests.doubles.evidence_chain import BOOT_BODY, POINT, build_payload, seal
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "records.json").read_text())["records"]
@@ -74,6 +75,22 @@ REFUSED = [
     ("event", {61: [True]}, "type"),
     ("event", {61: [1.5]}, "type"),
     ("event", {60: 65536}, "range"),
+    ("health", {30: 4}, "range"),
+    ("health", {70: []}, "range"),
+    ("health", {70: [[0] * 14] * 33}, "range"),
+    ("health", {70: [[0] * 13]}, "range"),
+    ("health", {70: [[0] * 15]}, "range"),
+    ("health", {70: [[]]}, "range"),
+    ("health", {70: [5]}, "type"),
+    ("health", {70: 5}, "type"),
+    ("health", {70: [[-1] + [0] * 13]}, "range"),
+    ("health", {70: [[2**30] + [0] * 13]}, "range"),
+    ("health", {70: [[True] + [0] * 13]}, "type"),
+    ("health", {71: 2**30}, "range"),
+    ("health", {72: [1, 2]}, "range"),
+    ("health", {73: [1, 2, b"3"]}, "type"),
+    ("health", {74: 2**32}, "range"),
+    ("health", {75: 0}, "key_unknown"),
     ("unknown_kind", {100: [0] * 257}, "limits"),
     ("unknown_kind", {100: 1.5}, "type"),
 ]
@@ -84,6 +101,16 @@ def test_refused(name, change, code):
     with pytest.raises(RecordError) as caught:
         parse(PAYLOADS[name] | change)
     assert caught.value.code == code
+
+
+def test_health():
+    body = parse(PAYLOADS["health"]).body
+    assert isinstance(body, Health)
+    assert body.analyzers[0][counts.ROUND_LEAST_US] == 5200 and body.analyzers[1][counts.ROUND_MOST_US] == 2**30 - 1
+    assert body.analyzers[1][causes.GAP_TIMEOUT] == body.analyzers[1][counts.EXCEPTIONS] == 1
+    assert (body.reset_cause, body.stray_bytes, body.link, body.journal) == (1, 12, (40, 2, 0), (0, 1, 9))
+    assert body.heap_free == 51_200
+    assert parse(PAYLOADS["health"] | {70: [[0] * 14] * 32}).body.analyzers == ((0,) * 14,) * 32
 
 
 @pytest.mark.parametrize("name", sorted(set(PAYLOADS) - {"unknown_kind"}))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+from array import array
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,6 +74,16 @@ def build_payload(record_module, entries: dict) -> bytes:
         count = builder.build_time_sync(chain, stamp, sync)
     elif kind == fields.KIND_EVENT:
         count = builder.build_event(chain, stamp, entries[fields.EVENT_CODE], entries[fields.EVENT_ARGS])
+    elif kind == fields.KIND_HEALTH:
+        health = SimpleNamespace(
+            reset_cause=entries[fields.RESET_CAUSE],
+            counts=array("I", [count for row in entries[fields.HEALTH_ANALYZERS] for count in row]),
+            stray_bytes=entries[fields.HEALTH_STRAY_BYTES],
+            link=lambda: entries[fields.HEALTH_LINK],
+            journal=lambda: entries[fields.HEALTH_JOURNAL],
+            heap_free=entries[fields.HEALTH_HEAP_FREE],
+        )
+        count = builder.build_health(chain, stamp, health)
     else:
         count = builder.build_overflow(chain, stamp, span)
     return bytes(buffer[:count])

@@ -26,6 +26,7 @@ WHOLE = {
     "test_atecc_start": "1m",
     "test_app": "1m",
     "test_app_heap": "1m",
+    "test_health": "1m",
     "test_link": "1m",
     "test_update": "1m",
     "test_update_power": "1m",

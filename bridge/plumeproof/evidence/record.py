@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, causes, fields, limits
+from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, causes, counts, fields, limits
 
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import check_deterministic, decode_untagged, kid_of
@@ -21,6 +21,7 @@ from plumeproof.model import (
     Boot,
     Envelope,
     Event,
+    Health,
     Overflow,
     ParametersPart,
     Record,
@@ -295,6 +296,30 @@ def _event(entries: _Map) -> Event:
     return Event(code=_uint(entries, fields.EVENT_CODE, U16_MAX), args=tuple(args))
 
 
+def _health(entries: _Map) -> Health:
+    rows = entries[fields.HEALTH_ANALYZERS]
+    if not isinstance(rows, (list, tuple)):
+        raise RecordError("type", "rows of counters are no array")
+    if not 1 <= len(rows) <= limits.ANALYZERS_MAX:
+        raise RecordError("range", f"{len(rows)} rows of counters")
+    return Health(
+        reset_cause=_uint(entries, fields.RESET_CAUSE, fields.RESET_WANTED),
+        analyzers=tuple(_counts(row, counts.ROW_COLUMNS) for row in rows),
+        stray_bytes=_uint(entries, fields.HEALTH_STRAY_BYTES, counts.COUNT_MAX),
+        link=_counts(entries[fields.HEALTH_LINK], counts.LINK_COLUMNS),
+        journal=_counts(entries[fields.HEALTH_JOURNAL], counts.JOURNAL_COLUMNS),
+        heap_free=_uint(entries, fields.HEALTH_HEAP_FREE, U32_MAX),
+    )
+
+
+def _counts(row: object, columns: int) -> tuple[int, ...]:
+    if not isinstance(row, (list, tuple)) or not all(type(count) is int for count in row):
+        raise RecordError("type", "counters are no array of integers")
+    if len(row) != columns or min(row) < 0 or max(row) > counts.COUNT_MAX:
+        raise RecordError("range", f"counters outside 0..{counts.COUNT_MAX}, or not {columns}")
+    return tuple(row)
+
+
 _BODIES: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
     fields.KIND_BOOT: (frozenset(range(fields.RESET_CAUSE, fields.TORN_COUNT + 1)), _boot),
     fields.KIND_SAMPLES: (SLOT_KEYS | {fields.BLOCKS, fields.RETRIES}, _samples),
@@ -305,6 +330,10 @@ _BODIES: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
     ),
     fields.KIND_EVENT: (frozenset((fields.EVENT_CODE, fields.EVENT_ARGS)), _event),
     fields.KIND_OVERFLOW: (SLOT_KEYS, _overflow),
+    fields.KIND_HEALTH: (
+        frozenset((fields.RESET_CAUSE, *range(fields.HEALTH_ANALYZERS, fields.HEALTH_HEAP_FREE + 1))),
+        _health,
+    ),
 }
 _OPTIONAL = {fields.KIND_TIME_SYNC: frozenset((fields.SYNC_STEP_MS,))}
 # Kind and whether it has UTC -> all its keys but the optional ones, and who reads the body

@@ -79,6 +79,10 @@ class Client:
             left_us = min(left_us, self.timing.t35_us)
         return left_us if left_us > 0 else 0
 
+    def answer_us(self) -> int:
+        """From the request's last byte to the answer's last byte, after a value."""
+        return self._clock.elapsed(self._seen, self._sent)
+
     def _wait_for_silence(self) -> bool:
         now = self._clock.ticks()
         strays = self._bus.drain()
