@@ -31,7 +31,7 @@ def image_tasks() -> list[int]:
 def run_images(seed: int, task: int) -> Outcome:
     """`_EACH` images of every kind; the number of a failure draws the same image again."""
     outcome = Outcome()
-    for name, make in _KINDS.items():
+    for name, make in KINDS.items():
         for number in range(task * _EACH, (task + 1) * _EACH):
             outcome.counts[name] += 1
             try:
@@ -195,7 +195,7 @@ def _lay_entry(image: bytearray, at: int, size: int, seq: int, dice: random.Rand
     del image[PLANS["fine"].geometry.total :]
 
 
-_KINDS: dict[str, Callable[[random.Random], bytes]] = {
+KINDS: dict[str, Callable[[random.Random], bytes]] = {
     "zeros": lambda dice: bytes(PLANS["fine"].geometry.total),
     "ones": lambda dice: b"\xff" * PLANS["fine"].geometry.total,
     "random": _random,
