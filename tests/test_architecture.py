@@ -28,6 +28,7 @@ FACES = tuple(
         "model",
         "errors",
         "survey",
+        "enrolment",
         "cli",
         "dashboard",
     )
@@ -45,6 +46,8 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "toml_lines.py": GROUND,
     "anchors.py": GROUND,
     "keys.py": (*GROUND, P + "evidence.envelope", "cryptography"),
+    "possession.py": (*GROUND, P + "evidence.envelope", "cbor2"),
+    "enrolment.py": (*GROUND, P + "keys", P + "possession", P + "evidence.envelope", "cryptography"),
     "evidence/": (*EVIDENCE, "cbor2", "cryptography", "numpy"),
     "evidence/parameters.py": (*EVIDENCE, "rfc8785"),
     "evidence/_kernels.py": ("numba", "numpy"),

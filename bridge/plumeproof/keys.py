@@ -76,6 +76,11 @@ class KeyFile:
 
 def load_keys(path: Path) -> KeyFile:
     """Read keys.json. Raises ConfigError with one line that names file, entry and mend."""
+    return parse_keys(read_keys(path), str(path))
+
+
+def read_keys(path: Path) -> bytes:
+    """The bytes of keys.json. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             raw = file.read(FILE_MAX_BYTES + 1)
@@ -83,7 +88,7 @@ def load_keys(path: Path) -> KeyFile:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}; name a keys.json with --keys") from error
     if len(raw) > FILE_MAX_BYTES:
         raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes")
-    return parse_keys(raw, str(path))
+    return raw
 
 
 def parse_keys(raw: bytes, where: str) -> KeyFile:

@@ -15,7 +15,21 @@ import sys
 from collections.abc import Sequence
 
 from plumeproof import __version__
-from plumeproof.cli import config, demo, doctor, export, queue, read, run, scan, table, verify, version
+from plumeproof.cli import (
+    config,
+    demo,
+    doctor,
+    export,
+    keys,
+    module,
+    queue,
+    read,
+    run,
+    scan,
+    table,
+    verify,
+    version,
+)
 from plumeproof.errors import BridgeError, UnreachableError
 
 FINE, FAULT_IN_DATA, WRONG_USAGE, UNREACHABLE = 0, 1, 2, 3
@@ -33,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"plumeproof {__version__}")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (run, config, doctor, verify, export, queue, scan, read, table, demo, version):
+    for verb in (run, config, doctor, verify, export, queue, keys, module, scan, read, table, demo, version):
         verb.add_parser(subparsers)
     return parser
 
@@ -47,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         args, rest = parser.parse_known_args(argv)
-        if args.verb == "demo":
-            args.rest = rest  # tools/demo has options of its own
+        if args.verb in ("demo", "module"):
+            args.rest = rest  # tools/ has options of its own
         elif rest:
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         status = int(args.main(args))

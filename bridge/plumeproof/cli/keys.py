@@ -1,0 +1,139 @@
+"""`plumeproof keys list|enroll|rotate|revoke --keys FILE`: who may sign what.
+
+`enroll KEY --device D` enters a module's first key, `rotate KEY --device D --last-seq N` its next one behind the last
+record of the old, `revoke KID --last-seq N --reason TEXT` trusts nothing of a key behind N. KEY is a file: PEM, hex,
+the 65 bytes of `public_key.bin`, or a module's own answer (JSON), whose proof of possession is verified.
+Exit status: 0 done, 2 refused, with the reason in one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from plumeproof.enrolment import Registry, read_public_key
+from plumeproof.errors import ConfigError
+from plumeproof.keys import PURPOSES, SEQ_MAX, RegisteredKey, load_keys
+
+KID_DIGITS = 32
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb to argparse's subparsers."""
+    parser: argparse.ArgumentParser = subparsers.add_parser("keys", help="list, enroll, rotate and revoke keys")
+    what = parser.add_subparsers(dest="what", required=True, metavar="list|enroll|rotate|revoke")
+    listing = what.add_parser("list", help="what is enrolled")
+    listing.set_defaults(main=list_main)
+    enroll = what.add_parser("enroll", help="enter the first key of a device")
+    enroll.add_argument("--purpose", choices=PURPOSES, default="record", help="default: record")
+    enroll.add_argument("--from-seq", type=_seq, default=1, metavar="N", help="first record it may sign; default 1")
+    enroll.set_defaults(main=enroll_main)
+    rotate = what.add_parser("rotate", help="close the key of a device and enter its next one")
+    rotate.set_defaults(main=rotate_main)
+    revoke = what.add_parser("revoke", help="trust nothing of a key behind its last trusted record")
+    revoke.add_argument("kid", type=_kid, metavar="KID", help="as `keys list` shows it")
+    revoke.add_argument("--reason", required=True, metavar="TEXT", help="kept in FILE.history")
+    revoke.set_defaults(main=revoke_main)
+    for one in (enroll, rotate):
+        one.add_argument("key", type=Path, metavar="KEY", help="file with the public key or a module's answer")
+        one.add_argument("--device", metavar="D", help="id of the module; a module's answer brings its own")
+    for one in (rotate, revoke):
+        one.add_argument("--last-seq", type=_seq, required=True, metavar="N", help="last record of the key to trust")
+    for one in (listing, enroll, rotate, revoke):
+        one.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json")
+        one.add_argument("--json", action="store_true", help="print JSON")
+
+
+def list_main(args: argparse.Namespace) -> int:
+    """Run `keys list`."""
+    entries = load_keys(args.keys).entries
+    if args.json:
+        print(json.dumps([_plain(entry) for entry in entries]))
+        return 0
+    for entry in entries:
+        print(_line(entry))
+    print(f"{args.keys}: {len(entries)} keys")
+    return 0
+
+
+def enroll_main(args: argparse.Namespace) -> int:
+    """Run `keys enroll`."""
+    device, public_key, proof = _read(args)
+    with Registry(args.keys) as registry:
+        entry = registry.enroll(device, public_key, args.purpose, args.from_seq, proof)
+    return _told(args, "enrolled", entry, proof)
+
+
+def rotate_main(args: argparse.Namespace) -> int:
+    """Run `keys rotate`."""
+    device, public_key, proof = _read(args)
+    with Registry(args.keys) as registry:
+        entry = registry.rotate(device, public_key, args.last_seq, proof)
+    return _told(args, "rotated", entry, proof)
+
+
+def revoke_main(args: argparse.Namespace) -> int:
+    """Run `keys revoke`."""
+    with Registry(args.keys) as registry:
+        entry = registry.revoke(args.kid, args.last_seq, args.reason)
+    return _told(args, "revoked", entry, "")
+
+
+def _read(args: argparse.Namespace) -> tuple[str, bytes, str]:
+    public_key, proof = read_public_key(args.key)
+    if proof is None:
+        if args.device is None:
+            raise ConfigError("--device", "is missing; a bare public key does not say whose it is")
+        return args.device, public_key, "none"
+    if args.device not in (None, proof.device):
+        raise ConfigError(str(args.key), f"is the answer of {proof.device}, not of {args.device}")
+    return proof.device, public_key, "answer brought as a file"
+
+
+def _told(args: argparse.Namespace, word: str, entry: RegisteredKey, proof: str) -> int:
+    if args.json:
+        print(json.dumps({"done": word} | _plain(entry)))
+    else:
+        print(f"{word}: {_line(entry)}")
+    if proof == "none":
+        print(
+            "plumeproof keys: nobody has shown that the module holds this key; `plumeproof module provision` asks it",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def _plain(entry: RegisteredKey) -> dict[str, Any]:
+    return {
+        "device": entry.device,
+        "kid": entry.kid.hex(),
+        "purpose": entry.purpose,
+        "valid_from_seq": entry.valid_from_seq,
+        "valid_until_seq": entry.valid_until_seq,
+        "revoked": entry.is_revoked,
+    }
+
+
+def _line(entry: RegisteredKey) -> str:
+    until = "" if entry.valid_until_seq is None else str(entry.valid_until_seq)
+    state = "  REVOKED" if entry.is_revoked else ""
+    return f"{entry.device}  {entry.kid.hex()}  {entry.purpose}  seq {entry.valid_from_seq}..{until}{state}"
+
+
+def _seq(text: str) -> int:
+    if not text.isascii() or not text.isdecimal() or len(text) > 19 or int(text) >= SEQ_MAX:
+        raise argparse.ArgumentTypeError(f"{text[:30]!r} is no seq")
+    return int(text)
+
+
+def _kid(text: str) -> bytes:
+    try:
+        kid = bytes.fromhex(text)
+    except ValueError:
+        kid = b""
+    if 2 * len(kid) != KID_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no kid of {KID_DIGITS} hex digits")
+    return kid
