@@ -1,4 +1,5 @@
-"""Every file of tests/firmware on the real MicroPython interpreters (interpreters.py) with a heap of 128 KiB.
+"""Every file of tests/firmware on the real MicroPython interpreters (interpreters.py) with a heap of 128 KiB of 32-bit
+words (`128wk`: that many words of 4 bytes, so 128 KiB on the 32-bit build and twice the bytes for 64-bit words).
 
 Files named *_vectors get 4 MiB: the JSON of the published vectors alone is larger than a module's heap. Files that run
 a whole module get 1 MiB: its gateway, flash and analyzers live in the same heap (the module alone: test_module_heap).
@@ -39,7 +40,7 @@ WHOLE = {
 @pytest.mark.parametrize("build", BUILDS)
 @pytest.mark.parametrize("name", FILES)
 def test_firmware_file(build: str, name: str) -> None:
-    heap = "4m" if name.endswith("_vectors") else WHOLE.get(name, "128k")
+    heap = "4m" if name.endswith("_vectors") else WHOLE.get(name, "128wk")
     run = subprocess.run(
         [find(build), "-X", f"heapsize={heap}", str(ROOT / "tests/firmware/mini_unittest.py"), str(ROOT), name],
         capture_output=True,
