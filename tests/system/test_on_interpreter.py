@@ -25,9 +25,12 @@ WHOLE = {
     "test_atecc_app": "1m",
     "test_atecc_faults": "1m",
     "test_atecc_start": "1m",
+    "test_allocation": "1m",
+    "test_quiet_flash": "1m",
     "test_journal_power": "1m",  # images of the flash to go back to
     "test_app": "1m",
     "test_boards": "1m",
+    "test_boards_start": "1m",
     "test_app_heap": "1m",
     "test_health": "1m",
     "test_link": "1m",
