@@ -3,6 +3,7 @@
 Small, because it is always there; update.py and what it needs are imported at the first UPDATE_BEGIN.
 """
 
+import gc
 import struct
 
 from acqwire import fields, frames, limits, update
@@ -80,6 +81,7 @@ class UpdateDoor:
             return
         try:
             if self._updater is None:
+                gc.collect()  # a compiler wants its room in one piece
                 from acq.update import Updater
 
                 self._updater = Updater(self._store, self._choice, self._utc_s)
