@@ -68,6 +68,8 @@ def _build(board):
     start = board.start
     plan = read_plan(start.read_file("parameters.json"), start.read_file("settings.json"))
     del read_plan, acq.settings, sys.modules["acq.settings"]
+    if hasattr(board.bus, "set_line"):  # a pty has neither speed nor parity
+        board.bus.set_line(plan.baud, plan.parity, plan.stop_bits)
     gc.collect()
     from acq.framing import FrameWriter
 

@@ -18,7 +18,8 @@ class BootFacts:
     def __init__(self, start, public_key: bytes) -> None:
         self.reset_cause = start.reset_cause
         self.interpreter = start.interpreter
-        self.firmware_hash = firmware_hash(start)
+        # Of a program that is frozen only the hash is there, made when its image was
+        self.firmware_hash = getattr(start, "frozen_hash", b"") or firmware_hash(start)
         self.public_key = public_key
         self.torn_count = 0  # told by the journal's mount
 

@@ -1,0 +1,15 @@
+"""Boot file of RP2 images, frozen as `_boot.py` in the place of MicroPython's own, which formats what it cannot mount.
+
+Mounts the module's file system, 96 sectors at the start of the storage, and never formats: a file system that cannot be
+mounted is evidence. It is made once, by hand, when a module is provisioned (BOARDS.md section 4).
+"""
+
+import rp2
+import vfs
+
+from boards.rp2_chip import FILE_SECTORS
+
+try:
+    vfs.mount(vfs.VfsLfs2(rp2.Flash(start=0, len=FILE_SECTORS * 4096), progsize=256), "/")
+except OSError as failure:
+    print("file system not mounted (errno {}), nothing was formatted: BOARDS.md section 4".format(failure.errno))

@@ -1,0 +1,189 @@
+"""Choice, start, key, reset cause, faults and watchdog of the board files on fakes of their ports."""
+
+import sys
+
+from acqwire import causes, fields
+from board_parts import BOARDS, Set, is_there, on_each, refused
+
+# Choice
+
+
+def test_a_board_is_chosen_by_port_and_machine_and_board_json_may_name_another_that_fits():
+    from boards import choose
+
+    for platform, machine, wanted, name in (
+        ("esp32", "Generic ESP32 module with ESP32", "", "esp32_t_can485"),
+        ("esp32", "Generic ESP32S3 module with Octal-SPIRAM with ESP32S3", "", "esp32_s3_waveshare"),
+        ("rp2", "Raspberry Pi Pico with RP2040", "", "rp2_pico_2ch"),
+        ("rp2", "Raspberry Pi Pico2 with RP2350", "", "rp2_pico_2ch"),
+        ("rp2", "Raspberry Pi Pico2 with RP2350", "rp2_pico_de", "rp2_pico_de"),
+        ("pyboard", "PYBv1.1 with STM32F405RG", "stm32_pyboard", "stm32_pyboard"),
+    ):
+        assert choose(platform, machine, wanted) == name
+    for platform, machine, wanted in (
+        ("esp32", "Generic ESP32C3 module with ESP32C3", ""),
+        ("samd", "Adafruit", ""),
+        ("rp2", "Raspberry Pi Pico with RP2040", "stm32_pyboard"),
+        ("pyboard", "OPENMV4 with STM32H743", "stm32_pyboard"),
+    ):
+        assert machine in str(refused(ValueError, choose, platform, machine, wanted))
+
+
+# Start, key, faults, watchdog
+
+
+def test_a_module_without_its_folder_says_so():
+    for name, port in BOARDS:
+        assert "provision" in str(refused(ValueError, Set, name, port, "exact", None, False))
+
+
+def test_the_key_is_made_once_and_stays():
+    def test(place):
+        start = place.board.start
+        key = start._load_key()
+        assert len(key) == 32 and start._load_key() == key
+        assert place.board.read_part("key.bin", 0, 40) == key
+        if place.rig.port == "esp32":
+            assert place.rig.radio == [True, False, True, False]  # for the seed of nonces, and for the key
+        place.write("key.bin", b"short")
+        assert "32 bytes" in str(refused(ValueError, start._load_key))
+
+    on_each(test)
+
+
+def test_no_key_without_entropy():
+    from boards.iron_entropy import Entropy, NoEntropy, SeededEntropy
+
+    dead = lambda count: bytes(count)  # noqa: E731
+    stuck = lambda count: bytes(range(count))  # noqa: E731
+    for source in (Entropy(dead), Entropy(stuck), NoEntropy(), SeededEntropy(None)):
+        assert "no entropy" in str(refused(ValueError, source.key))
+    radio = []
+    assert "no entropy" in str(refused(ValueError, SeededEntropy(radio.append, stuck).key))
+    assert radio[-1] is False
+    seeded = SeededEntropy(radio.append)
+    assert len(seeded.random(8)) == 8 and len(seeded.random(100)) == 100
+    assert SeededEntropy(None, dead).random(32) != SeededEntropy(None, dead).random(16) + bytes(16)
+
+    def before(place):
+        del sys.modules["pyb"].rng
+
+    place = Set("stm32_pyboard", "stm32", before=before)
+    assert "no entropy" in str(refused(ValueError, place.board.start._load_key))
+    assert not is_there(place.folder + "/key.bin")
+    place.clear()
+
+
+def test_reset_causes():
+    def test(place):
+        for told, wanted, cause in (
+            (1, False, fields.RESET_POWER),
+            (3, False, fields.RESET_WATCHDOG),
+            (3, True, fields.RESET_WANTED),  # what rp2 calls machine.reset()
+            (2, True, fields.RESET_WANTED),
+            (1, True, fields.RESET_POWER),  # power failed before the reset was carried out
+            (2, False, fields.RESET_UNKNOWN),
+        ):
+            place.rig.told_cause = told
+            if wanted:
+                place.board.restart()
+            assert place.module.open_board(place.folder).start.reset_cause == cause, (told, wanted)
+        assert place.module.open_board(place.folder).start.reset_cause == fields.RESET_UNKNOWN  # a note counts once
+        assert place.rig.resets == 3
+
+    on_each(test)
+
+
+def test_a_fault_is_kept_and_counted_until_it_is_told():
+    def test(place):
+        board = place.board
+        assert board.noted_fault() == (0, 0)
+        board.note_fault(12)
+        board.note_fault(10)
+        assert place.module.open_board(place.folder).noted_fault() == (10, 2)
+        board.forget_fault()
+        assert board.noted_fault() == (0, 0)
+
+    on_each(test)
+
+
+def test_the_watchdog_is_armed_by_the_first_round_and_the_light_blinks():
+    def test(place):
+        board = place.board
+        assert not place.rig.watchdogs
+        for _ in range(2000):
+            board.feed()
+            place.rig.time.now += 2000
+        (watchdog,) = place.rig.watchdogs
+        assert watchdog.fed == 2000
+        assert 8000 <= watchdog.timeout <= 30000
+
+    on_each(test)
+    for name, port, pin in (("rp2_pico_2ch", "rp2", "25"), ("stm32_pyboard", "stm32", "LED_GREEN")):
+        place = Set(name, port)
+        for _ in range(2000):
+            place.board.feed()
+            place.rig.time.now += 2000
+        levels = [level for _, level in place.rig.pin_times(pin)][1:]
+        assert 7 <= len(levels) <= 9 and levels[:2] == [1, 0]
+        place.clear()
+
+
+def test_waiting_ends_with_the_time_or_with_a_byte_on_either_line():
+    def test(place):
+        now = place.rig.time.now
+        place.board.wait(250000)
+        assert 250000 <= place.rig.time.now - now < 251000
+        for uart in place.rig.uarts.values():
+            uart.deliver(b"x")
+            now = place.rig.time.now
+            place.board.wait(250000)
+            assert place.rig.time.now - now < 1000
+            uart.received = bytearray()
+
+    on_each(test)
+
+
+def test_files_of_the_start():
+    def test(place):
+        start = place.board.start
+        place.write("settings.json", b'{"link_address":1}')
+        assert start.read_file("settings.json") == b'{"link_address":1}'
+        assert "parameters.json" in str(refused(ValueError, start.read_file, "parameters.json"))
+        start.publish_key(b"\x04" + bytes(64))
+        start.publish_key(b"\x04" + bytes(64))
+        assert place.board.read_part("public_key.bin", 0, 100) == b"\x04" + bytes(64)
+        paths = start.firmware_paths()
+        assert "main.py" in paths and "acq/modbus/client.py" in paths and "boards/iron.py" in paths
+        with start.open_firmware("acq/app.py") as file:
+            assert file.readinto(bytearray(16)) == 16
+        place.board.forget_start()
+        assert place.board.start is None
+
+    on_each(test)
+
+
+def test_an_element_that_is_named_wrongly_is_refused_and_an_absent_one_does_not_sign():
+    from acq.faults import SignerFault
+
+    def test(place):
+        for words in (b"[]", b"{}", b'{"address":5,"slot":0}', b'{"address":96,"slot":16}', b"nothing"):
+            place.write("element.json", words)
+            assert "element.json" in str(refused(ValueError, place.board.start.open_signer))
+        place.write("element.json", b'{"address":96,"slot":0}')
+        place.board.start._wait = lambda wait_us: None
+        place.board.start._clock.ticks = Later().ticks
+        assert refused(SignerFault, place.board.start.open_signer).code == causes.FAULT_ELEMENT_SILENT
+        assert not is_there(place.folder + "/key.bin")
+
+    on_each(test)
+
+
+class Later:
+    """A clock on which every look is 10 ms later."""
+
+    now = 0
+
+    def ticks(self) -> int:
+        self.now += 10000
+        return self.now & (1 << 30) - 1
