@@ -86,7 +86,7 @@ class UpdateDoor:
 
                 self._updater = Updater(self._store, self._choice, self._utc_s)
             self._updater.begin(sizes[0], sizes[1], sizes[2], now_ms)
-        except MemoryError:  # the program goes on without an update
+        except MemoryError:  # the program goes on without an update; another moment may be better
             self._updater = None
             self._reason = update.REASON_MEMORY
 

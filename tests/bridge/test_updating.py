@@ -89,3 +89,24 @@ def test_a_module_that_starts_anew_or_is_silent_ends_the_transfer():
 def test_what_is_no_release_file(raw):
     with pytest.raises(ValueError, match="release file"):
         read_release(raw)
+
+
+def test_a_module_without_room_is_asked_again_but_not_for_ever():
+    bench = Bench()
+    line = LossyLine(bench)
+    begin = line.update_begin
+    full = [3]
+
+    def crowded(*sizes: int) -> UpdateState:
+        if full[0]:
+            full[0] -= 1
+            return UpdateState(update.PHASE_REFUSED, update.REASON_MEMORY, 0, 0, False, 0)
+        return begin(*sizes)
+
+    line.update_begin = crowded
+    send_release(line, file_of(release(1)))
+    assert bench.start() == update.SLOT_A and line.rests >= 3
+    full[0] = 1000
+    with pytest.raises(UpdateRefused) as refused:
+        send_release(line, file_of(release(2)))
+    assert refused.value.reason == update.REASON_MEMORY and full[0] > 900

@@ -20,6 +20,8 @@ from plumeproof.link.session import UpdateState
 
 MAGIC = b"PPUP"
 CHECK_WAIT_S = 0.1  # between two looks while the module verifies
+MEMORY_WAIT_S = 0.7  # before a module that had no room is asked again
+MEMORY_RETRIES = 8
 PATIENCE_COUNT = 8  # questions in a row without an answer: each has waited for line.ANSWER_TIMEOUT_S
 _HEAD = struct.Struct(">4sII")
 
@@ -81,6 +83,7 @@ class Sending:
         self._release = release
         self._state: UpdateState | None = None
         self._silent_count = 0
+        self._retries_left = MEMORY_RETRIES
 
     @property
     def done_bytes(self) -> int:
@@ -97,6 +100,11 @@ class Sending:
                 raise
             return False
         self._silent_count = 0
+        if state.phase == update.PHASE_REFUSED and state.reason == update.REASON_MEMORY and self._retries_left:
+            self._retries_left -= 1  # its heap was in pieces while it sealed a record: another moment may be better
+            self._state = None
+            self._line.rest(MEMORY_WAIT_S)
+            return False
         if state.phase == update.PHASE_REFUSED:
             words = dict(names.UPDATE_REASON_NAMES).get(state.reason, str(state.reason))
             raise UpdateRefused(state.reason, f"module refuses the update: {words}")
