@@ -49,10 +49,25 @@ def test_line_gives_one_object_with_plausible_figures():
     assert ended.stderr == ""  # no progress bar where nobody looks
 
 
+def test_wear_counts_what_the_journal_does():
+    ended = bench("wear", "--quick", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    for slot, period_s, envelope in (("1s", 30, 3240), ("10s", 60, 859)):
+        assert found[f"record_bytes_slot_{slot}"] == envelope  # another size: DESIGN.md's table is to be made anew
+        name = f"pico_2mib_slot_{slot}"
+        held_s, whole_s = found[f"hours_held_{name}"] * 3600, 1024 * 1024 / envelope * period_s
+        assert 0.5 * whole_s < held_s < whole_s
+        assert 1 < found[f"programmed_{name}"] < 1.5
+        laps = found[f"laps_a_day_{name}"]
+        assert 86_400 / whole_s < laps < 2 * 86_400 / held_s
+        assert found[f"years_{name}"] == pytest.approx(100_000 / laps / 365.25, abs=0.6)
+
+
 def test_an_unknown_name_is_told_what_there_is():
     ended = bench("lines")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "bench: no benchmark 'lines'; there are: line module\n"
+    assert ended.stderr == "bench: no benchmark 'lines'; there are: line module wear\n"
 
 
 def test_a_missing_interpreter_is_said_in_one_line():
