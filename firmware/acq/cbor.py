@@ -47,6 +47,17 @@ class Writer:
         """data[start:end] as a byte string."""
         self._string(_BYTES, data, start, len(data) if end is None else end)
 
+    def head_of_bytes(self, count: int) -> None:
+        """Head of a byte string; exactly `count` bytes follow by `put`."""
+        self._head(_BYTES, count)
+
+    def put(self, data) -> None:
+        """Bytes behind `head_of_bytes`, as they are."""
+        count = len(data)
+        self._room(count)
+        self._buf[self.end : self.end + count] = data
+        self.end += count
+
     def text(self, text: str) -> None:
         """A text string in UTF-8."""
         data = text.encode()

@@ -2,8 +2,6 @@
 
 from acq.dialect import const, mem_free
 
-_FIRST_S = const(60)  # since the boot: whoever sets a module up sees soon how its analyzers answer
-_EVERY_S = const(3600)
 _COUNT_MAX = const(0x3FFFFFFF)  # acqwire/counts.py
 
 
@@ -17,11 +15,11 @@ class Health:
         self._sampler = sampler
         self._link = link
         self._journal = journal
-        self._due_s = _FIRST_S
+        self._due_s = 60  # of the boot: whoever sets a module up sees soon how its analyzers answer
 
     @property
-    def stray_bytes(self) -> int:
-        return self._sampler.stray_bytes & _COUNT_MAX
+    def stray_bytes_total(self) -> int:
+        return self._sampler.stray_bytes_total & _COUNT_MAX
 
     def is_due(self, now) -> bool:
         """Time for a record, and no samples are to be sealed soon."""
@@ -29,7 +27,7 @@ class Health:
 
     def told(self, now) -> None:
         """Its record is durable. The next one comes on the hour of this boot."""
-        self._due_s = (now.s // _EVERY_S + 1) * _EVERY_S
+        self._due_s = (now.s // 3600 + 1) * 3600
 
     def look(self) -> None:
         """Directly behind a collection."""
@@ -40,12 +38,12 @@ class Health:
     def link(self):
         """[good frames, dropped frames, frames for others]."""
         reader = self._link.reader
-        dropped = reader.cobs_count + reader.crc_count + reader.too_long_count
-        dropped += reader.header_count + reader.unfinished_count
-        return reader.frame_count & _COUNT_MAX, dropped & _COUNT_MAX, self._link.foreign_count & _COUNT_MAX
+        count = reader.cobs_count + reader.crc_count + reader.too_long_count
+        count += reader.header_count + reader.unfinished_count
+        return reader.frame_count & _COUNT_MAX, count & _COUNT_MAX, self._link.foreign_count & _COUNT_MAX
 
     def journal(self):
         """[torn entries at the mount, failed flash operations, records that wait for the gateway]."""
         journal = self._journal
-        gone_seq = max(self._link.acknowledged_seq, journal.oldest_seq - 1)
-        return journal.torn_count, journal.fault_count & _COUNT_MAX, journal.newest_seq - gone_seq & _COUNT_MAX
+        count = journal.newest_seq - max(self._link.acknowledged_seq, journal.oldest_seq - 1)
+        return journal.torn_count, journal.fault_count & _COUNT_MAX, count & _COUNT_MAX

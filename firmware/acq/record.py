@@ -13,7 +13,8 @@ from acq.dialect import const
 _COMMON_COUNT = 9  # version, kind, device, boot, seq, prev, mono, UTC status, parameters hash
 _UTC_COUNT = 3  # UTC, uncertainty, sync seq: absent while the status is none
 _SLOTS_COUNT = 4
-_ROW_COLUMNS = const(14)  # acqwire/counts.py
+_COLUMNS = const(14)  # acqwire/counts.py
+_PIECE_BYTES = const(256)
 
 
 class Stamp:
@@ -105,13 +106,20 @@ class RecordBuilder:
         self._slots(span)
         return writer.end
 
-    def build_parameters(self, chain, stamp, part_bytes: bytes, part: int, parts: int) -> int:
-        """Part number `part`, from 0, of the `parts` of the parameter set."""
+    def build_parameters(self, chain, stamp, read, count: int, part: int, parts: int) -> int:
+        """Part number `part`, from 0, of the `parts` of a parameter set of `count` bytes. read(start, count) -> bytes
+        is asked for small pieces: a heap that has been used has no place for a whole part."""
         writer = self._begin(fields.KIND_PARAMETERS, 4, chain, stamp)
         self._bytes(fields.PART_HASH, self._parameters_hash)
         self._uint(fields.PART, part)
         self._uint(fields.PARTS, parts)
-        self._bytes(fields.PART_BYTES, part_bytes)
+        writer.uint(fields.PART_BYTES)
+        start = part * limits.PARAMETERS_PART_BYTES
+        end = min(start + limits.PARAMETERS_PART_BYTES, count)
+        writer.head_of_bytes(end - start)
+        while start < end:
+            writer.put(read(start, min(_PIECE_BYTES, end - start)))
+            start += _PIECE_BYTES
         return writer.end
 
     def build_time_sync(self, chain, stamp, sync) -> int:
@@ -139,27 +147,25 @@ class RecordBuilder:
         return writer.end
 
     def build_health(self, chain, stamp, health) -> int:
-        """health: reset_cause, counts (rows of 14, one behind the other), stray_bytes, link(), journal(), heap_free."""
+        """health: reset_cause, counts (rows of 14, one behind the other), stray_bytes_total, link(), journal(),
+        heap_free."""
         writer = self._begin(fields.KIND_HEALTH, 6, chain, stamp)
         counts = health.counts
         self._uint(fields.RESET_CAUSE, health.reset_cause)
         writer.uint(fields.HEALTH_ANALYZERS)
-        writer.array(len(counts) // _ROW_COLUMNS)
+        writer.array(len(counts) // _COLUMNS)
         for index in range(len(counts)):
-            if index % _ROW_COLUMNS == 0:
-                writer.array(_ROW_COLUMNS)
+            if index % _COLUMNS == 0:
+                writer.array(_COLUMNS)
             writer.uint(counts[index])
-        self._uint(fields.HEALTH_STRAY_BYTES, health.stray_bytes)
-        self._uints(fields.HEALTH_LINK, health.link())
-        self._uints(fields.HEALTH_JOURNAL, health.journal())
+        self._uint(fields.HEALTH_STRAY_BYTES, health.stray_bytes_total)
+        for key, row in ((fields.HEALTH_LINK, health.link()), (fields.HEALTH_JOURNAL, health.journal())):
+            writer.uint(key)
+            writer.array(len(row))
+            for count in row:
+                writer.uint(count)
         self._uint(fields.HEALTH_HEAP_FREE, health.heap_free)
         return writer.end
-
-    def _uints(self, key: int, values) -> None:
-        self._writer.uint(key)
-        self._writer.array(len(values))
-        for value in values:
-            self._writer.uint(value)
 
 
 def part_count(parameters_bytes: int) -> int:

@@ -23,9 +23,7 @@ _ATTEMPT_MIN_US = const(5000)  # an attempt that has less time left is not begun
 _EXCEPTIONS = const(8)
 _POLLS = const(9)
 _RETRIES = const(10)
-_ROUND_LEAST_US = const(11)
-_ROUND_LAST_US = const(12)
-_ROUND_MOST_US = const(13)
+_ROUND_US = const(11)  # least, last, most
 _COLUMNS = const(14)
 _COUNT_MAX = const(0x3FFFFFFF)
 
@@ -128,7 +126,7 @@ class Sampler:
         return not self._is_finishing and 2 * self._filling.slot_count <= self._filling.slots_max
 
     @property
-    def stray_bytes(self) -> int:
+    def stray_bytes_total(self) -> int:
         """Bytes on the bus that belonged to no answer."""
         return self._client.stray_bytes_total
 
@@ -228,13 +226,13 @@ class Sampler:
 
     def _count_value(self, analyzer: int) -> None:
         self._count(analyzer, causes.VALUE)
-        counts, at = self.counts, analyzer * _COLUMNS
-        round_us = max(1, self._client.answer_us())
-        counts[at + _ROUND_LAST_US] = round_us
-        if round_us > counts[at + _ROUND_MOST_US]:
-            counts[at + _ROUND_MOST_US] = round_us
-        if round_us < counts[at + _ROUND_LEAST_US] or counts[at + _ROUND_LEAST_US] == 0:
-            counts[at + _ROUND_LEAST_US] = round_us
+        counts, at = self.counts, analyzer * _COLUMNS + _ROUND_US
+        passed_us = max(1, self._client.answer_us())
+        if passed_us < counts[at] or counts[at] == 0:
+            counts[at] = passed_us
+        counts[at + 1] = passed_us
+        if passed_us > counts[at + 2]:
+            counts[at + 2] = passed_us
 
     def _go_on(self, now) -> None:
         if not self._client.step():

@@ -7,7 +7,7 @@ the sampler, which counts further slots as lost, and one overflow record tells o
 written while no analyzer is being asked.
 """
 
-from acqwire import causes, fields, limits
+from acqwire import causes, fields
 
 from acq.dialect import const
 from acq.faults import JournalError
@@ -61,6 +61,7 @@ class Sealing:
         self._retry = Instant()  # nothing is offered to the journal before
         self._is_boot_due = True
         self._part = 0
+        self._raw_bytes = plan.raw_bytes
         self._parts = part_count(plan.raw_bytes)
         self._fault = board.noted_fault()
         self._refused = None  # refused Sync whose time sync record is durable and whose event is due
@@ -151,9 +152,9 @@ class Sealing:
         if job == _BOOT:
             return builder.build_boot(chain, stamp, self._facts)
         if job == _PARAMETERS:
-            count = limits.PARAMETERS_PART_BYTES
-            part_bytes = self._board.read_part("parameters.json", self._part * count, count)
-            return builder.build_parameters(chain, stamp, part_bytes, self._part, self._parts)
+            return builder.build_parameters(
+                chain, stamp, self._read_parameters, self._raw_bytes, self._part, self._parts
+            )  # fmt: skip
         if job == _FAULT:
             return builder.build_event(chain, stamp, causes.EVENT_TASK_FAULT, self._fault)
         if job == _UPDATE:
@@ -170,6 +171,9 @@ class Sealing:
         if job == _HEALTH:
             return builder.build_health(chain, stamp, self._health)
         return builder.build_overflow(chain, stamp, self._span)
+
+    def _read_parameters(self, start: int, count: int) -> bytes:
+        return self._board.read_part("parameters.json", start, count)
 
     def _wait_for_room(self, now) -> None:
         """The journal is full: it is asked again a while later."""

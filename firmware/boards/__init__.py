@@ -2,17 +2,6 @@
 
 import sys
 
-# A word of what a stock image says it runs on -> the board file that fits it unless board.json names another
-_FIRST = (
-    ("esp32", "ESP32S3", "esp32_s3_waveshare"),
-    ("esp32", "ESP32", "esp32_t_can485"),
-    ("rp2", "RP2040", "rp2_pico_2ch"),
-    ("rp2", "RP2350", "rp2_pico_2ch"),
-    ("pyboard", "PYBv1.1", "stm32_pyboard"),
-)
-_OTHERS = (("rp2", "rp2_pico_de"),)
-_FOLDERS = ("/plumeproof", "/flash/plumeproof")
-
 
 def open_board(arguments):
     """The board this program runs on. On a computer, arguments[1] names the directory of an emulated module."""
@@ -26,37 +15,10 @@ def open_board(arguments):
         from boards import cortex_mps2
 
         return cortex_mps2.MpsBoard(arguments[1])
-    name = choose(sys.platform, getattr(sys.implementation, "_machine", ""), _wanted())
+    from boards.iron_choice import choose, wanted_board
+
+    name = choose(sys.platform, getattr(sys.implementation, "_machine", ""), wanted_board())
     return getattr(__import__("boards." + name), name).open_board()
-
-
-def choose(platform: str, machine: str, wanted: str) -> str:
-    """The board file for a port and what it says it runs on; `wanted`: the name in board.json, "" for none."""
-    fitting = [name for port, words, name in _FIRST if port == platform and words in machine.split()]
-    fitting += [name for port, name in _OTHERS if port == platform and fitting]
-    if wanted:
-        if wanted not in fitting:
-            raise ValueError("board.json: {} does not fit {} ({}): {}".format(
-                wanted, platform, machine, ", ".join(fitting) or "no board file does"
-            ))  # fmt: skip
-        return wanted
-    if not fitting:
-        raise ValueError("no board file for {} ({}): see BOARDS.md".format(platform, machine))
-    return fitting[0]
-
-
-def _wanted() -> str:
-    import json
-
-    for folder in _FOLDERS:
-        try:
-            with open(folder + "/board.json") as file:
-                return json.load(file)["board"]
-        except OSError:
-            continue
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(folder + '/board.json is not {"board": "..."}')
-    return ""
 
 
 def open_updates(arguments):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import cbor2
 import pytest
-from acqwire import fields
+from acqwire import fields, limits
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware" / "acq"
@@ -60,8 +60,15 @@ def build_payload(record_module, entries: dict) -> bytes:
         span.data = lambda k: blocks[k][1]
         count = builder.build_samples(chain, stamp, span)
     elif kind == fields.KIND_PARAMETERS:
-        part = entries[fields.PART_BYTES], entries[fields.PART], entries[fields.PARTS]
-        count = builder.build_parameters(chain, stamp, *part)
+        begin, part = entries[fields.PART] * limits.PARAMETERS_PART_BYTES, entries[fields.PART_BYTES]
+        count = builder.build_parameters(
+            chain,
+            stamp,
+            lambda start, size: part[start - begin :][:size],
+            begin + len(part),
+            entries[fields.PART],
+            entries[fields.PARTS],
+        )
     elif kind == fields.KIND_TIME_SYNC:
         sync = SimpleNamespace(
             host_utc_ms=entries[fields.SYNC_HOST_UTC_MS],
@@ -78,7 +85,7 @@ def build_payload(record_module, entries: dict) -> bytes:
         health = SimpleNamespace(
             reset_cause=entries[fields.RESET_CAUSE],
             counts=array("I", [count for row in entries[fields.HEALTH_ANALYZERS] for count in row]),
-            stray_bytes=entries[fields.HEALTH_STRAY_BYTES],
+            stray_bytes_total=entries[fields.HEALTH_STRAY_BYTES],
             link=lambda: entries[fields.HEALTH_LINK],
             journal=lambda: entries[fields.HEALTH_JOURNAL],
             heap_free=entries[fields.HEALTH_HEAP_FREE],

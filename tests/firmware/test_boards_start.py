@@ -9,7 +9,7 @@ from board_parts import BOARDS, Set, is_there, on_each, refused
 
 
 def test_a_board_is_chosen_by_port_and_machine_and_board_json_may_name_another_that_fits():
-    from boards import choose
+    from boards.iron_choice import choose
 
     for platform, machine, wanted, name in (
         ("esp32", "Generic ESP32 module with ESP32", "", "esp32_t_can485"),

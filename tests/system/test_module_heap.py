@@ -74,9 +74,9 @@ def test_128_kib_of_32_bit_words_are_enough(tmp_path, micropython_32, slot_ms, s
 
 
 def test_a_small_heap_is_enough_to_seal_a_minute(tmp_path, micropython):
-    """84 KiB of 32-bit words, the longest period of the demo's plan."""
+    """90 KiB of 32-bit words, the longest period of the demo's plan."""
     rig = ModuleRig(tmp_path, micropython, slot_ms=100, seal_ms=6000)
-    rig.heap = "84wk"
+    rig.heap = "90wk"
     try:
         rig.start_plant()
         rig.start()
