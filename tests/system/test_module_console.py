@@ -1,0 +1,176 @@
+"""flash, info and the question for a key over a real console: MicroPython's raw REPL on the emulated Cortex-M, by
+mpremote over a tty. What no emulator has is told in firmware/MANUAL.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.doubles.cortex_console import DISK, CortexConsole
+from tests.doubles.module_rig import ROOT
+from tools.module import boards
+from tools.module.boards import Board
+from tools.module.console import Console
+from tools.module.emulated import Directory
+from tools.module.flash import choose_files, firmware_hash, flash
+from tools.module.info import ask_console
+from tools.module.provision import ask_proof
+from tools.module.refusal import Refusal
+
+pytestmark = [pytest.mark.cortex, pytest.mark.timeout(300)]
+BOARD = "cortex_mps2"
+
+
+@pytest.fixture(scope="module")
+def part():
+    with CortexConsole() as made:
+        with Console(made.port) as console:
+            console.run(DISK.read_text())
+        yield made
+
+
+@pytest.fixture
+def console(part):
+    with Console(part.port) as opened:
+        yield opened
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A program of a few files, so that a test takes a second."""
+    program = tmp_path / "program"
+    for path, content in {"main.py": "print(1)\n", "acq/a.py": "A = 1\n" * 300, "acq/modbus/b.py": "B = 2\n"}.items():
+        (program / path).parent.mkdir(parents=True, exist_ok=True)
+        (program / path).write_text(content)
+    (program / "boards").mkdir()
+    (program / "boards" / "host_tty.py").write_text("of another board\n")
+    (program / "boards" / "cortex_mps2.py").write_text("C = 3\n")
+    return program
+
+
+def command(*words) -> subprocess.CompletedProcess[str]:
+    whole = [sys.executable, "-m", "plumeproof", "module", *map(str, words)]
+    return subprocess.run(whole, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_flash_reads_back_what_it_wrote(part, small):
+    done = command("flash", part.port, "--board", BOARD, "--from", small, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    files = choose_files(small, boards.find(BOARD))
+    assert set(files) == {"main.py", "acq/a.py", "acq/modbus/b.py", "boards/cortex_mps2.py"}
+    assert told["files"] == 4 and told["firmware_hash"] == firmware_hash(files).hex()
+    with Console(part.port) as console:
+        for path, content in files.items():
+            assert console.read("/" + path) == content
+        assert not console.exists("/boards/host_tty.py")
+
+
+def test_flash_again_writes_what_changed_and_removes_what_went(console, small):
+    flash(console, BOARD, small)
+    (small / "acq" / "a.py").write_text("A = 2\n")
+    (small / "acq" / "modbus" / "b.py").unlink()
+    told = flash(console, BOARD, small)
+    assert (told["written"], told["removed"]) == (2, 1)  # a.py, and main.py, which comes last every time
+    assert console.read("/acq/a.py") == b"A = 2\n"
+    assert not console.exists("/acq/modbus/b.py")
+
+
+def test_a_flash_that_spoils_a_byte_is_seen(console, small):
+    console.run(
+        "_old=Disk.rename\ndef _bad(s,a,b):\n _old(s,a,b)\n s.memory[s.files[b.strip('/')][0]]=0\nDisk.rename=_bad"
+    )
+    try:
+        with pytest.raises(Refusal, match="reads back as another file"):
+            flash(console, BOARD, small)
+    finally:
+        console.run("Disk.rename=_old")
+
+
+def test_flashing_that_is_cut_off_leaves_no_program(console, small, monkeypatch):
+    flash(console, BOARD, small)
+    (small / "acq" / "a.py").write_text("A = 3\n")
+    real = Console.write
+
+    def cut(self, path, content, report=None):
+        if path == "/acq/a.py":
+            raise KeyboardInterrupt
+        real(self, path, content, report)
+
+    monkeypatch.setattr(Console, "write", cut)
+    with pytest.raises(KeyboardInterrupt):
+        flash(console, BOARD, small)
+    assert not console.exists("/main.py")
+
+
+def test_wrong_chip(part, small):
+    done = command("flash", part.port, "--board", "rp2_pico_de", "--from", small)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "wrong chip: this is mps2-an385 with Cortex-m3 (qemu)" in done.stderr
+
+
+def test_no_entropy(console, small, monkeypatch):
+    """This image has no os.urandom, which is what a board without a generator looks like."""
+    monkeypatch.setitem(boards.BOARDS, BOARD, Board("qemu", "mps2", ("cortex_mps2",)))
+    with pytest.raises(Refusal, match="no entropy"):
+        flash(console, BOARD, small)
+
+
+def test_mpy_of_another_release(console, small):
+    cross = next((ROOT / ".cache" / "cortex").glob("*/source/mpy-cross/build/mpy-cross"))
+    (small / "acq" / "a.py").unlink()
+    (small / "acq" / "c.py").write_text("C = 1\n")
+    subprocess.run([cross, "-o", small / "acq" / "a.mpy", small / "acq" / "c.py"], check=True)
+    flash(console, BOARD, small)  # of the interpreter's own release: taken
+    good = (small / "acq" / "a.mpy").read_bytes()
+    for at, value in ((1, 5), (2, good[2] | 2 << 2)):  # another bytecode version; native code of another machine
+        bad = bytearray(good)
+        bad[at] = value
+        (small / "acq" / "a.mpy").write_bytes(bad)
+        with pytest.raises(Refusal, match=r"a\.mpy: wrong \.mpy version"):
+            flash(console, BOARD, small)
+    (small / "acq" / "a.mpy").write_bytes(b"A = 1\n")
+    with pytest.raises(Refusal, match=r"is no \.mpy file"):
+        flash(console, BOARD, small)
+
+
+def test_a_port_that_another_program_holds(part):
+    with Console(part.port):
+        done = command("flash", part.port, "--board", BOARD)
+    assert done.returncode == 3 and "held by another program" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_info_at_a_console(part, console):
+    console.make_folder("/plumeproof")
+    console.write("/plumeproof/settings.json", b'{"link_address":7}')
+    told = ask_console(console)
+    assert told["machine"] == "mps2-an385 with Cortex-m3" and told["micropython"] == "1.25.0"
+    assert told["link_address"] == 7 and not told["is_provisioned"]
+
+
+def test_a_fault_of_the_board_is_one_line(console):
+    with pytest.raises(Refusal, match="ZeroDivisionError") as caught:
+        console.run("1/0")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_key_on_the_cortex_is_proved(part, console, tmp_path):
+    """The real program frozen into the image makes key and signature; the registrar judges them."""
+
+    class Semihosted(Directory):
+        def run(self, code):
+            return console.run(part.mount + code)
+
+    board = {"bus": "bus.tty", "uplink": "uplink.tty", "flash": "flash.bin", "flash_bytes": 65536}
+    (tmp_path / "board.json").write_text(json.dumps(board))
+    (tmp_path / "parameters.json").write_text(json.dumps({"device": "plume-m3"}))
+    proof = ask_proof(Semihosted(tmp_path), "plume-m3")
+    assert proof.public_key == (tmp_path / "public_key.bin").read_bytes()
+    assert len(hashlib.sha256(proof.nonce).digest()) == 32 and proof.nonce != bytes(32)
+    assert os.stat(tmp_path / "key.bin").st_size == 32

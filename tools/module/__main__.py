@@ -1,0 +1,208 @@
+"""`plumeproof module VERB`: a module from the box to keys.json.
+
+    info PORT|DIRECTORY        at its link; at its console while no program holds it; or in a directory's files
+    flash PORT --board NAME    the program over the console, read back and compared
+    provision PORT|DIRECTORY --device ID --analyzer ID=PROFILE@UNIT ... --link-address N --keys keys.json
+    update PORT --release DIR  a signed release over the link
+
+PORT of `provision` and `flash` is the board's console, of `update` its link. Exit status: 0 done, 1 a fault found at
+the module, 2 wrong usage or configuration, 3 it cannot be reached.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from acqwire import frames
+from tqdm import tqdm
+
+from tools.module import label
+from tools.module.boards import BOARDS, FIRMWARE, check, data_folder, find
+from tools.module.boards import ask as ask_facts
+from tools.module.console import BAUD, Console
+from tools.module.emulated import Directory
+from tools.module.flash import choose_files, firmware_hash, flash
+from tools.module.info import ask_console, lines_of, read_folder
+from tools.module.provision import Place, compose_plan, prepare_directory, provision
+from tools.module.refusal import UNREACHABLE, USAGE, Refusal
+from tools.module.uplink import ask_link, find_release, update
+from tools.release.package import collect
+
+
+def say(line: str) -> None:
+    """How far it is, on the error stream: standard output is the result's."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def info_main(args: argparse.Namespace) -> dict[str, Any]:
+    if Path(args.port).is_dir():
+        place = Directory(Path(args.port).resolve())
+        told = {"port": place.port, "seen_at": "directory"} | read_folder(place, "")
+    else:
+        found = None if args.console else ask_link(args.port, args.baud, args.link_address)
+        if found is None:
+            try:
+                with Console(args.port, args.baud) as console:
+                    found = ask_console(console)
+            except Refusal as error:
+                if args.console or error.status != UNREACHABLE:
+                    raise
+                raise Refusal(
+                    f"{args.port}: neither a module at link address {args.link_address} nor a MicroPython console"
+                    f" answers at {args.baud} baud; check cable, --link-address and power",
+                    UNREACHABLE,
+                ) from error
+        told = found
+    if not args.json:
+        print("\n".join(lines_of(told)))
+    return told
+
+
+def flash_main(args: argparse.Namespace) -> dict[str, Any]:
+    find(args.board)
+    with (
+        Console(args.port, args.baud) as console,
+        tqdm(unit="B", unit_scale=True, ncols=80, disable=not sys.stderr.isatty(), leave=False) as progress,
+    ):
+
+        def report(count: int, total: int) -> None:
+            progress.total = total
+            progress.update(count)
+
+        told = {"port": args.port} | flash(console, args.board, args.folder, report)
+    if not args.json:
+        print(
+            f"{args.port}: {told['board']} on {told['machine']}: {told['files']} files, {told['bytes']} bytes, all read"
+            f" back and equal ({told['written']} written, {told['removed']} old ones removed)"
+        )
+        print(f"firmware {told['firmware_hash']}")
+    return told
+
+
+def provision_main(args: argparse.Namespace) -> dict[str, Any]:
+    bus = {"baud": args.bus_baud, "parity": args.bus_parity, "stop_bits": args.bus_stop_bits}
+    plan = compose_plan(
+        args.device, args.analyzer, args.table, args.link_address, args.slot_ms, args.seal_ms, bus, args.revision
+    )
+    if args.board is not None:
+        find(args.board)
+    if args.label is not None and args.label.suffix.lower() not in label.SUFFIXES:
+        raise Refusal(f"--label {args.label}: ends in none of {' '.join(label.SUFFIXES)}", USAGE)
+    with ExitStack() as stack:
+        place: Place
+        if args.board is not None:
+            console = stack.enter_context(Console(args.port, args.baud))
+            check(args.board, ask_facts(console), args.port)
+            folder = data_folder(args.board) + "/"
+            console.make_folder(folder.rstrip("/"))
+            wanted = firmware_hash(choose_files(args.folder, BOARDS[args.board]))
+            place = console
+        elif Path(args.port).is_char_device():
+            raise Refusal(f"{args.port}: is a port; say which board is there with --board NAME", USAGE)
+        else:
+            prepare_directory(Path(args.port), args.uplink, args.bus)
+            place, folder = Directory(Path(args.port).resolve()), ""
+            wanted = firmware_hash(collect(FIRMWARE))
+        told = provision(
+            place, plan, args.keys, folder, wanted if args.firmware == "same" else None, say, args.last_seq
+        )
+    if args.label is not None:
+        label.write(args.label, told["device"], told["kid"], told["serial"])
+        say(f"label: {args.label}")
+    if not args.json:
+        print(label.draw(told["device"], told["kid"], told["serial"]))
+    return told
+
+
+def update_main(args: argparse.Namespace) -> dict[str, Any]:
+    release = find_release(args.release)
+    with tqdm(
+        total=len(release.stream), unit="B", unit_scale=True, ncols=80, disable=not sys.stderr.isatty(), leave=False
+    ) as progress:
+        told = update(
+            args.port, args.baud, args.link_address, release, lambda done, _: progress.update(done - progress.n)
+        )
+    if not args.json:
+        print(f"{told['device']}: has taken {told['bytes']} bytes, verified them and starts the new program on trial")
+        print("it is confirmed when the gateway has acknowledged a record of the new boot, else the old one returns")
+    return told
+
+
+def parser() -> argparse.ArgumentParser:
+    """All verbs."""
+    whole = argparse.ArgumentParser(prog="plumeproof module", description="a module from the box to keys.json")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="info|flash|provision|update")
+    info = verbs.add_parser("info", help="who it is and what it holds")
+    info.add_argument("port", metavar="PORT|DIRECTORY", help="serial port (link or console), or emulated module")
+    info.add_argument("--console", action="store_true", help="ask at the console only")
+    info.set_defaults(run=info_main)
+    flashing = verbs.add_parser("flash", help="put the program on a board")
+    flashing.add_argument("port", metavar="PORT", help="the board's console")
+    flashing.add_argument("--board", required=True, metavar="NAME", help=" ".join(sorted(BOARDS)))
+    flashing.set_defaults(run=flash_main)
+    providing = verbs.add_parser("provision", help="parameters, settings, key, label")
+    providing.add_argument("port", metavar="PORT|DIRECTORY", help="the board's console, or an emulated module")
+    providing.add_argument("--board", metavar="NAME", help="what is at PORT")
+    providing.add_argument("--device", required=True, metavar="ID", help="what the module is to be called")
+    providing.add_argument(
+        "--analyzer", action="append", default=[], metavar="ID=PROFILE@UNIT",
+        help="repeat, in polling order; PROFILE: a name, or a table (.csv, .xlsx, .json)",
+    )  # fmt: skip
+    providing.add_argument("--table", type=Path, metavar="FILE", help="TOML with all of it, or one register table")
+    providing.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json to enter the key in")
+    providing.add_argument("--slot-ms", type=int, default=1000)
+    providing.add_argument("--seal-ms", type=int, default=60_000)
+    providing.add_argument("--bus-baud", type=int, default=19200)
+    providing.add_argument("--bus-parity", choices=("N", "E", "O"), default="N")
+    providing.add_argument("--bus-stop-bits", type=int, choices=(1, 2), default=1)
+    providing.add_argument("--revision", type=int, default=1, help="of the parameter set")
+    providing.add_argument("--last-seq", type=int, metavar="N", help="last record of the module that it replaces")
+    providing.add_argument("--label", type=Path, metavar="FILE", help="write the label: .svg, .png or .txt")
+    providing.add_argument(
+        "--firmware", choices=("same", "any"), default="same", help="must its program be this checkout's?"
+    )
+    providing.add_argument("--uplink", default="uplink.tty", help="line of a new emulated module")
+    providing.add_argument("--bus", default="bus.tty", help="line of a new emulated module")
+    providing.set_defaults(run=provision_main)
+    updating = verbs.add_parser("update", help="send a signed release")
+    updating.add_argument("port", metavar="PORT", help="the module's link")
+    updating.add_argument("--release", required=True, type=Path, metavar="DIR", help="release file, or its folder")
+    updating.set_defaults(run=update_main)
+    for one in (info, providing, updating):
+        one.add_argument("--link-address", type=_address, default=1, metavar="N", help="default 1")
+    for one in (flashing, providing):
+        one.add_argument("--from", dest="folder", type=Path, default=FIRMWARE, help="program, .py or .mpy files")
+    for one in (info, flashing, providing, updating):
+        one.add_argument("--baud", type=int, default=BAUD, help=f"of PORT; default {BAUD}")
+        one.add_argument("--json", action="store_true", help="print one JSON object")
+    return whole
+
+
+def main(words: list[str] | None = None) -> int:
+    """Exit status."""
+    args = parser().parse_args(words)
+    try:
+        told = args.run(args)
+    except Refusal as error:
+        print(f"plumeproof module {args.verb}: {error}", file=sys.stderr)
+        return error.status
+    except KeyboardInterrupt:
+        return 130
+    if args.json:
+        print(json.dumps(told))
+    return 0
+
+
+def _address(text: str) -> int:
+    if not text.isdecimal() or not frames.ADDRESS_MIN <= int(text) <= frames.ADDRESS_MAX:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is not {frames.ADDRESS_MIN} to {frames.ADDRESS_MAX}")
+    return int(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
