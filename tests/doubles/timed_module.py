@@ -114,15 +114,20 @@ class TimedModule:
         self.seal(kind, {20: self.next_slot, 21: count, 22: slot_ms, 23: first_mono} | own, **changed)
         self.next_slot += count
 
+    def utc_fields(self, seq: int) -> dict[int, Any]:
+        """What the clock gives record `seq`."""
+        if self.clock_offset_ms is None:
+            return {9: 0}
+        return {8: self.mono_ms + self.clock_offset_ms, 9: 1, 10: 10, 11: min(seq, 1)}
+
     def seal(self, kind: int, own: dict[int, Any], seq: int | None = None) -> None:
         """One record; `seq` other than the next one for records that come late."""
         number = seq or (self.sealed[-1][0].seq + 1 if self.sealed else 1)
         common: dict[int, Any] = {
-            1: 1, 2: kind, 3: self.device, 4: self.boot, 5: number, 6: bytes(32), 7: self.mono_ms, 9: 0,
+            1: 1, 2: kind, 3: self.device, 4: self.boot, 5: number, 6: bytes(32), 7: self.mono_ms,
             12: self.parameters.parameters_hash,
         }  # fmt: skip
-        if self.clock_offset_ms is not None:
-            common |= {8: self.mono_ms + self.clock_offset_ms, 9: 1, 10: 10, 11: 1}
+        common |= self.utc_fields(number)
         payload = cbor2.dumps(common | own, canonical=True)
         protected = cbor2.dumps({1: -7, 4: KID}, canonical=True)
         content_hash = hashlib.sha256(cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)).digest()
