@@ -83,7 +83,7 @@ def _build(board):
 
     facts = BootFacts(start, signer.public_key)
     board.forget_start()
-    for name in _FILES:
+    for name in _FILES if getattr(board, "updates", None) is None else ("acq.record", "acq.update_door") + _FILES:
         gc.collect()
         __import__(name)
     from acq.app import App
