@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup demo kills powercuts test cortex bench check trial picture conform clean
+.PHONY: setup mpy demo kills powercuts test cortex bench check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -30,6 +30,11 @@ test: setup
 cortex: setup
 	@$(PYTHON) tools/setup/cortex.py
 	@$(VENV)/python -m pytest -m cortex tests/system $(ARGS)
+
+# The module's program as .mpy files for boards, with their sizes; what mip reads is written anew.
+mpy: setup
+	@$(VENV)/python -m tools.mpy --list
+	@$(VENV)/python -m tools.mpy $(ARGS)
 
 bench: setup
 	@$(VENV)/python -m tools.bench $(ARGS)

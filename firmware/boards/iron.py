@@ -92,7 +92,10 @@ class IronBoard:
         self._poller = select.poll()
         for uart in parts.polled:
             self._poller.register(uart, _POLL_IN)
-        self.start = IronStart(parts, self.clock)
+        start = IronStart(parts, self.clock)
+        self.start = start  # type: IronStart | None
+        if start.frozen_hash:
+            close_console()
 
     def forget_start(self) -> None:
         """Nothing of iron_start is needed any more."""
@@ -135,9 +138,10 @@ class IronBoard:
 
     def feed(self) -> None:
         """A round of the program is over. The light changes twice a second as long as there are rounds."""
-        if self._watchdog is None:
-            self._watchdog = self._make_watchdog()
-        self._watchdog.feed()
+        watchdog = self._watchdog
+        if watchdog is None:
+            watchdog = self._watchdog = self._make_watchdog()
+        watchdog.feed()
         now = self.clock.ticks()
         if not 0 <= self.clock.elapsed(now, self._lit) < _BLINK_US:
             self._lit = now
@@ -160,6 +164,19 @@ class IronBoard:
         """Start anew by a reset of the whole chip."""
         replace(self._folder + "/wanted.bin", b"1")
         self._reset()
+
+
+def close_console() -> None:
+    """A production image: no key interrupts it, no console is duplicated. What the port itself offers on USB or UART
+    ends only with its build options (manifest.py)."""
+    import micropython
+
+    micropython.kbd_intr(-1)
+    for slot in (0, 1) if hasattr(os, "dupterm") else ():
+        try:
+            os.dupterm(None, slot)
+        except (ValueError, OSError):  # the port has fewer
+            break
 
 
 def exists(path: str) -> bool:

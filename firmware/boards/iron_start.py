@@ -31,7 +31,7 @@ class IronStart:
             sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]), sys.platform
         )
         try:
-            from frozen_hash import HASH  # made by manifest.py
+            from frozen_hash import HASH  # type: ignore[import-not-found]  # made by manifest.py
 
             self.frozen_hash = HASH
         except ImportError:

@@ -31,7 +31,8 @@ def open_journal() -> BlockFlash:
     """The journal's region. Raises ValueError while a file system lies over it."""
     if file_system_bytes() > FILE_SECTORS * _SECTOR_BYTES:
         raise ValueError("the file system covers the journal's region: flash our image (BOARDS.md section 4)")
-    return BlockFlash(rp2.Flash(start=FILE_SECTORS * _SECTOR_BYTES), _PROGRAM_BYTES, _ERASE_MS, _APPEND_MS)
+    device = rp2.Flash(start=FILE_SECTORS * _SECTOR_BYTES)  # type: ignore[call-arg]  # the stubs know no arguments
+    return BlockFlash(device, _PROGRAM_BYTES, _ERASE_MS, _APPEND_MS)
 
 
 def file_system_bytes() -> int:

@@ -52,7 +52,7 @@ class PioBus(UartBus):
     def __init__(self, uart, tx, enable) -> None:
         self._tx = tx
         self._enable = enable
-        self._sender = None
+        self._sender = None  # type: rp2.StateMachine | None
         self._words = array.array("I", [0] * (_FRAME_MAX_BYTES * 12 // _WORD_BITS + 2))
         super().__init__(uart, None)
 
@@ -62,14 +62,17 @@ class PioBus(UartBus):
         self._stop_bits = stop_bits
         if self._sender is not None:
             self._sender.active(0)
-        self._sender = rp2.StateMachine(
+        sender = rp2.StateMachine(
             _MACHINE, _transmit, freq=_CYCLES * baud, out_base=self._tx, sideset_base=self._enable
         )
-        self._sender.active(1)
+        sender.active(1)
+        self._sender = sender
 
     def send(self, buf, count: int) -> None:
-        total = self._compose(buf, count)
         sender = self._sender
+        if sender is None:
+            raise BusError(causes.FAULT_BUS_IO)
+        total = self._compose(buf, count)
         words = self._words
         limit_us = (total + 1) * self.bit_us + _SLACK_US
         started = time.ticks_us()

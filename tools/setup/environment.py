@@ -5,7 +5,7 @@ the locks, the project file and this Python makes a second run short. Talks on s
 line of a command stays the command's own. Standard library only.
 
     python3 tools/setup/environment.py              # everything
-    python3 tools/setup/environment.py --for demo   # without what only tests need: browser, referees, interpreters
+    python3 tools/setup/environment.py --for demo   # without what only tests need: browser, compiler, stubs, ...
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from pathlib import Path
 import broker
 import browser
 import interpreter
+import mpy_cross
 import packages
+import stubs
 from packages import Unobtainable, run, say
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +66,8 @@ def lacks(is_for_tests: bool) -> tuple[str, ...]:
     """All system packages that this machine lacks, so that one command installs and one line names them."""
     venv = () if importlib.util.find_spec("ensurepip") else ("python3-venv",)
     interpreters = interpreter.lacks(*wanted_interpreters(is_for_tests))
-    return (*venv, *interpreters, *broker.lacks(), *(browser.lacks() if is_for_tests else ()))
+    for_tests = (*browser.lacks(), *mpy_cross.lacks()) if is_for_tests else ()
+    return tuple(dict.fromkeys((*venv, *interpreters, *broker.lacks(), *for_tests)))
 
 
 def wanted_interpreters(is_for_tests: bool) -> tuple[str, ...]:
@@ -85,6 +88,8 @@ def set_up(is_for_tests: bool) -> None:
     if is_for_tests:
         is_new = make(REFEREES) or is_new
         browser.obtain()
+        mpy_cross.obtain()
+        stubs.obtain()
     if is_new or missing:
         say(f"ready; MicroPython {'.'.join(map(str, interpreter.version_of(path) or ()))} at {path}; {broker_words}")
 
