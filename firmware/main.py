@@ -97,6 +97,10 @@ def _refuse(reason: str) -> int:
 
 
 if __name__ == "__main__":
+    from boards import open_updates
+
+    if open_updates(sys.argv) is None:  # one program only: no room is spent on choosing
+        sys.exit(main(sys.argv))
     from boards.loader import start
 
     sys.exit(start(main, sys.argv))
