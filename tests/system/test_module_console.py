@@ -174,3 +174,21 @@ def test_the_key_on_the_cortex_is_proved(part, console, tmp_path):
     assert proof.public_key == (tmp_path / "public_key.bin").read_bytes()
     assert len(hashlib.sha256(proof.nonce).digest()) == 32 and proof.nonce != bytes(32)
     assert os.stat(tmp_path / "key.bin").st_size == 32
+
+
+def test_a_running_program_is_put_aside_for_the_work(console, small, monkeypatch):
+    """Real chips are reset so that no watchdog runs; here the console is closed and opened again, nothing more."""
+    monkeypatch.setattr("tools.module.console.RESET", "reset=1")
+    board = Board("qemu", "mps2", ("cortex_mps2",), without_generator=True)
+    flash(console, BOARD, small)
+    with boards.hold(console, board):
+        assert not console.exists("/main.py") and console.exists("/main.py.held")
+        assert console.run("print(reset)").strip() == "1"
+    assert console.read("/main.py") == b"print(1)\n"
+    with pytest.raises(Refusal), boards.hold(console, board):  # provisioning that fails leaves the program as it was
+        raise Refusal("")
+    assert console.read("/main.py") == b"print(1)\n" and not console.exists("/main.py.held")
+    monkeypatch.setitem(boards.BOARDS, BOARD, board)
+    (small / "main.py").write_text("print(2)\n")
+    flash(console, BOARD, small)
+    assert console.read("/main.py") == b"print(2)\n" and not console.exists("/main.py.held")

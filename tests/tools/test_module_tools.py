@@ -359,3 +359,43 @@ def test_chips_as_the_releases_name_them(name, machine):
     for bad in ((), (draws[0],) * 4, ("00" * 32, "11" * 32), (*draws[:3], "ab" * 32)):
         with pytest.raises(Refusal, match="no entropy"):
             boards.check(name, boards.Facts(platform, machine, (1, 25, 0), 0, bad), "port")
+
+
+@pytest.mark.parametrize("text", ["", "0x60", "0x60:16", "7:0", "0x78:1", "a:b", "1:2:3"])
+def test_an_element_that_is_none(text, tmp_path):
+    refused = provision(tmp_path, *WORDS, "--element", text)
+    assert refused.returncode == 2 and "--element" in refused.stderr
+
+
+def test_an_element_makes_up_for_a_dead_generator():
+    facts = boards.Facts("rp2", "Raspberry Pi Pico with RP2040", (1, 25, 0), 0, ())
+    assert boards.check("rp2_pico_de", facts, "port", has_element=True).platform == "rp2"
+    with pytest.raises(Refusal, match="no entropy"):
+        boards.check("rp2_pico_de", facts, "port")
+
+
+def test_boards_fit_as_the_module_itself_chooses():
+    """boards/iron_choice.py on the module and --board here agree about every pair of board and chip."""
+    from boards.iron_choice import choose
+
+    machines = {
+        "esp32": ("Generic ESP32 module with ESP32", "Generic ESP32S3 module with ESP32S3"),
+        "rp2": ("Raspberry Pi Pico with RP2040", "Raspberry Pi Pico2 with RP2350"),
+        "pyboard": ("PYBv1.1 with STM32F405RG", "PYBD-SF2W with STM32F722IEK"),
+    }
+    draws = tuple(os.urandom(32).hex() for _ in range(4))
+    for platform, names in machines.items():
+        for machine in names:
+            for name, board in boards.BOARDS.items():
+                if not board.has_watchdog:
+                    continue
+                try:
+                    is_chosen = choose(platform, machine, name) == name
+                except ValueError:
+                    is_chosen = False
+                try:
+                    boards.check(name, boards.Facts(platform, machine, (1, 25, 0), 0, draws), "port")
+                    is_taken = True
+                except Refusal:
+                    is_taken = False
+                assert is_taken == is_chosen, (name, machine)

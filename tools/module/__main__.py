@@ -18,11 +18,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import rfc8785
 from acqwire import frames
 from tqdm import tqdm
 
 from tools.module import label
-from tools.module.boards import BOARDS, FIRMWARE, check, data_folder, find
+from tools.module.boards import BOARDS, FIRMWARE, check, data_folder, find, hold
 from tools.module.boards import ask as ask_facts
 from tools.module.console import BAUD, Console
 from tools.module.emulated import Directory
@@ -74,7 +75,7 @@ def flash_main(args: argparse.Namespace) -> dict[str, Any]:
             progress.total = total
             progress.update(count)
 
-        told = {"port": args.port} | flash(console, args.board, args.folder, report)
+        told = {"port": args.port} | flash(console, args.board, args.folder, report, args.element is not None)
     if not args.json:
         print(
             f"{args.port}: {told['board']} on {told['machine']}: {told['files']} files, {told['bytes']} bytes, all read"
@@ -93,11 +94,16 @@ def provision_main(args: argparse.Namespace) -> dict[str, Any]:
         find(args.board)
     if args.label is not None and args.label.suffix.lower() not in label.SUFFIXES:
         raise Refusal(f"--label {args.label}: ends in none of {' '.join(label.SUFFIXES)}", USAGE)
+    extra: dict[str, bytes] = {}
     with ExitStack() as stack:
         place: Place
         if args.board is not None:
             console = stack.enter_context(Console(args.port, args.baud))
-            check(args.board, ask_facts(console), args.port)
+            board = check(args.board, ask_facts(console), args.port, args.element is not None)
+            stack.enter_context(hold(console, board))
+            extra["board.json"] = rfc8785.dumps({"board": args.board})
+            if args.element is not None:
+                extra["element.json"] = rfc8785.dumps({"address": args.element[0], "slot": args.element[1]})
             folder = data_folder(args.board) + "/"
             console.make_folder(folder.rstrip("/"))
             wanted = firmware_hash(choose_files(args.folder, BOARDS[args.board]))
@@ -109,7 +115,7 @@ def provision_main(args: argparse.Namespace) -> dict[str, Any]:
             place, folder = Directory(Path(args.port).resolve()), ""
             wanted = firmware_hash(collect(FIRMWARE))
         told = provision(
-            place, plan, args.keys, folder, wanted if args.firmware == "same" else None, say, args.last_seq
+            place, plan, args.keys, folder, wanted if args.firmware == "same" else None, say, args.last_seq, extra
         )
     if args.label is not None:
         label.write(args.label, told["device"], told["kid"], told["serial"])
@@ -176,6 +182,9 @@ def parser() -> argparse.ArgumentParser:
     for one in (info, providing, updating):
         one.add_argument("--link-address", type=_address, default=1, metavar="N", help="default 1")
     for one in (flashing, providing):
+        one.add_argument(
+            "--element", type=_element, metavar="ADDRESS:SLOT", help="a secure element has the key, e.g. 0x60:0"
+        )
         one.add_argument("--from", dest="folder", type=Path, default=FIRMWARE, help="program, .py or .mpy files")
     for one in (info, flashing, providing, updating):
         one.add_argument("--baud", type=int, default=BAUD, help=f"of PORT; default {BAUD}")
@@ -202,6 +211,16 @@ def _address(text: str) -> int:
     if not text.isdecimal() or not frames.ADDRESS_MIN <= int(text) <= frames.ADDRESS_MAX:
         raise argparse.ArgumentTypeError(f"{text[:20]!r} is not {frames.ADDRESS_MIN} to {frames.ADDRESS_MAX}")
     return int(text)
+
+
+def _element(text: str) -> tuple[int, int]:
+    try:
+        address, slot = (int(word, 0) for word in text.split(":"))
+    except ValueError:
+        address = slot = -1
+    if not (8 <= address <= 0x77 and 0 <= slot <= 15):
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no ADDRESS:SLOT of 8..0x77 and 0..15")
+    return address, slot
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +18,10 @@ from tools.module.console import Console
 from tools.module.refusal import FAULT, USAGE, Refusal
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware"
+HELD = ".held"
 FOLDER = "/plumeproof"  # boards/iron.py; another where the board file says so
 MPY_VERSION = 0xFF  # of sys.implementation._mpy; the header of a .mpy file has the same byte
+SMALL_INT_BITS = 31  # of 32-bit words
 VERSION_FLOOR = (1, 23)
 DRAW_BYTES = 32
 QUESTION = """
@@ -40,7 +44,8 @@ class Board:
     platform: str
     machine: str
     own: tuple[str, ...]
-    without_generator: bool = False  # a secure element makes its keys: a dead generator is no reason to refuse
+    without_generator: bool = False  # its image has no os.urandom and gets its keys elsewhere
+    has_watchdog: bool = True
 
 
 BOARDS = {
@@ -48,8 +53,8 @@ BOARDS = {
     "esp32_s3_waveshare": Board("esp32", r"ESP32-?S3", ("esp32_s3_waveshare", "esp32_chip")),
     "rp2_pico_2ch": Board("rp2", r"RP2040|RP2350", ("rp2_pico_2ch", "rp2_chip", "rp2_boot")),
     "rp2_pico_de": Board("rp2", r"RP2040|RP2350", ("rp2_pico_de", "rp2_chip", "rp2_boot", "rp2_pio_bus")),
-    "stm32_pyboard": Board("pyboard", r"STM32F405", ("stm32_pyboard",)),
-    "cortex_mps2": Board("qemu", r"mps2|Cortex", ("cortex_mps2",), without_generator=True),
+    "stm32_pyboard": Board("pyboard", r"PYBv1\.1", ("stm32_pyboard",)),
+    "cortex_mps2": Board("qemu", r"mps2|Cortex", ("cortex_mps2",), without_generator=True, has_watchdog=False),
 }
 _ALL_OWN = {start for board in BOARDS.values() for start in board.own} | {"host"}
 
@@ -86,8 +91,8 @@ def ask(console: Console) -> Facts:
         raise Refusal(f"{console.port}: what answers is no MicroPython: {said[:80]!r}") from error
 
 
-def check(name: str, facts: Facts, port: str) -> Board:
-    """Whether this board may get the files of `name`. Raises Refusal."""
+def check(name: str, facts: Facts, port: str, has_element: bool = False) -> Board:
+    """Whether this board may get the files of `name`; has_element: a secure element makes the key. Raises Refusal."""
     board = find(name)
     if facts.platform != board.platform or not re.search(board.machine, facts.machine):
         raise Refusal(
@@ -99,7 +104,7 @@ def check(name: str, facts: Facts, port: str) -> Board:
         raise Refusal(
             f"{port}: MicroPython {facts.release} is older than {'.'.join(map(str, VERSION_FLOOR))}; flash a newer one"
         )
-    if not board.without_generator and not facts.has_entropy:
+    if not (board.without_generator or has_element or facts.has_entropy):
         raise Refusal(
             f"{port}: no entropy: the random number generator of this image is absent or repeats itself, so no key"
             " could be made; use an image with a generator, or a secure element with --element"
@@ -112,6 +117,28 @@ def find(name: str) -> Board:
     if name not in BOARDS:
         raise Refusal(f"--board {name}: unknown; there are {' '.join(sorted(BOARDS))}", USAGE)
     return BOARDS[name]
+
+
+@contextmanager
+def hold(console: Console, board: Board, is_flashing: bool = False) -> Iterator[None]:
+    """Keep the program from starting while its board is worked at. A running program has armed a watchdog that nothing
+    can stop: its main is put aside and the chip reset, so that there is none. Afterwards main is put back, whatever
+    happened; is_flashing: it is not, for the files beside it are others now, and a board whose flashing was cut off
+    has no program."""
+    place = "/flash/" if board.platform == "pyboard" else "/"
+    names = [place + name for name in ("main.py", "main.mpy")] if board.has_watchdog else []
+    mains = [main for main in names if console.exists(main)]
+    for main in mains:
+        console.run(f"import os\nos.rename({main!r},{main + HELD!r})")
+    if mains:
+        console.restart()
+    try:
+        yield
+    finally:
+        for main in [] if is_flashing else mains:
+            console.run(f"import os\nos.rename({main + HELD!r},{main!r})")
+    for main in names if is_flashing else []:
+        console.remove(main + HELD)
 
 
 def is_wanted(path: str, board: Board) -> bool:
@@ -142,6 +169,8 @@ def check_mpy(path: str, content: bytes, facts: Facts, port: str) -> None:
     version, sub, arch = content[1], content[2] & 3, content[2] >> 2
     has_native = arch != 0
     wanted = (facts.mpy & MPY_VERSION, facts.mpy >> 8 & 3, facts.mpy >> 10)
+    if content[3] > SMALL_INT_BITS:
+        raise Refusal(f"{path}: wrong .mpy version: it is for words of more than 32 bits; build it with `make mpy`")
     if version != wanted[0] or (has_native and (sub, arch) != wanted[1:]):
         raise Refusal(
             f"{path}: wrong .mpy version: it is {version}.{sub} (arch {arch}), MicroPython {facts.release} on {port}"

@@ -5,8 +5,8 @@
         print(console.run("print(6 * 7)"))
 
 mpremote calls its Python interface unfinished, so this is the only file that imports it, and a release of it is pinned.
-Nothing here resets the board: a reset would start the program and close the console. What Ctrl-C has interrupted stays
-so until the next reset.
+Opening it interrupts the program (Ctrl-C) and resets nothing. Where a watchdog runs, which nothing can stop, the board
+resets by itself soon after: see boards.hold.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import hashlib
 import io
 import os
 import struct
+import time
 from collections.abc import Callable
 
 import serial
@@ -30,6 +31,9 @@ BAUD = 115200
 ANSWER_S = 4.0  # a board that is busy with a poll ends its slot first
 QUIET_S = 1.0  # one read; mpremote would wait for ever
 RUN_S = 120.0  # without a byte: a soft signer's table and signature on the slowest board
+RESET = "import machine\nmachine.reset()"
+RETURN_S = 15.0
+LOOK_S = 0.5
 PIECE_BYTES = 1024  # of a file at a time; as text up to four times as much, within a board's heap
 FAILURES = (TransportError, serial.SerialException, OSError, struct.error)
 
@@ -43,6 +47,10 @@ class Console:
         self._transport: SerialTransport | None = None
 
     def __enter__(self) -> Console:
+        self._open()
+        return self
+
+    def _open(self) -> None:
         try:
             SerialPort(self.port, self._baud).close()  # says why a port cannot be had; mpremote does not
         except UnreachableError as error:
@@ -58,13 +66,28 @@ class Console:
                 " MicroPython on it, and does its image leave the console open? Reset it and try again",
                 UNREACHABLE,
             ) from error
-        return self
 
     def __exit__(self, *_exception: object) -> None:
         assert self._transport is not None
         with contextlib.suppress(*FAILURES):  # a board that was unplugged has nothing to be left tidy
             self._transport.exit_raw_repl()
         self._close()
+
+    def restart(self) -> None:
+        """Reset the whole chip and come back to its console, whose USB port goes and returns. Raises Refusal."""
+        assert self._transport is not None
+        with contextlib.suppress(*FAILURES):  # it is gone before it has answered
+            self._transport.exec_raw_no_follow(RESET)
+        self._close()
+        deadline = time.monotonic() + RETURN_S
+        while True:
+            time.sleep(LOOK_S)
+            try:
+                self._open()
+                return
+            except Refusal:
+                if time.monotonic() >= deadline:
+                    raise
 
     def run(self, code: str) -> str:
         """Run code to its end; what it printed. Raises Refusal: its exception's last line, or a silent board."""

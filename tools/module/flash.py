@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.module.boards import FIRMWARE, Board, ask, check, check_mpy, find, is_wanted
+from tools.module.boards import FIRMWARE, Board, ask, check, check_mpy, find, hold, is_wanted
 from tools.module.console import Console
 from tools.module.refusal import FAULT, USAGE, Refusal
 from tools.release.documents import DocumentError
@@ -58,16 +58,38 @@ def firmware_hash(files: Mapping[str, bytes]) -> bytes:
 
 
 def flash(
-    console: Console, name: str, folder: Path = FIRMWARE, report: Callable[[int, int], None] | None = None
+    console: Console,
+    name: str,
+    folder: Path = FIRMWARE,
+    report: Callable[[int, int], None] | None = None,
+    has_element: bool = False,
 ) -> dict[str, Any]:
     """Put the program for board `name` on what answers. report(bytes of a step, bytes in all). Raises Refusal."""
     board = find(name)
     files = choose_files(folder, board)
     facts = ask(console)
-    check(name, facts, console.port)
+    check(name, facts, console.port, has_element)
     for path, content in files.items():
         check_mpy(path, content, facts, console.port)
     root = "" if console.run("import os\nprint(os.getcwd())").strip() in ("", "/") else "/flash"
+    with hold(console, board, is_flashing=True):
+        written, removed = _replace(console, root, files, report)
+    return {
+        "board": name,
+        "machine": facts.machine,
+        "micropython": facts.release,
+        "files": len(files),
+        "bytes": sum(map(len, files.values())),
+        "written": written,
+        "removed": removed,
+        "firmware_hash": firmware_hash(files).hex(),
+    }
+
+
+def _replace(
+    console: Console, root: str, files: Mapping[str, bytes], report: Callable[[int, int], None] | None
+) -> tuple[int, int]:
+    """Files written and removed."""
     old = _list(console, root)
     for main in MAINS:
         console.remove(f"{root}/{main}")
@@ -88,16 +110,7 @@ def flash(
     for place in sorted(gone):
         console.remove(place)
     _compare(console, root, files)
-    return {
-        "board": name,
-        "machine": facts.machine,
-        "micropython": facts.release,
-        "files": len(files),
-        "bytes": total,
-        "written": written,
-        "removed": len(gone),
-        "firmware_hash": firmware_hash(files).hex(),
-    }
+    return written, len(gone)
 
 
 def _compare(console: Console, root: str, files: Mapping[str, bytes]) -> None:

@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import rfc8785
@@ -100,11 +101,17 @@ def provision(
     firmware: bytes | None,
     say: Callable[[str], None],
     last_seq: int | None = None,
+    extra: Mapping[str, bytes] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Everything, in order. folder: where the module keeps its files, with a slash behind it; firmware: the hash its
-    program must have, None: not compared; last_seq: of the module that this one replaces. Raises Refusal."""
+    program must have, None: not compared; last_seq: of the module that this one replaces; extra: further files of it.
+    Raises Refusal."""
     _refuse_other_module(place, keys, plan.device, folder, last_seq)
-    for name, content in (("parameters.json", plan.parameters), ("settings.json", plan.settings)):
+    for name, content in (
+        *extra.items(),
+        ("parameters.json", plan.parameters),
+        ("settings.json", plan.settings),
+    ):
         wanted = hashlib.sha256(content).digest()
         place.write(folder + name, content)
         if place.hash(folder + name) != wanted:
