@@ -2,6 +2,7 @@
 
     PLUMEPROOF_PORT=rp2 make -C ports/rp2 BOARD=RPI_PICO2 FROZEN_MANIFEST=.../firmware/manifest.py    (or esp32, stm32)
 
+PLUMEPROOF_IMAGE=bench freezes nothing but rp2's boot file: program and console stay open, for work at the bench.
 Frozen: acq, acqwire, the boards of the port, main.py, frozen_hash.py (SHA-256 of all of them, SPEC.md section 4.3), and
 of MicroPython only what its start needs. On rp2 our rp2_boot.py takes the place of `_boot.py`, which formats.
 
@@ -65,14 +66,17 @@ def _hash(paths):
 _port = os.environ.get("PLUMEPROOF_PORT")
 if _port not in _PORTS:
     raise SystemExit("manifest.py: set PLUMEPROOF_PORT to one of " + ", ".join(sorted(_PORTS)))
-_paths = _program(_port)
-freeze(_HERE, tuple(_paths), opt=_OPTIMISE)  # noqa: F821
-
+_image = os.environ.get("PLUMEPROOF_IMAGE", "production")
+if _image not in ("production", "bench"):
+    raise SystemExit("manifest.py: PLUMEPROOF_IMAGE is production or bench")
 _made = tempfile.mkdtemp(prefix="plumeproof-manifest-")
-with open(os.path.join(_made, "frozen_hash.py"), "w") as _file:
-    _file.write('"""SHA-256 of the frozen program, SPEC.md section 4.3; made by manifest.py."""\n\n')
-    _file.write("HASH = {!r}\n".format(_hash(_paths)))
-freeze(_made, "frozen_hash.py", opt=_OPTIMISE)  # noqa: F821
+if _image == "production":
+    _paths = _program(_port)
+    freeze(_HERE, tuple(_paths), opt=_OPTIMISE)  # noqa: F821
+    with open(os.path.join(_made, "frozen_hash.py"), "w") as _file:
+        _file.write('"""SHA-256 of the frozen program, SPEC.md section 4.3; made by manifest.py."""\n\n')
+        _file.write("HASH = {!r}\n".format(_hash(_paths)))
+    freeze(_made, "frozen_hash.py", opt=_OPTIMISE)  # noqa: F821
 if _port == "rp2":
     with open(os.path.join(_HERE, "boards", "rp2_boot.py")) as _file:
         _text = _file.read()

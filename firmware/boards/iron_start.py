@@ -42,8 +42,11 @@ class IronStart:
     def read_file(self, name: str) -> bytes:
         """A file of the folder, whole."""
         try:
+            size = os.stat(self._folder + "/" + name)[6]
+            if size > _FILE_MAX_BYTES:
+                raise ValueError("{} has {} bytes, {} at most".format(name, size, _FILE_MAX_BYTES))
             with open(self._folder + "/" + name, "rb") as file:
-                return file.read(_FILE_MAX_BYTES + 1)
+                return file.read(size)  # a bare read, or one of more, takes more of the heap than the file has
         except OSError as failure:
             raise ValueError("{} cannot be read (errno {}): provision the module".format(name, failure.errno))
 

@@ -144,6 +144,31 @@ def test_waiting_ends_with_the_time_or_with_a_byte_on_either_line():
     on_each(test)
 
 
+def test_a_frozen_program_brings_its_hash_and_closes_the_console():
+    calls = []
+
+    class Fake:
+        HASH = b"\x07" * 32
+
+        @staticmethod
+        def kbd_intr(key) -> None:
+            calls.append(key)
+
+    kept = sys.modules.get("micropython")
+    for name, port in BOARDS:
+        place = Set(name, port)
+        assert place.board.start.frozen_hash == b"" and not calls
+        sys.modules["frozen_hash"] = sys.modules["micropython"] = Fake
+        try:
+            assert place.module.open_board(place.folder).start.frozen_hash == Fake.HASH
+        finally:
+            del sys.modules["frozen_hash"], sys.modules["micropython"]
+            if kept is not None:
+                sys.modules["micropython"] = kept
+            place.clear()
+        assert calls.pop() == -1
+
+
 def test_files_of_the_start():
     def test(place):
         start = place.board.start

@@ -30,9 +30,11 @@ WHOLE = {
     "test_journal_power": "1m",  # images of the flash to go back to
     "test_app": "1m",
     "test_boards": "1m",
+    "test_boards_module": "4m",
     "test_boards_start": "1m",
     "test_app_heap": "1m",
     "test_health": "1m",
+    "test_heartbeat": "1m",
     "test_link": "1m",
     "test_update": "1m",
     "test_update_power": "1m",

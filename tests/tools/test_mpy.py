@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -124,6 +125,16 @@ def test_a_frozen_image_has_its_boards_its_hash_and_nothing_of_a_computer(port, 
     assert "mkfs" not in (FIRMWARE / "boards/rp2_boot.py").read_text()
 
 
-def test_a_manifest_without_a_port_says_so(monkeypatch):
+def test_an_image_for_the_bench_has_the_boot_file_only(monkeypatch):
+    monkeypatch.setenv("PLUMEPROOF_IMAGE", "bench")
+    assert sorted(sum(execute("rp2", monkeypatch).values(), [])) == ["_boot.py", "rp2.py"]
+    chip, boot = ((FIRMWARE / "boards" / name).read_text() for name in ("rp2_chip.py", "rp2_boot.py"))
+    assert re.search(r"^FILE_SECTORS = (\d+)$", chip, re.M)[1] == re.search(r"^_FILE_SECTORS = (\d+) ", boot, re.M)[1]
+
+
+def test_a_manifest_without_a_port_or_with_an_unknown_image_says_so(monkeypatch):
     with pytest.raises(SystemExit, match="PLUMEPROOF_PORT"):
         execute(None, monkeypatch)
+    monkeypatch.setenv("PLUMEPROOF_IMAGE", "any")
+    with pytest.raises(SystemExit, match="PLUMEPROOF_IMAGE"):
+        execute("rp2", monkeypatch)
