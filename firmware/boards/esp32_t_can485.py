@@ -4,8 +4,8 @@ Pins: LILYGO, T-CAN485, libraries/Mylibrary/pin_config.h, 2024-06-22; transceive
 converter feeds the transceiver; /SHDN high wakes it. /RE high leaves the receiver to the AutoDirection circuit, so that
 nothing of our own is heard; low forces it on: an echo, for the self-test. UART 0 is the console on USB.
 
-Uplink: 3.3 V lines on the 12-pin header, for an RS-232, RS-485 or USB adapter. Light: the WS2812, dim green.
-Secure element: SDA 25, SCL 18 on the same header.
+Uplink: 3.3 V lines for an RS-232, RS-485 or USB adapter (see that the header has them). Light: the WS2812, dim green.
+Secure element: SDA 25, SCL 18.
 """
 
 import machine

@@ -19,7 +19,7 @@ class Set:
 
     def __init__(self, name, port, flush="exact", before=None, has_folder=True) -> None:
         self.rig = board_fakes.install(port, flush)
-        self.folder = "/tmp/plumeproof-boards-{}-{}".format(os.getpid() if hasattr(os, "getpid") else "mp", name)
+        self.folder = "/tmp/plumeproof-boards-{}-{}".format(name, os.urandom(4).hex())
         self.clear()
         if has_folder:
             os.mkdir(self.folder)
