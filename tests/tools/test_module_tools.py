@@ -145,6 +145,10 @@ def test_a_copied_module_is_refused(tmp_path):
     (tmp_path / "copy" / "key.bin").write_bytes((tmp_path / "mod" / "key.bin").read_bytes())
     refused = provision(tmp_path, name="copy", device="plume-02")
     assert refused.returncode == 2 and "a key of its own" in refused.stderr
+    (tmp_path / "copy" / "parameters.json").unlink()
+    again = provision(tmp_path, name="copy", device="plume-02")  # its public key lies there now
+    assert again.returncode == 2 and "is enrolled for plume-01 already" in again.stderr
+    assert not (tmp_path / "copy" / "parameters.json").exists()
 
 
 def test_the_published_key_is_refused(tmp_path):

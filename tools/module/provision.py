@@ -191,12 +191,20 @@ def _refuse_other_module(place: Place, keys: Path, device: str, folder: str, las
             if not keys.parent.is_dir():
                 raise Refusal(f"--keys {keys}: its folder does not exist; make it or name another", USAGE)
             return
-        known = [entry for entry in load_keys(keys).entries if entry.device == device and entry.purpose == "record"]
+        entries = load_keys(keys).entries
     except ConfigError as error:
         raise Refusal(str(error), USAGE) from error
-    still_open = [entry for entry in known if entry.valid_until_seq is None and not entry.is_revoked]
     name = folder + "public_key.bin"
-    own = place.read(name) if still_open and place.exists(name) else None
+    own = place.read(name) if entries and place.exists(name) else None
+    for entry in entries:
+        if entry.public_key == own and entry.device != device:
+            raise Refusal(
+                f"{keys}: the key of this module, kid {entry.kid.hex()}, is enrolled for {entry.device} already; every"
+                " module has a key of its own",
+                USAGE,
+            )
+    known = [entry for entry in entries if entry.device == device and entry.purpose == "record"]
+    still_open = [entry for entry in known if entry.valid_until_seq is None and not entry.is_revoked]
     if still_open and last_seq is None and own != still_open[0].public_key:
         raise Refusal(
             f"{keys}: {device} is another module, kid {still_open[0].kid.hex()}; if this one replaces it, name the last"

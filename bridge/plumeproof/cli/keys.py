@@ -55,7 +55,7 @@ def list_main(args: argparse.Namespace) -> int:
         return 0
     for entry in entries:
         print(_line(entry))
-    print(f"{args.keys}: {len(entries)} keys")
+    print(f"{args.keys}: {len(entries)} {'key' if len(entries) == 1 else 'keys'}")
     return 0
 
 
