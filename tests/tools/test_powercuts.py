@@ -17,7 +17,7 @@ from acq import ring as ring_place
 from acq.journal import Journal
 from acq.ring import Ring
 from tools.powercuts import cases, flash, foreign
-from tools.powercuts.__main__ import from_text, main, parse_arguments, to_text
+from tools.powercuts.__main__ import Campaign, from_text, main, parse_arguments, report, to_text
 from tools.powercuts.cases import PLANS, breaks, play, replay, shortened, workload
 from tools.powercuts.flash import Content, Flash, Geometry
 from tools.powercuts.history import mounted
@@ -49,9 +49,9 @@ def forget_recordings():
     ("part", "tasks", "behaviours"),
     [
         (foreign.run_images, lambda: [7], set(foreign.KINDS)),
-        (cases.run_bits, lambda: some(cases.bit_tasks(), 5), {"bit"}),
+        (cases.run_bits, lambda: some(cases.bit_tasks(), 3), {"bit"}),
         (cases.run_singles, lambda: some(cases.single_tasks(), 6), {*flash.CUTS, *flash.FAULTS}),
-        (cases.run_pairs, lambda: some(cases.pair_tasks(), 3), {*flash.CUTS, *flash.FAULTS}),
+        (cases.run_pairs, lambda: some(cases.pair_tasks(), 2), {*flash.CUTS, *flash.FAULTS}),
         (cases.run_triples, lambda: range(12), {*flash.CUTS, *flash.FAULTS}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -203,6 +203,7 @@ def test_the_command(capsys):
     assert figures["cases"] == sum(figures[part]["cases"] for part in ("images", "bits", "singles", "pairs", "triples"))
     assert main(["--replay", "coarse:5/prefix/3,9/bits/5"]) == 0
     assert "every promise was kept" in capsys.readouterr().out
+    assert main(["--replay", "image:7/liar/5,8/random/5"]) == main(["--replay", "bit:9/bit/0"]) == 0
     for wrong in ("coarse", "other:1/not/0", "fine:1/none/0", "fine:x/not/0", "fine:99999/not/0"):
         assert main(["--replay", wrong]) == 2, wrong
     for wrong in (["--seconds", "0"], ["--processes", "0"], ["--parts", "none"]):
@@ -212,14 +213,25 @@ def test_the_command(capsys):
 
 
 def test_a_failure_prints_what_reproduces_it(monkeypatch, capsys):
+    campaign = Campaign(parse_arguments(["--seed", "3", "--json"]))
     monkeypatch.setattr(Ring, "_is_equal", _unequal)
     forget_recordings()
     try:
-        assert main(["--seconds", "3", "--seed", "3", "--parts", "singles", "--processes", "1"]) == 1
-        line = capsys.readouterr().err.splitlines()[-1]
-        assert line.startswith("powercuts: seed 3: Broken: ")
-        assert main(["--replay", line.split("--replay ")[1]]) == 1
+        _, failures = run(cases.run_singles, [(4, 0)])
+        campaign.failures = [
+            *failures[:1],
+            ("bit", ((9, "bit", 0),), "said so"),
+            ("image", ((7, "liar", 3),), "said so"),
+        ]
+        report(campaign)
+        said = capsys.readouterr()
+        first, second, third = said.err.splitlines()
+        assert json.loads(said.out) == {"seed": 3}
+        assert first.startswith("powercuts: seed 3: Broken: ")
+        assert second == "powercuts: seed 3: said so: --replay bit:9/bit/0"
+        assert third == "powercuts: seed 3: said so: --replay image:7/liar/3"
+        assert main(["--replay", first.split("--replay ")[1]]) == 1
     finally:
         monkeypatch.undo()
         forget_recordings()
-    assert main(["--replay", line.split("--replay ")[1]]) == 0
+    assert main(["--replay", first.split("--replay ")[1]]) == 0

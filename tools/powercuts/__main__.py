@@ -68,15 +68,28 @@ def to_text(name: str, steps: tuple[Step, ...]) -> str:
 def from_text(text: str) -> tuple[str, tuple[Step, ...]]:
     """Raises ValueError with the place."""
     name, _, rest = text.partition(":")
-    if name not in PLANS:
-        raise ValueError(f"{name!r} is none of: {' '.join(PLANS)}")
+    words = {"image": tuple(foreign.KINDS), "bit": ("bit",)} | dict.fromkeys(PLANS, (*CUTS, *FAULTS))
+    if name not in words:
+        raise ValueError(f"{name!r} is none of: {' '.join(words)}")
     steps = []
     for word in rest.split(","):
         found = word.split("/")
-        if len(found) != 3 or not (found[0] + found[2]).isdecimal() or found[1] not in (*CUTS, *FAULTS):
-            raise ValueError(f"{word!r} is no OPERATION/BEHAVIOUR/NUMBER")
+        if len(found) != 3 or not (found[0] + found[2]).isdecimal() or found[1] not in words[name]:
+            raise ValueError(f"{word!r} is no NUMBER/BEHAVIOUR/NUMBER")
         steps.append((int(found[0]), found[1], int(found[2])))
     return name, tuple(steps)
+
+
+def play_again(name: str, steps: tuple[Step, ...]) -> None:
+    """What `from_text` has given; raises what the campaign has met."""
+    if name in PLANS:
+        cases.replay(name, steps)
+        return
+    for number, word, seed in steps:
+        if name == "bit":
+            cases.check_bit(number)
+        else:
+            foreign.check_drawn(word, number, seed)
 
 
 def _run_task(job: tuple[str, int, Any, float]) -> tuple[Outcome, bool]:
@@ -170,12 +183,8 @@ def report(campaign: Campaign) -> None:
             print(f"  {name:8} {words}, {part['share']:.0%} of the part, {part['seconds']} s, {part['broken']} broken")
         print("  " + ", ".join(f"{name} {number:,}" for name, number in figures["behaviours"].items()))
     for name, steps, text in campaign.failures[:_MOST_SHOWN]:
-        if name in PLANS:
-            short = shortened(name, steps) if breaks(name, steps) else steps
-            words = f"--replay {to_text(name, short)}"
-        else:
-            words = f"{name} {steps[0][0]} {steps[0][1]}"
-        print(f"powercuts: seed {seed}: {text}: {words}", file=sys.stderr)
+        short = shortened(name, steps) if name in PLANS and breaks(name, steps) else steps
+        print(f"powercuts: seed {seed}: {text}: --replay {to_text(name, short)}", file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -184,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.replay:
         try:
             name, steps = from_text(chosen.replay)
-            cases.replay(name, steps)
+            play_again(name, steps)
         except ValueError as wrong:
             print(f"powercuts: --replay: {wrong}", file=sys.stderr)
             return WRONG_USAGE

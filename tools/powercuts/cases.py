@@ -11,10 +11,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 
+from acq.journal import Journal
 from tools.powercuts import flash as kinds
-from tools.powercuts.flash import Geometry
-from tools.powercuts.history import Moment, Plan, Start, finish, go_on, moments, mounted, off, record, survive
-from tools.powercuts.model import Work
+from tools.powercuts.flash import Content, Flash, Geometry
+from tools.powercuts.history import (
+    Moment,
+    Plan,
+    Start,
+    check_bounds,
+    finish,
+    go_on,
+    moments,
+    mounted,
+    off,
+    record,
+    survive,
+)
+from tools.powercuts.model import Work, hash_of
 
 Step = tuple[int, str, int]  # operation since the mount, behaviour, its number
 
@@ -232,43 +245,56 @@ def _full_ring() -> tuple[Start, dict[int, bytes], int]:
     """The ring at its fullest: the start, what can be read there, and the count of torn entries without a flip."""
     plan = PLANS["fine"]
     fullest = max(workload("fine"), key=lambda moment: (moment.model.head - moment.model.released, moment.number))
-    start = fullest.after(plan, kinds.NOT, 0)
-    work = mounted(plan, start)
-    return off(work), _readable(work), work.journal.torn_count
+    start = off(mounted(plan, fullest.after(plan, kinds.NOT, 0)))
+    ring = _bare_mount(plan, start.content)
+    return start, _readable(ring), ring.torn_count
 
 
-def _readable(work: Work) -> dict[int, bytes]:
+def _bare_mount(plan: Plan, content: Content) -> Journal:
+    flash = Flash(plan.geometry, content)
+    ring = Journal(flash)
+    ring.mount()
+    check_bounds(plan.geometry, flash)
+    return ring
+
+
+def _readable(ring: Journal) -> dict[int, bytes]:
     """Everything the journal gives, released or not."""
     buffer = bytearray(4224)
     found = {}
-    seq = work.journal.seek(1)
+    seq = ring.seek(1)
     while seq:
-        count = work.journal.read(seq, buffer)
-        found[seq] = bytes(buffer[:count]) + work.journal.read_hash
-        seq = work.journal.seek(seq + 1)
+        count = ring.read(seq, buffer)
+        found[seq] = bytes(buffer[:count]) + ring.read_hash
+        seq = ring.seek(seq + 1)
     return found
 
 
 def run_bits(seed: int, task: int) -> Outcome:
-    """Each bit of 64 bytes: every record reads as it did, or one of them is missing and was counted."""
+    """Each bit of 64 bytes."""
     outcome = Outcome()
-    plan = PLANS["fine"]
-    start, expected, torn = _full_ring()
-    image = bytearray(start.content.image)
     for bit in range(task * 8, (task + 64) * 8):
-        image[bit >> 3] ^= 1 << (bit & 7)
         outcome.counts["bit"] += 1
         try:
-            work = mounted(plan, start.with_image(bytes(image)))
-            found = _readable(work)
-            gone = expected.keys() - found.keys()
-            if any(found[seq] != expected.get(seq) for seq in found):
-                raise Failed("a record reads as another one")
-            if len(gone) > 1:
-                raise Failed(f"neighbours are gone: {sorted(gone)}")
-            if gone and work.journal.torn_count == torn:
-                raise Failed(f"record {min(gone)} is gone and nothing was counted")
+            check_bit(bit)
         except Exception as broken:  # noqa: BLE001  whatever the journal raises is a finding
             outcome.failures.append(("bit", ((bit, "bit", 0),), f"{type(broken).__name__}: {broken}"))
-        image[bit >> 3] ^= 1 << (bit & 7)
     return outcome
+
+
+def check_bit(bit: int) -> None:
+    """One bit inverted: every record reads as it did, or one of them is missing and was counted; the head stays."""
+    start, expected, torn = _full_ring()
+    image = bytearray(start.content.image)
+    image[bit >> 3] ^= 1 << (bit & 7)
+    ring = _bare_mount(PLANS["fine"], Content(bytes(image)))
+    found = _readable(ring)
+    if (ring.head_seq, ring.head_hash) != (start.model.head, hash_of(start.model.head, start.model.lives[-1])):
+        raise Failed(f"head is {ring.head_seq}")
+    gone = expected.keys() - found.keys()
+    if any(found[seq] != expected.get(seq) for seq in found):
+        raise Failed("a record reads as another one")
+    if len(gone) > 1:
+        raise Failed(f"neighbours are gone: {sorted(gone)}")
+    if gone and ring.torn_count == torn:
+        raise Failed(f"record {min(gone)} is gone and nothing was counted")

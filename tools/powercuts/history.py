@@ -39,10 +39,6 @@ class Start:
     model: Model
     is_torn: bool = False
 
-    def with_image(self, image: bytes) -> Start:
-        """The same with other bytes on the flash, one bit of which has changed by itself."""
-        return Start(replace(self.content, image=image), replace(self.model, rots=1))
-
     @property
     def key(self) -> tuple[int, ...]:
         """The same for starts from which the same follows; unstable cells follow nothing."""
