@@ -72,7 +72,8 @@ class App:
             updates.step(is_idle, is_quiet, self._link.acknowledged_seq)
             if updates.wants_restart:
                 self._leave(updates)
-        board.feed()
+        if sampler.is_alive(now) and sealing.is_alive(now):  # that this round has ended is the heartbeat of `_talk`
+            board.feed()
         if not self._is_draining:
             if board.wants_drain():
                 self._is_draining = True

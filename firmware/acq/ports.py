@@ -108,7 +108,7 @@ class Watchdog:
     """Restarts the module unless fed."""
 
     def feed(self) -> None:
-        """Everything is alive."""
+        """Everything is alive: a round has ended, slots end in time, no signature takes for ever (app.py)."""
 
 
 class UpdateStore:

@@ -7,8 +7,6 @@ goes on while a record is signed; when both are full the slots are lost, up to t
 Between the first poll and the sealing nothing is allocated.
 """
 
-from array import array
-
 from acqwire import causes
 
 from acq.batch import Batch, capacity
@@ -90,11 +88,12 @@ class Sampler:
         self._is_spare_out = False  # with the sealer
         self.lost = Span(plan.slot_ms)
         self._patience = [_Patience() for _ in self._analyzers]
-        self.counts = array("I", bytes(4 * _COLUMNS * len(self._analyzers)))
+        self.counts = [0] * (_COLUMNS * len(self._analyzers))
         self._is_in_slot = False
         self._is_finishing = False
         self._is_cut = False  # the attempt has less time than the analyzer may take
         self._attempt_us = 0  # the time it has
+        self._beat_slot = -1
         self._block = 0
         self._retries = 0  # used for the present block
         self.polls_total = 0
@@ -110,6 +109,13 @@ class Sampler:
         if self._is_in_slot:
             return self._client.wait_us()
         return _NEVER_US if self._is_finishing else self._schedule.wait_us(now)
+
+    def is_alive(self, now) -> bool:
+        """The heartbeat: a slot has ended since it was asked last, or none is overdue. Mute analyzers, a broken port
+        and slots lost for want of room are no hang; an attempt that does not end is one."""
+        is_alive = self._schedule.next_slot != self._beat_slot or not self._schedule.is_over(now)
+        self._beat_slot = self._schedule.next_slot
+        return is_alive or self._is_finishing and not self._is_in_slot
 
     @property
     def next_slot(self) -> int:

@@ -35,6 +35,7 @@ _KINDS = (
 _AROUND_BYTES = const(98)  # of an envelope: everything but the payload, at most
 _SMALL_BYTES = const(512)  # more than any time sync or event envelope
 _RETRY_US = const(250000)  # a journal without room is asked again this often
+_HANG_US = const(30000000)  # of a signature; the slowest signer needs 2 s, a slot in between not much more
 _PATIENCE_SLOTS = const(2)  # after so many slots without such a pause it takes any moment between two slots
 
 
@@ -57,7 +58,7 @@ class Sealing:
         self._patience_us = min(plan.slot_ms * 1000 * _PATIENCE_SLOTS, FAR_US)
         self._job = _NONE  # what the record under way is
         self._is_signed = False
-        self._signed = Instant()  # when the signature of the record under way was ready
+        self._signed = Instant()  # when the record under way was begun, then when its signature was ready
         self._retry = Instant()  # nothing is offered to the journal before
         self._is_boot_due = True
         self._part = 0
@@ -89,6 +90,10 @@ class Sealing:
             return left_us
         return 0 if self._job != _NONE and self._is_bus_quiet(now) else _RETRY_US
 
+    def is_alive(self, now) -> bool:
+        """The heartbeat: no signature takes for ever. A journal without room is no hang: it waits for the gateway."""
+        return self._job == _NONE or self._is_signed or now.since_us(self._signed) < _HANG_US
+
     def step(self, now) -> None:
         """One slice of a signature, or one record built or written, or one segment erased ahead."""
         if self._job == _NONE:
@@ -117,6 +122,7 @@ class Sealing:
         self._link.busy_ms = 0
         self._job = job
         self._is_signed = False
+        self._signed.set(now)
 
     def _choose(self, now) -> int:
         if self._is_boot_due:

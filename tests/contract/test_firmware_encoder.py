@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from array import array
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -84,7 +83,7 @@ def build_payload(record_module, entries: dict) -> bytes:
     elif kind == fields.KIND_HEALTH:
         health = SimpleNamespace(
             reset_cause=entries[fields.RESET_CAUSE],
-            counts=array("I", [count for row in entries[fields.HEALTH_ANALYZERS] for count in row]),
+            counts=[count for row in entries[fields.HEALTH_ANALYZERS] for count in row],
             stray_bytes_total=entries[fields.HEALTH_STRAY_BYTES],
             link=lambda: entries[fields.HEALTH_LINK],
             journal=lambda: entries[fields.HEALTH_JOURNAL],
