@@ -82,6 +82,13 @@ def test_flash_again_writes_what_changed_and_removes_what_went(console, small):
     assert not console.exists("/acq/modbus/b.py")
 
 
+def test_a_compiled_program_gets_a_main_that_starts(small):
+    """MicroPython starts main.py only, and `make mpy` compiles all."""
+    (small / "main.py").rename(small / "main.mpy")
+    files = choose_files(small, boards.find(BOARD))
+    assert files["main.py"] == (ROOT / "firmware" / "main.py").read_bytes() and "main.mpy" not in files
+
+
 def test_a_flash_that_spoils_a_byte_is_seen(console, small):
     console.run(
         "_old=Disk.rename\ndef _bad(s,a,b):\n _old(s,a,b)\n s.memory[s.files[b.strip('/')][0]]=0\nDisk.rename=_bad"

@@ -44,8 +44,10 @@ def choose_files(folder: Path, board: Board) -> dict[str, bytes]:
         files = {path: raw for path, raw in collect(folder).items() if is_wanted(path, board)}
     except DocumentError as error:
         raise Refusal(str(error), USAGE) from error
-    if not any(path in files for path in MAINS):
-        raise Refusal(f"{folder}: holds no main.py or main.mpy; name the program's folder with --from", USAGE)
+    if files.pop("main.mpy", None) is not None and "main.py" not in files:
+        files["main.py"] = (FIRMWARE / "main.py").read_bytes()  # MicroPython starts no main.mpy
+    if "main.py" not in files:
+        raise Refusal(f"{folder}: holds no program with a main; name the program's folder with --from", USAGE)
     return files
 
 
