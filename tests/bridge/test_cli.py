@@ -331,15 +331,18 @@ def test_verify_and_export_are_verbs(capsys, site):
     assert run(capsys, "verify", out_file, "--keys", keys)[0] == 1
 
 
-def test_demo_without_a_checkout_says_so(tmp_path):
+@pytest.mark.parametrize(
+    ("words", "mend"), [(("demo", "--seconds", "1"), "make demo"), (("module", "info", "x"), "clone")]
+)
+def test_a_verb_of_the_checkout_without_one_says_so(words, mend, tmp_path):
     """The package copied elsewhere, as an installation is."""
     shutil.copytree(Path(plumeproof.__file__).parent, tmp_path / "site" / "plumeproof")
     shutil.copytree(Path(plumeproof.__file__).parents[2] / "firmware" / "acqwire", tmp_path / "site" / "acqwire")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
-        [sys.executable, "-m", "plumeproof", "demo", "--seconds", "1"],
+        [sys.executable, "-m", "plumeproof", *words],
         env=environment, cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
-    assert "make demo" in done.stderr
+    assert mend in done.stderr

@@ -161,6 +161,15 @@ def test_info_at_a_console(part, console):
     assert told["link_address"] == 7 and not told["is_provisioned"]
 
 
+def test_info_of_a_board_as_it_was_bought():
+    """No file system, no program; the link's question at its console does no harm, and nothing can be flashed yet."""
+    with CortexConsole() as bare:
+        told = json.loads(command("info", bare.port, "--json").stdout)
+        assert (told["seen_at"], told["has_program"], told["is_provisioned"]) == ("console", False, False)
+        refused = command("flash", bare.port, "--board", BOARD)
+        assert refused.returncode == 1 and refused.stderr.count("\n") == 1, refused.stderr
+
+
 def test_a_fault_of_the_board_is_one_line(console):
     with pytest.raises(Refusal, match="ZeroDivisionError") as caught:
         console.run("1/0")

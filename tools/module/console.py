@@ -140,8 +140,9 @@ class Console:
             raise self._file_fault(path, "read", error) from error
 
     def exists(self, path: str) -> bool:
-        """Whether there is anything at `path`."""
-        code = f"import os\ntry:\n os.stat({path!r})\n print(1)\nexcept OSError as e:\n print(0 if e.errno==2 else e)"
+        """Whether there is anything at `path`; nothing is on a board without a file system (ENODEV)."""
+        code = f"import os\ntry:\n os.stat({path!r})\n print(1)\nexcept OSError as e:\n"
+        code += " print(0 if e.errno in (2,19) else e)"
         said = self.run(code).strip()
         if said not in ("0", "1"):
             raise Refusal(f"{self.port}: {path}: the board says {said[:80]}")
