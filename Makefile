@@ -22,7 +22,7 @@ powercuts: setup
 	@$(VENV)/python -m tools.powercuts $(ARGS)
 
 test: setup
-	@$(VENV)/python -m pytest $(ARGS)
+	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
 	@$(PYTHON) tools/setup/browser.py --remark
 	@$(PYTHON) tools/setup/interpreter.py --remark
 
@@ -52,7 +52,7 @@ check: setup
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
-	@$(VENV)/python -m pytest $(ARGS)
+	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 clean:
 	rm -rf .cache/venv .cache/referees .cache/broker .cache/browser
