@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from plumeproof.keys import load_keys
 from tests.doubles.cortex_console import DISK, CortexConsole
 from tests.doubles.module_rig import ROOT
 from tools.module import boards
@@ -20,7 +21,7 @@ from tools.module.console import Console
 from tools.module.emulated import Directory
 from tools.module.flash import choose_files, firmware_hash, flash
 from tools.module.info import ask_console
-from tools.module.provision import ask_proof
+from tools.module.provision import ask_proof, compose_plan, provision
 from tools.module.refusal import Refusal
 
 pytestmark = [pytest.mark.cortex, pytest.mark.timeout(300)]
@@ -31,6 +32,7 @@ BOARD = "cortex_mps2"
 def part():
     with CortexConsole() as made:
         with Console(made.port) as console:
+            console.run(made.mount)
             console.run(DISK.read_text())
         yield made
 
@@ -181,7 +183,7 @@ def test_the_key_on_the_cortex_is_proved(part, console, tmp_path):
 
     class Semihosted(Directory):
         def run(self, code):
-            return console.run(part.mount + code)
+            return console.run(code)
 
     board = {"bus": "bus.tty", "uplink": "uplink.tty", "flash": "flash.bin", "flash_bytes": 65536}
     (tmp_path / "board.json").write_text(json.dumps(board))
@@ -208,3 +210,31 @@ def test_a_running_program_is_put_aside_for_the_work(console, small, monkeypatch
     (small / "main.py").write_text("print(2)\n")
     flash(console, BOARD, small)
     assert console.read("/main.py") == b"print(2)\n" and not console.exists("/main.py.held")
+
+
+def test_a_whole_provisioning_over_the_console(part, console, tmp_path):
+    """Files go through the console; before the question they are laid where this part's program reads them, by
+    semihosting: it has no file system of its own."""
+
+    class Mirrored:
+        port = str(tmp_path)
+        write, read, hash, exists = console.write, console.read, console.hash, console.exists
+
+        def run(self, code):
+            for name in ("parameters.json", "settings.json"):
+                (tmp_path / name).write_bytes(console.read(f"/plumeproof/{name}"))
+            return console.run(code)
+
+    console.make_folder("/plumeproof")
+    board = {"bus": "bus.tty", "uplink": "uplink.tty", "flash": "flash.bin", "flash_bytes": 65536}
+    (tmp_path / "board.json").write_text(json.dumps(board))
+    plan = compose_plan("plume-m3", ["dust=generic_dust_int16@2"], None, 7, 1000, 60000, {}, 1)
+    extra = {"board.json": b'{"board":"cortex_mps2"}'}
+    lines: list[str] = []
+    told = provision(Mirrored(), plan, tmp_path / "keys.json", "/plumeproof/", None, lines.append, extra=extra)
+    assert console.read("/plumeproof/parameters.json") == plan.parameters
+    assert console.read("/plumeproof/board.json") == extra["board.json"]
+    assert told["is_new"] and told["parameters_hash"] == hashlib.sha256(plan.parameters).hexdigest()
+    entry = load_keys(tmp_path / "keys.json").entries[0]
+    assert (entry.device, entry.public_key) == ("plume-m3", (tmp_path / "public_key.bin").read_bytes())
+    assert len(lines) == 5
