@@ -109,8 +109,8 @@ class Journal:
                     self._kept = position
             if not is_readable or ring.is_mended:
                 self.torn_count += 1
-            # A marker behind a damaged envelope: the record was durable and may be known to the gateway. The chain goes
-            # on from its header, which has a CRC of its own, so that its seq is never given to another record.
+            # A marker behind a damaged envelope: the record was durable and may be known to the gateway (or, rarely, a
+            # cut left all of the marker and not all else). The chain goes on from its header, with a CRC of its own.
             if is_committed and (ring.seq > self.head_seq or is_readable):
                 self._set_head(position, number, ring.seq, ring.boot, ring.content_hash)
             offset += ring.length

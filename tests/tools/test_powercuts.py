@@ -84,6 +84,27 @@ def test_going_on_from_a_moment_is_the_same_as_coming_to_it(name):
         assert survivor.flash.content() == work.flash.content()
 
 
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        "coarse:38/prefix+bits/620577008,24/prefix+bits/982062888",
+        "coarse:87/half+error/773188295,2/bits/579366751",
+        "coarse:56/prefix/0,11/prefix+bits/887160625",
+    ],
+)
+def test_a_marker_without_a_whole_envelope_keeps_its_seq(schedule):
+    """Found by the pairs of seed 2: the drawn bits are all of the marker's and not all of the envelope's."""
+    name, steps = from_text(schedule)
+    plan = PLANS[name]
+    state = plan.start()
+    for operation, how, number in steps:
+        state = play(plan, cases.go_on_recording(plan, state)[operation], how, number)
+    work = mounted(plan, state)
+    assert (work.model.head, work.model.halves) == (state.model.pending, 1)
+    assert work.journal.torn_count >= 1 and work.journal.read(work.model.head, bytearray(4224)) == 0
+    cases.end(plan, state)
+
+
 # A journal that is worse in one place
 
 

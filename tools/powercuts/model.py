@@ -40,7 +40,8 @@ def kind_of(seq: int) -> int:
 @dataclass(frozen=True, slots=True)
 class Model:
     """`lives`: life of record seq at index seq. `pending`: the record whose append has not returned, 0 for none.
-    `rots`: bits that have changed by themselves; each may have cost one record."""
+    `rots`: bits that have changed by themselves; each may have cost one record. `halves`: records of which a cut left
+    header and marker without a whole envelope: never durable, but the chain goes on from their headers."""
 
     sizes: tuple[int, ...]
     lives: bytes = b"\0"
@@ -48,6 +49,7 @@ class Model:
     pending: int = 0
     life: int = 0
     rots: int = 0
+    halves: int = 0
 
     @property
     def head(self) -> int:
@@ -65,6 +67,8 @@ class Model:
         after = self
         if self.pending and journal.head_seq == self.pending and journal.head_hash == hash_of(self.pending, self.life):
             after = self.taken()
+            if journal.torn_count and not journal.read(self.pending, _BUFFER):
+                after = replace(after, halves=after.halves + 1)
         after = replace(after, pending=0, life=self.life + 1)
         after.check(journal)
         return after
@@ -74,7 +78,7 @@ class Model:
         if self.released:
             result = journal.release(self.released, hash_of(self.released, self.lives[self.released]))
             is_gone = result == frames.RELEASE_UNKNOWN_SEQ and not 0 < journal.seek(1) <= self.released
-            if result != frames.RELEASE_DONE and not is_gone and not self.rots:
+            if result != frames.RELEASE_DONE and not is_gone and not self.rots and not self.halves:
                 raise Broken(f"acknowledgement of {self.released} answered {result}")
 
     def check(self, journal: Journal) -> None:
@@ -93,7 +97,7 @@ class Model:
             if self._is_there(journal, seq) and seq > self.released:
                 missing -= 1
             asked = seq + 1
-        if missing > self.rots:
+        if missing > self.rots + self.halves:
             raise Broken(f"{missing} durable records lost, released {self.released}, head {head}")
 
     def _is_there(self, journal: Journal, seq: int) -> bool:
