@@ -1,4 +1,4 @@
-"""The module's encoders against the golden bytes: same payloads, same Sig_structure hash, same signature bytes."""
+"""The module's encoders against the golden bytes: same payloads, same Sig_structure hash, same envelope."""
 
 from __future__ import annotations
 
