@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import apsw
 
@@ -197,7 +198,7 @@ def _give_up(connection: apsw.Connection) -> None:
         connection.close(True)
 
 
-def _schema_of(connection: apsw.Connection) -> list[tuple[object, ...]]:
+def _schema_of(connection: apsw.Connection) -> list[Any]:
     """Every table, index, view and trigger with its text, but SQLite's own."""
     return connection.execute(
         "SELECT type, name, tbl_name, sql FROM sqlite_schema WHERE name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY name"
@@ -205,7 +206,7 @@ def _schema_of(connection: apsw.Connection) -> list[tuple[object, ...]]:
 
 
 @lru_cache
-def _schema_of_release(version: int) -> list[tuple[object, ...]]:
+def _schema_of_release(version: int) -> list[Any]:
     """What the migrations up to `version` make. Views or computed columns could keep a reader busy for ever."""
     connection = apsw.Connection(":memory:")
     for script in migrations(0):
