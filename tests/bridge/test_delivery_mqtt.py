@@ -12,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -568,7 +569,11 @@ def test_a_flapping_broker_leaves_no_sockets_behind(tmp_path, root):
     told = ToldBroker()
     sink = sink_of(mqtt_settings(told, None, root))(ManualClock())
     sink.tend()
-    gc.collect()
+    with warnings.catch_warnings():
+        # What earlier tests left is not judged here: seen once on Python 3.13, a half-made pair of paho's own wake-up
+        # sockets, which no run of this file alone has shown again.
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     gc.disable()  # sockets must not wait for a collection that may come late
     try:
         before = len(os.listdir("/proc/self/fd"))
