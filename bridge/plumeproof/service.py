@@ -142,7 +142,7 @@ class Worker(threading.Thread):
         if rest_s is not None:
             return rest_s
         # Full jitter, so that many lines behind one hub do not knock together.
-        return random.uniform(0.2, 1.0) * min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures, 10))  # noqa: S311
+        return random.uniform(0.2, 1.0) * min(BACKOFF_MAX_S, BACKOFF_FIRST_S * 2.0 ** min(failures, 10))  # noqa: S311 - no secret
 
     def _enter(self, state: str) -> None:
         if self._service.health.enter(self.kind, self.part, state, self._service.clock.utc_ms()):

@@ -570,7 +570,7 @@ def test_a_flapping_broker_leaves_no_sockets_behind(tmp_path, root):
     sink = sink_of(mqtt_settings(told, None, root))(ManualClock())
     sink.tend()
     with warnings.catch_warnings():
-        # What earlier tests left is not judged here (seen once: a half-made pair of paho's own wake-up sockets)
+        # What earlier tests left is not judged here (seen once: two unclosed sockets; cause not found)
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
     gc.disable()  # sockets must not wait for a collection that may come late

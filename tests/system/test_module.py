@@ -251,7 +251,7 @@ def test_a_drain_asked_for_while_the_module_was_down_is_done_at_its_start(rig):
 
 def test_ctrl_c_ends_it_with_0(rig):
     rig.start()
-    # MicroPython can drop an interrupt at an odd moment (seen once): one presses again. A hanging module still fails.
+    # Seen once: the first was not heard; cause not found. One presses again; a module that hangs still fails.
     for _ in range(3):
         rig.module.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
