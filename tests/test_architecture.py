@@ -51,6 +51,9 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "evidence/": (*EVIDENCE, "cbor2", "cryptography", "numpy"),
     "evidence/parameters.py": (*EVIDENCE, "rfc8785"),
     "evidence/_kernels.py": ("numba", "numpy"),
+    "rules/": (*EVIDENCE, P + "rules", "numpy"),
+    "rules/rule_set.py": (*GROUND, P + "rules", "rfc8785"),
+    "rules/_kernels.py": ("numba", "numpy"),
     "store/": (*GROUND, P + "store", "apsw"),
     "link/": (*GROUND, P + "link"),
     "link/serial_port.py": (*GROUND, P + "link", "serial"),
@@ -81,7 +84,7 @@ HOMES = {
     "serial": ("link/serial_port.py",),
     "paho": ("delivery/mqtt_sink.py",),
     "urllib3": ("delivery/exchange.py",),
-    "numba": ("evidence/_kernels.py",),
+    "numba": ("evidence/_kernels.py", "rules/_kernels.py"),
     "openpyxl": ("survey/sheets.py",),
 }
 NOT_IN_EVIDENCE = {"socket", "threading", "time", "logging", "random", "os", "pathlib", "subprocess", "asyncio", "io"}

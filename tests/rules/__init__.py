@@ -1,0 +1,1 @@
+"""The rules of the trade against the worked examples and a slow reference."""
