@@ -4,6 +4,7 @@
 
 The module's side of the bus is the tty DIR/NAME/bus.tty (a symbolic link that stays while modules come and go). Each
 analyzer is a server of its own on a pty of its own; bus.py is the cable. `ready` on stdout: the bus may be used.
+With --port the bus is a real one behind a serial adapter, where a rig has one (tools.rig).
 SIGTERM or SIGINT: nothing read afterwards is answered, what was asked before is; then the log is synced.
 
 The log, DIR/NAME/plant.jsonl, is the referee of the demo: one JSON object a line, written when the thing has happened,

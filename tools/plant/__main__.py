@@ -11,6 +11,7 @@ import hashlib
 import selectors
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,6 +23,7 @@ from tools.plant.plant_log import PlantLog
 from tools.plant.recording import Recording
 from tools.plant.registers import build_image
 from tools.plant.server import AnalyzerServer
+from tools.rig.capture import CAPTURE_MAX_BYTES, CaptureWriter
 
 
 class Source(Protocol):
@@ -55,11 +57,16 @@ class Plant:
         for server in servers:
             await server.start()
         wire = Wire(self._layout, chosen.paced)
-        bus = Bus(self._layout, servers, wire, self._plan, log, self._refresh)
+        capture = None if chosen.capture is None else CaptureWriter(chosen.capture, "bus", chosen.capture_bytes)
+        tap = (lambda sender, raw: None) if capture is None else capture.write
+        bus = Bus(self._layout, servers, wire, self._plan, log, self._refresh, tap)
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, self._end)
         log.write("state", state="start", **self._start_fields())
-        bus.open(folder / "bus.tty")
+        if chosen.port is None:
+            bus.open(folder / "bus.tty")
+        else:
+            bus.open_port(chosen.port, self._layout)
         self._schedule(log)
         print("ready", flush=True)
         try:
@@ -70,6 +77,8 @@ class Plant:
                 await server.stop()
             log.write("state", state="stop", elapsed_s=round(bus.elapsed_s(), 3), **bus.counters)
             log.close()
+            if capture is not None:
+                capture.close()
 
     def _refresh(self, server: AnalyzerServer, t_s: float) -> float:
         analyzer = server.analyzer
@@ -133,6 +142,9 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--start-s", type=float, default=0.0, help="plant time at the start")
     parser.add_argument("--fault", action="append", default=[], metavar="ANALYZER:KIND[:FROM-TO][:rate=R]")
     parser.add_argument("--baud", type=int, help="instead of the parameter set's")
+    parser.add_argument("--port", help="the bus is behind this serial adapter, in place of a tty of ours")
+    parser.add_argument("--capture", type=Path, help="write every byte that passes to this file (tools.rig.capture)")
+    parser.add_argument("--capture-bytes", type=int, default=CAPTURE_MAX_BYTES, help="at most so many; then no more")
     parser.add_argument("--paced", action="store_true", help="bytes take their time on the wire")
     return parser.parse_args(arguments)
 
@@ -141,7 +153,7 @@ async def run(chosen: argparse.Namespace) -> None:
     """Raises PlantError or OSError for what cannot be used."""
     layout, raw = read_layout(chosen.parameters)
     if chosen.baud is not None:
-        layout = Layout(chosen.baud, layout.character_bits, layout.analyzers)
+        layout = replace(layout, baud=chosen.baud)
     if chosen.speed <= 0 or layout.baud <= 0:
         raise PlantError("--speed and --baud must be above 0")
     names = [analyzer.id for analyzer in layout.analyzers]

@@ -16,6 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+import serial
+
 from tools.plant import adu
 from tools.plant.adu import Request
 from tools.plant.faults import Fault, FaultPlan
@@ -77,18 +79,22 @@ class Bus:
         faults: FaultPlan,
         log: PlantLog,
         refresh: Callable[[AnalyzerServer, float], float],
+        tap: Callable[[str, bytes], None] = lambda sender, raw: None,
     ) -> None:
+        """tap(sender, bytes): everything that passes, as it passes; sender "module" or "analyzers"."""
         self._ports = {server.analyzer.unit: _Port(server) for server in servers}
         self._wire = wire
         self._faults = faults
         self._log = log
         self._refresh = refresh
+        self._tap = tap
         self._loop = asyncio.get_running_loop()
         self._sending: set[asyncio.Task[None]] = set()
         self._asked = bytearray()
         self._number = 0
         self._opened_s = 0.0
-        self._link = Path()
+        self._link: Path | None = None
+        self._port: serial.Serial | None = None
         self._fd = self._far_fd = -1
         self.counters = dict.fromkeys(("requests", "answers", "intact", "noise_bytes", "wire_us"), 0)
 
@@ -96,16 +102,29 @@ class Bus:
         """Make the tty and its name. The name that a killed plant left is replaced, never missing in between."""
         self._fd, self._far_fd = os.openpty()  # the far end stays open: a module that goes leaves no hang-up
         tty.setraw(self._far_fd)
-        os.set_blocking(self._fd, False)
-        self._opened_s = self._loop.time()
-        self._loop.add_reader(self._fd, self._hear_module)
-        for port in self._ports.values():
-            self._loop.add_reader(port.server.fd, self._hear_analyzer, port)
+        self._listen()
         self._link = link
         temporary = link.with_name(link.name + ".new")
         temporary.unlink(missing_ok=True)
         temporary.symlink_to(os.ttyname(self._far_fd))
         temporary.replace(link)
+
+    def open_port(self, port: str, layout: Layout) -> None:
+        """In place of open(): a real line behind a serial adapter, which must not hand back what it sends. Raises
+        OSError (pyserial's own is one), ValueError for settings that the port does not take."""
+        self._port = serial.Serial(
+            port, layout.baud, parity=layout.parity, stopbits=layout.stop_bits, timeout=0, exclusive=True
+        )
+        self._port.reset_input_buffer()
+        self._fd = self._port.fileno()
+        self._listen()
+
+    def _listen(self) -> None:
+        os.set_blocking(self._fd, False)
+        self._opened_s = self._loop.time()
+        self._loop.add_reader(self._fd, self._hear_module)
+        for port in self._ports.values():
+            self._loop.add_reader(port.server.fd, self._hear_analyzer, port)
 
     def elapsed_s(self) -> float:
         """Seconds since open()."""
@@ -125,12 +144,17 @@ class Bus:
             self._loop.remove_reader(port.server.fd)
             if port.patience is not None:
                 port.patience.cancel()
-        self._link.unlink(missing_ok=True)  # its pts number may soon be somebody else's
-        os.close(self._fd)
-        os.close(self._far_fd)
+        if self._port is not None:
+            self._port.close()
+        if self._link is not None:
+            self._link.unlink(missing_ok=True)  # its pts number may soon be somebody else's
+            os.close(self._fd)
+            os.close(self._far_fd)
 
     def _hear_module(self) -> None:
-        self._asked += os.read(self._fd, READ_BYTES)
+        heard = os.read(self._fd, READ_BYTES)
+        self._tap("module", heard)
+        self._asked += heard
         raw: bytes | None = b""
         while raw is not None:
             noise, raw = adu.take_request(self._asked)
@@ -246,9 +270,11 @@ class Bus:
         if not piece:
             return 0
         try:
-            return os.write(self._fd, piece)
+            taken = os.write(self._fd, piece)
         except BlockingIOError:
             return 0
+        self._tap("analyzers", piece[:taken])
+        return taken
 
     def _conclude(self, port: _Port, is_whole: bool, sent: bytes, answer: bytes, fields: dict[str, object]) -> None:
         """Write down what arrived; only now the analyzer takes its next request, as a slow one does."""

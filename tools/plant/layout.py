@@ -68,11 +68,13 @@ class Analyzer:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A whole bus. `character_bits`: start, data, parity and stop bits of one character."""
+    """A whole bus. `character_bits`: start, data, parity and stop bits of one character; `parity` "N", "E" or "O"."""
 
     baud: int
     character_bits: int
     analyzers: tuple[Analyzer, ...]
+    parity: str = "N"
+    stop_bits: int = 1
 
 
 def read_layout(path: Path) -> tuple[Layout, bytes]:
@@ -119,4 +121,4 @@ def _layout(whole: dict) -> Layout:
         analyzers.append(Analyzer(analyzer["id"], analyzer["unit"], tuple(blocks[i] for i in mine), channels, bits))
     bus = whole["bus"]
     character_bits = 9 + (bus["parity"] != "N") + bus["stop_bits"]  # start and 8 data bits, parity, stop
-    return Layout(bus["baud"], character_bits, tuple(analyzers))
+    return Layout(bus["baud"], character_bits, tuple(analyzers), bus["parity"], bus["stop_bits"])
