@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn
 
 import rfc8785
 from acqwire import causes, limits
 
 from plumeproof.errors import ParametersError
+from plumeproof.evidence.reader import Reader
 from plumeproof.model import Samples
 
 ORDERS = {
@@ -37,15 +35,10 @@ CODES = ("F", "C", "S", "M")  # NAMUR NE 107: failure, check function, out of sp
 BIT_FUNCTIONS = (1, 2)  # read coils, read discrete inputs: Modbus Application Protocol V1.1b3
 REGISTER_FUNCTIONS = (3, 4)  # read holding registers, read input registers
 STATUS_BITS_MAX = 64
-TEXT_MAX = 64  # characters of an id, quantity, unit or profile name
 TIMEOUT_MAX_MS = 60_000
 RETRIES_MAX = 10
 REVISION_MAX = 2**31 - 1
 BAUDS = (1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200)
-DECIMAL = re.compile(r"-?(0|[1-9][0-9]{0,19})(\.[0-9]{1,20})?([eE][+-]?[0-9]{1,3})?")
-IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")  # ids and profile names; never a path, never a markup
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +148,7 @@ def parse_parameters(raw: bytes, expected_hash: bytes | None = None) -> Paramete
     parameters_hash = hashlib.sha256(raw).digest()
     if expected_hash is not None and parameters_hash != expected_hash:
         raise ParametersError("hash", "other SHA-256 than the record names")
-    top = _Reader(_load(raw), "parameter set")
+    top = Reader(_load(raw), "parameter set")
     if top.integer("format", 1, 2**31) != limits.PARAMETERS_FORMAT:
         raise ParametersError("format", f"format is not {limits.PARAMETERS_FORMAT}")
     analyzers = top.each("analyzers", 1, limits.ANALYZERS_MAX, _analyzer)
@@ -197,81 +190,6 @@ def check_samples(samples: Samples, parameters: ParameterSet) -> None:
             raise ParametersError("width", f"block {index}: register bytes are not {block.width_bytes} a value")
 
 
-class _Reader:
-    """One JSON object being read: each key is taken once, what is left over is unknown."""
-
-    def __init__(self, item: object, where: str) -> None:
-        if not isinstance(item, dict):
-            raise ParametersError("type", f"{where} is no object")
-        self._item: dict[str, Any] = dict(item)
-        self.where = where
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._item
-
-    def take(self, key: str) -> Any:
-        if key not in self._item:
-            raise ParametersError("key_missing", f"{self.where}: {key} is missing")
-        return self._item.pop(key)
-
-    def done(self) -> None:
-        if self._item:
-            raise ParametersError("key_unknown", f"{self.where}: unknown key {min(self._item)[:40]!r}")
-
-    def integer(self, key: str, minimum: int, maximum: int) -> int:
-        value = self.take(key)
-        if type(value) is not int:
-            raise ParametersError("type", f"{self.where}: {key} is no integer")
-        if not minimum <= value <= maximum:
-            raise ParametersError("range", f"{self.where}: {key} is outside {minimum}..{maximum}")
-        return value
-
-    def text(self, key: str) -> str:
-        value = self.take(key)
-        if not isinstance(value, str):
-            raise ParametersError("type", f"{self.where}: {key} is no text")
-        if not 1 <= len(value) <= TEXT_MAX or not value.isprintable():
-            raise ParametersError("range", f"{self.where}: {key} is empty, too long or not printable")
-        return value
-
-    def identifier(self, key: str) -> str:
-        value = self.text(key)
-        if IDENTIFIER.fullmatch(value) is None:
-            raise ParametersError("range", f"{self.where}: {key} has a character outside A-Z a-z 0-9 . _ / -")
-        return value
-
-    def word(self, key: str, words: tuple[str, ...]) -> str:
-        value = self.text(key)
-        if value not in words:
-            raise ParametersError("range", f"{self.where}: {key} is none of {' '.join(words)}")
-        return value
-
-    def decimal(self, key: str) -> float:
-        text = self.text(key)
-        if DECIMAL.fullmatch(text) is None:
-            raise ParametersError("range", f"{self.where}: {key} is no decimal number")
-        value = float(text)
-        if not math.isfinite(value):
-            raise ParametersError("range", f"{self.where}: {key} is beyond float64")
-        return value
-
-    def inner(self, key: str) -> _Reader:
-        return _Reader(self.take(key), f"{self.where}: {key}")
-
-    def each(self, key: str, minimum: int, maximum: int, read: Callable[[_Reader], _T]) -> tuple[_T, ...]:
-        items = self.take(key)
-        if not isinstance(items, list):
-            raise ParametersError("type", f"{self.where}: {key} is no array")
-        if not minimum <= len(items) <= maximum:
-            raise ParametersError("range", f"{self.where}: {key} has {len(items)} entries, not {minimum}..{maximum}")
-        found = []
-        for index, item in enumerate(items):
-            reader = _Reader(item, f"{key}[{index}]")
-            found.append(read(reader))
-            reader.done()
-        return tuple(found)
-
-
 def _refuse_number(text: str) -> NoReturn:
     raise ParametersError("type", f"number {text[:20]!r} is no integer")
 
@@ -287,14 +205,14 @@ def _load(raw: bytes) -> object:
     return item
 
 
-def _device(reader: _Reader) -> str:
+def _device(reader: Reader) -> str:
     device = reader.text("device")
     if len(device) > limits.DEVICE_MAX_BYTES or not set(device) <= set(limits.DEVICE_CHARACTERS):
         raise ParametersError("range", "device is no device id")
     return device
 
 
-def _bus(reader: _Reader) -> Bus:
+def _bus(reader: Reader) -> Bus:
     bus = Bus(
         baud=reader.integer("baud", BAUDS[0], BAUDS[-1]),
         parity=reader.word("parity", ("N", "E", "O")),
@@ -306,7 +224,7 @@ def _bus(reader: _Reader) -> Bus:
     return bus
 
 
-def _analyzer(reader: _Reader) -> Analyzer:
+def _analyzer(reader: Reader) -> Analyzer:
     return Analyzer(
         id=reader.identifier("id"),
         profile=reader.identifier("profile"),
@@ -317,7 +235,7 @@ def _analyzer(reader: _Reader) -> Analyzer:
     )
 
 
-def _block(reader: _Reader, analyzers: int) -> Block:
+def _block(reader: Reader, analyzers: int) -> Block:
     function = reader.integer("function", 1, 4)
     quantity_max = limits.BITS_MAX if function in BIT_FUNCTIONS else limits.REGISTERS_MAX
     block = Block(
@@ -331,13 +249,13 @@ def _block(reader: _Reader, analyzers: int) -> Block:
     return block
 
 
-def _status(reader: _Reader, blocks: tuple[Block, ...]) -> StatusSpec:
+def _status(reader: Reader, blocks: tuple[Block, ...]) -> StatusSpec:
     block = _index(reader, "block", len(blocks))
     bits = reader.each("bits", 1, STATUS_BITS_MAX, lambda inner: _status_bit(inner, blocks[block]))
     return StatusSpec(id=reader.identifier("id"), block=block, bits=bits)
 
 
-def _status_bit(reader: _Reader, block: Block) -> StatusBit:
+def _status_bit(reader: Reader, block: Block) -> StatusBit:
     return StatusBit(
         bit=reader.integer("bit", 0, _bit_count(block) - 1),
         is_set=bool(reader.integer("is", 0, 1)),
@@ -345,7 +263,7 @@ def _status_bit(reader: _Reader, block: Block) -> StatusBit:
     )
 
 
-def _channel(reader: _Reader, blocks: tuple[Block, ...], statuses: int) -> ChannelSpec:
+def _channel(reader: Reader, blocks: tuple[Block, ...], statuses: int) -> ChannelSpec:
     block = _index(reader, "block", len(blocks))
     kind = reader.word("type", tuple(ORDERS))
     order = reader.word("order", ORDERS[kind])
@@ -378,7 +296,7 @@ def _bit_count(block: Block) -> int:
     return block.quantity if block.is_bits else 16 * block.quantity
 
 
-def _index(reader: _Reader, key: str, count: int) -> int:
+def _index(reader: Reader, key: str, count: int) -> int:
     value = reader.integer(key, 0, 2**31)
     if value >= count:
         raise ParametersError("reference", f"{reader.where}: {key} {value} does not exist")

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from acqwire import limits
 
-from plumeproof.evidence.parameters import BIT_FUNCTIONS, DECIMAL
+from plumeproof.evidence.parameters import BIT_FUNCTIONS
+from plumeproof.evidence.reader import DECIMAL
 
 
 @dataclass(frozen=True, slots=True)

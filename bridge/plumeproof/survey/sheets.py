@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.errors import ProfileError
-from plumeproof.evidence.parameters import DECIMAL
+from plumeproof.evidence.reader import DECIMAL
 
 CSV_MAX_BYTES = 1_048_576
 XLSX_MAX_BYTES = 4_194_304
