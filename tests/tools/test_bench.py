@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench.bus import cycle_times_s
+from plumeproof.evidence.parameters import Block
+from tools.bench.bus import cycle_times_s, lateness_us
 from tools.bench.figures import Figure, to_json, to_table
+from tools.plant.bus import Wire
+from tools.plant.layout import Layout
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = (
@@ -49,6 +52,20 @@ def test_line_gives_one_object_with_plausible_figures():
     assert ended.stderr == ""  # no progress bar where nobody looks
 
 
+def test_bus_gives_its_use_at_three_speeds_with_load_and_precedence():
+    ended = bench("bus", "--quick", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    for baud in (9600, 19200, 115200):
+        use, best = found[f"bus_use_{baud}"], found[f"bus_best_{baud}"]
+        assert 0 < use <= best <= 1.01, baud  # the log's clock is the system's, which may be slewed
+        assert found[f"bus_cycles_{baud}"] >= 3
+        assert found[f"bus_cycle_{baud}_ms"] > 0
+        assert {f"bus_line_late_{baud}_us", f"bus_module_late_{baud}_us"} <= set(found)
+    assert found["precedence"] in ("real-time", "none")
+    assert found["load_1min"] >= 0 and found["processors"] >= 1
+
+
 def test_wear_counts_what_the_journal_does():
     ended = bench("wear", "--quick", "--json")
     assert ended.returncode == 0, ended.stderr
@@ -67,7 +84,7 @@ def test_wear_counts_what_the_journal_does():
 def test_an_unknown_name_is_told_what_there_is():
     ended = bench("lines")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "bench: no benchmark 'lines'; there are: line module wear\n"
+    assert ended.stderr == "bench: no benchmark 'lines'; there are: bus line module wear\n"
 
 
 def test_a_missing_interpreter_is_said_in_one_line():
@@ -113,6 +130,20 @@ def test_a_cycle_lasts_from_its_first_request_to_its_last_answer():
         *cycle(300, 9),
     ]  # the log begins inside one and ends in one
     assert list(cycle_times_s(log, (4, 0), 2)) == pytest.approx([0.009, 0.012])
+
+
+def test_lateness_is_told_apart_and_pauses_between_cycles_are_none():
+    wire = Wire(Layout(115_200, 10, ()), is_paced=True)
+    blocks = [Block(0, 4, 0, 2), Block(0, 4, 7, 10)]  # 8 + 5 + 4 and 8 + 5 + 20 characters
+    first_ms, second_ms, silence_ms = (1000 * t for t in (17 * 10 / 115_200, 33 * 10 / 115_200, 0.00175))
+    log = []
+    for start_ms in (0.0, 100.0):
+        told_ms = start_ms + first_ms + silence_ms + 0.2
+        asked_ms = told_ms + silence_ms + 0.3
+        log += [entry("request", 0, start_ms), entry("answer", 0, told_ms), entry("request", 7, asked_ms)]
+        log.append(entry("answer", 7, asked_ms + second_ms + silence_ms + 0.1))
+    line, module = lateness_us(log, blocks, wire)
+    assert line == pytest.approx([200, 100] * 2, abs=1) and module == pytest.approx([300, 300], abs=1)
 
 
 def test_a_cycle_with_a_retry_or_a_broken_answer_is_no_figure():

@@ -4,13 +4,15 @@ Towards the analyzers it does the work of their UARTs: whole requests only, and 
 id, one at a time. pymodbus would answer a foreign unit id with an exception and mixes up two requests in one read.
 Towards the module it is transparent: what an analyzer sends arrives, unless a fault was ordered. Half duplex, and with
 pacing each byte takes its time: characters of 10 or 11 bits, 3.5 characters (1.75 ms above 19,200 baud) of silence
-between request and answer (MODBUS over Serial Line V1.02 section 2.5.1.1).
+between request and answer (MODBUS over Serial Line V1.02 section 2.5.1.1). A server's own time is hidden in that
+silence as long as it is shorter; an answer's last byte is waited for actively, since a sleep ends late.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import time
 import tty
 from collections import deque
 from collections.abc import Callable
@@ -28,6 +30,7 @@ from tools.plant.server import AnalyzerServer
 READ_BYTES = 4096
 ANSWER_WITHIN_S = 2.0  # a server that stays silent longer is given up for this request
 PIECE_S = 0.002  # paced bytes are handed over this often: as a UART's FIFO does
+AWAKE_S = 0.0003  # so long before the last byte of an answer nobody sleeps: a sleep ends 60 to 150 us late (Linux)
 SILENCE_CHARACTERS = 3.5
 SILENCE_FAST_S = 0.00175  # above 19,200 baud
 FAST_BAUD = 19_200
@@ -152,6 +155,7 @@ class Bus:
             os.close(self._far_fd)
 
     def _hear_module(self) -> None:
+        heard_s, heard_ns = self._loop.time(), time.time_ns()
         heard = os.read(self._fd, READ_BYTES)
         self._tap("module", heard)
         self._asked += heard
@@ -162,16 +166,16 @@ class Bus:
                 self.counters["noise_bytes"] += len(noise)
                 self._log.write("state", state="noise", hex=noise.hex())
             if raw is not None:
-                self._route(raw)
+                self._route(raw, heard_s, heard_ns)
 
-    def _route(self, raw: bytes) -> None:
+    def _route(self, raw: bytes, heard_s: float, heard_ns: int) -> None:
         self._number += 1
         request = Request(self._number, raw)
         self.counters["requests"] += 1
         port = self._ports.get(request.unit)
         name = None if port is None else port.server.analyzer.id
-        self._log.write("request", **request.fields(), analyzer=name)
-        _, end_s = self._wire.reserve(self._loop.time(), len(raw))
+        self._log.write("request", t_utc_ns=heard_ns, **request.fields(), analyzer=name)
+        _, end_s = self._wire.reserve(heard_s, len(raw))
         if port is None:
             return
         port.waiting.append(request)
@@ -257,7 +261,9 @@ class Bus:
                 await asyncio.sleep(begin_s + (place + per_piece) * self._wire.character_s - self._loop.time())
                 is_whole &= self._hand_over(sent[place : place + per_piece]) == per_piece
                 place += per_piece
-            await asyncio.sleep(end_s - self._loop.time())
+            await asyncio.sleep(end_s - AWAKE_S - self._loop.time())
+            while self._loop.time() < end_s:
+                pass
         is_whole &= self._hand_over(sent[place:]) == len(sent) - place
         self._conclude(port, is_whole, sent, answer, fields)
 
