@@ -12,15 +12,15 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from acqwire import frames, limits
 
 from plumeproof.errors import ConfigError
+from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
 from plumeproof.toml_lines import At, Lines, find_lines
 
 FILE_MAX_BYTES = 1024 * 1024  # hundreds of modules; a larger file is a wrong file
@@ -31,73 +31,15 @@ _TOPIC = re.compile(r"[^#+\x00/]([^#+\x00]{0,126}[^#+\x00/])?")  # MQTT 5 sectio
 _SHIPPED = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # as delivery/profile.py; a path has a dot or a slash
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")  # DNS name or address
 
-_T = TypeVar("_T")
-_Check = Callable[[Any, Path], Any]  # value and folder of the file -> value of the field; ValueError: reason and mend
-
-
-def _of(check: _Check, default: Any = MISSING) -> Any:
-    """A field with its check; without a default the key must be there."""
-    return field(default=default, metadata={"check": check})
-
-
-def _typed(value: Any, kind: type[_T]) -> _T:
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        words = {str: "text in quotes", int: "an integer", float: "a number", bool: "true or false", list: "an array"}
-        raise ValueError(f"must be {words[kind]}")
-    return value
-
-
-def _number(kind: type[int] | type[float], minimum: float, maximum: float) -> _Check:
-    def check(value: Any, _folder: Path) -> Any:
-        number = _typed(value, kind)
-        if not minimum <= number <= maximum:
-            raise ValueError(f"{number} is outside {minimum} to {maximum}")
-        return number
-
-    return check
-
-
-def _text(pattern: re.Pattern[str] | None = None, what: str = "") -> _Check:
-    def check(value: Any, _folder: Path) -> str:
-        text = _typed(value, str)
-        if not text or not text.isprintable():
-            raise ValueError("is empty or holds characters that cannot be printed")
-        if pattern is not None and pattern.fullmatch(text) is None:
-            raise ValueError(f"{text[:60]!r} is no {what}")
-        return text
-
-    return check
-
-
-def _word(*words: Any) -> _Check:
-    def check(value: Any, _folder: Path) -> Any:
-        if type(value) is not type(words[0]) or value not in words:
-            raise ValueError(f"{str(value)[:60]!r} is none of {', '.join(str(word).lower() for word in words)}")
-        return value
-
-    return check
-
-
-def _each(check_one: _Check, minimum: int = 0) -> _Check:
-    def check(value: Any, folder: Path) -> tuple[Any, ...]:
-        items = tuple(check_one(item, folder) for item in _typed(value, list))
-        if len(items) < minimum or len(set(items)) != len(items):
-            raise ValueError("is empty or names something twice")
-        return items
-
-    return check
-
 
 def _path(value: Any, folder: Path) -> Path:
-    if not (text := _typed(value, str)) or "\x00" in text:
+    if not (text := typed(value, str)) or "\x00" in text:
         raise ValueError("is no path")
     return (folder / text).absolute()
 
 
 def _device(value: Any, _folder: Path) -> str:
-    text = _typed(value, str)
+    text = typed(value, str)
     if not 1 <= len(text) <= limits.DEVICE_MAX_BYTES or not set(text) <= set(limits.DEVICE_CHARACTERS):
         raise ValueError(f"{text[:60]!r} is no device id (a-z 0-9 . _ -, at most {limits.DEVICE_MAX_BYTES})")
     return text
@@ -105,7 +47,7 @@ def _device(value: Any, _folder: Path) -> str:
 
 def _loopback(value: Any, _folder: Path) -> str:
     """The page has no login: it is bound to this machine only."""
-    text = _typed(value, str)
+    text = typed(value, str)
     try:
         is_loopback = text == "localhost" or ipaddress.ip_address(text).is_loopback
     except ValueError as error:
@@ -116,14 +58,14 @@ def _loopback(value: Any, _folder: Path) -> str:
 
 
 def _interval(value: Any, _folder: Path) -> int:
-    seconds = _typed(value, int)
+    seconds = typed(value, int)
     if not 1 <= seconds <= DAY_S or DAY_S % seconds:
         raise ValueError(f"{seconds} s does not divide the UTC day ({DAY_S} s)")
     return seconds
 
 
 def _url(value: Any, _folder: Path) -> str:
-    text = _typed(value, str)
+    text = typed(value, str)
     parts = urlsplit(text)
     if parts.scheme != "https" or not parts.hostname:
         raise ValueError(f"{text[:60]!r} is no https:// address")
@@ -134,7 +76,7 @@ def _url(value: Any, _folder: Path) -> str:
 
 def _profile(value: Any, folder: Path) -> str:
     """The name of a shipped profile as it is; everything else is a path."""
-    text = _typed(value, str)
+    text = typed(value, str)
     return text if _SHIPPED.fullmatch(text) else str(_path(text, folder))
 
 
@@ -142,9 +84,9 @@ def _profile(value: Any, folder: Path) -> str:
 class GatewayConfig:
     """`data_dir` holds the ledger and the lock; it belongs to one bridge and stays on a local disk."""
 
-    id: str = _of(_text(_NAME, "gateway id (a-z 0-9 . _ -, at most 32)"))
-    data_dir: Path = _of(_path)
-    clock_uncertainty_ms: int = _of(_number(int, 1, 60_000), 100)  # NTP is within 50 ms; twice that for a busy PC
+    id: str = setting(text_like(_NAME, "gateway id (a-z 0-9 . _ -, at most 32)"))
+    data_dir: Path = setting(_path)
+    clock_uncertainty_ms: int = setting(number_in(int, 1, 60_000), 100)  # NTP is within 50 ms; twice that for a busy PC
 
     @property
     def ledger_file(self) -> Path:
@@ -156,71 +98,75 @@ class GatewayConfig:
 class KeysConfig:
     """keys.json: the enrolled public keys."""
 
-    file: Path = _of(_path)
+    file: Path = setting(_path)
 
 
 @dataclass(frozen=True, slots=True)
 class ModuleConfig:
     """One module on its own serial line."""
 
-    device: str = _of(_device)
-    port: str = _of(_text())
-    baud: int = _of(_word(*BAUDS), 115_200)  # SPEC.md section 2
-    link_address: int = _of(_number(int, frames.ADDRESS_MIN, frames.ADDRESS_MAX), 1)
-    time_sync_interval_s: int = _of(_number(int, 5, 7 * DAY_S), 600)  # 50 ppm drift: 30 ms, limit is 500 ms
-    poll_interval_s: float = _of(_number(float, 0.02, 60.0), 0.2)  # rest after an empty answer; adds to the latency
+    device: str = setting(_device)
+    port: str = setting(text_like())
+    baud: int = setting(one_of(*BAUDS), 115_200)  # SPEC.md section 2
+    link_address: int = setting(number_in(int, frames.ADDRESS_MIN, frames.ADDRESS_MAX), 1)
+    time_sync_interval_s: int = setting(number_in(int, 5, 7 * DAY_S), 600)  # 50 ppm drift: 30 ms, limit is 500 ms
+    poll_interval_s: float = setting(
+        number_in(float, 0.02, 60.0), 0.2
+    )  # rest after an empty answer; adds to the latency
 
 
 @dataclass(frozen=True, slots=True)
 class AveragingConfig:
     """Intervals on the UTC grid; `grace_s`: how long an interval waits for late records before it is computed."""
 
-    intervals_s: tuple[int, ...] = _of(_each(_interval, 1), (60, 600, 1_800, 3_600, 86_400))
-    grace_s: int = _of(_number(int, 0, DAY_S), 90)  # one sealing period (60 s) and half of it for the line
+    intervals_s: tuple[int, ...] = setting(list_of(_interval, 1), (60, 600, 1_800, 3_600, 86_400))
+    grace_s: int = setting(number_in(int, 0, DAY_S), 90)  # one sealing period (60 s) and half of it for the line
 
 
 @dataclass(frozen=True, slots=True)
 class MqttSinkConfig:
     """A broker. `ca_file` set: TLS with hostname check; `cert_file` and `key_file`: client certificate."""
 
-    name: str = _of(_text(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
-    host: str = _of(_text(_HOST, "host name"))
-    port: int = _of(_number(int, 1, 65_535))
-    root_topic: str = _of(_text(_TOPIC, "topic (no # or +, no slash at its ends)"), "plumeproof")
-    content: tuple[str, ...] = _of(_each(_word("envelope", "average"), 1), ("envelope", "average"))
-    protocol: str = _of(_word("5", "3.1.1"), "5")
-    client_id: str | None = _of(_text(_NAME, "client id (a-z 0-9 . _ -, at most 32)"), None)  # None: gateway and sink
-    keepalive_s: int = _of(_number(int, 5, 3_600), 60)
-    ca_file: Path | None = _of(_path, None)
-    cert_file: Path | None = _of(_path, None)
-    key_file: Path | None = _of(_path, None)
-    username: str | None = _of(_text(), None)
-    password_file: Path | None = _of(_path, None)
+    name: str = setting(text_like(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
+    host: str = setting(text_like(_HOST, "host name"))
+    port: int = setting(number_in(int, 1, 65_535))
+    root_topic: str = setting(text_like(_TOPIC, "topic (no # or +, no slash at its ends)"), "plumeproof")
+    content: tuple[str, ...] = setting(list_of(one_of("envelope", "average"), 1), ("envelope", "average"))
+    protocol: str = setting(one_of("5", "3.1.1"), "5")
+    client_id: str | None = setting(
+        text_like(_NAME, "client id (a-z 0-9 . _ -, at most 32)"), None
+    )  # None: gateway and sink
+    keepalive_s: int = setting(number_in(int, 5, 3_600), 60)
+    ca_file: Path | None = setting(_path, None)
+    cert_file: Path | None = setting(_path, None)
+    key_file: Path | None = setting(_path, None)
+    username: str | None = setting(text_like(), None)
+    password_file: Path | None = setting(_path, None)
 
 
 @dataclass(frozen=True, slots=True)
 class HttpsSinkConfig:
     """A platform. `profile`: name of a shipped profile, or path of a JSON file. `report_interval_s`: averages sent."""
 
-    name: str = _of(_text(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
-    profile: str = _of(_profile)
-    base_url: str = _of(_url)
-    client_id: str = _of(_text())
-    secret_file: Path = _of(_path)
-    report_interval_s: int = _of(_interval)
-    ca_file: Path | None = _of(_path, None)  # None: the authorities of the system
-    timeout_s: float = _of(_number(float, 1.0, 300.0), 30.0)  # platforms store before they answer
+    name: str = setting(text_like(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
+    profile: str = setting(_profile)
+    base_url: str = setting(_url)
+    client_id: str = setting(text_like())
+    secret_file: Path = setting(_path)
+    report_interval_s: int = setting(_interval)
+    ca_file: Path | None = setting(_path, None)  # None: the authorities of the system
+    timeout_s: float = setting(number_in(float, 1.0, 300.0), 30.0)  # platforms store before they answer
 
 
 @dataclass(frozen=True, slots=True)
 class DashboardConfig:
     """`port` 0: a free one is chosen and printed. `host_names`: names under which a reverse proxy shows the page."""
 
-    enabled: bool = _of(_word(True, False), True)
-    host: str = _of(_loopback, "127.0.0.1")
-    port: int = _of(_number(int, 0, 65_535), 0)
-    host_names: tuple[str, ...] = _of(_each(_text(_HOST, "host name")), ())
-    trend_minutes: int = _of(_number(int, 1, 120), 15)  # at 1 s slots 120 minutes are 7,200 points a channel
+    enabled: bool = setting(one_of(True, False), True)
+    host: str = setting(_loopback, "127.0.0.1")
+    port: int = setting(number_in(int, 0, 65_535), 0)
+    host_names: tuple[str, ...] = setting(list_of(text_like(_HOST, "host name")), ())
+    trend_minutes: int = setting(number_in(int, 1, 120), 15)  # at 1 s slots 120 minutes are 7,200 points a channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,7 +205,7 @@ def parse_config(text: str, path: Path) -> Config:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}") from error
-    top = _Section(tree, (), lines, path).only("gateway", "keys", "module", "averaging", "sink", "dashboard")
+    top = Section(tree, (), lines, path).only("gateway", "keys", "module", "averaging", "sink", "dashboard")
     sinks = top.inner("sink").only("mqtt", "https")
     config = Config(
         gateway=top.inner("gateway", is_needed=True).build(GatewayConfig),
@@ -287,7 +233,7 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
     """What one key alone cannot show."""
 
     def refuse(*at: str | int, reason: str) -> ConfigError:
-        return _Section({}, at[:-1], lines, path).refuse(str(at[-1]), reason)
+        return Section({}, at[:-1], lines, path).refuse(str(at[-1]), reason)
 
     seen: set[tuple[str, str]] = set()
     places: list[At] = [("module", i, key) for i in range(len(config.modules)) for key in ("device", "port")]
@@ -313,58 +259,3 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
         if https.report_interval_s not in config.averaging.intervals_s:
             reason = f"{https.report_interval_s} s is not averaged; add it to averaging.intervals_s"
             raise refuse("sink", "https", i, "report_interval_s", reason=reason)
-
-
-# Reading tables
-
-
-class _Section:
-    """One table being read."""
-
-    def __init__(self, item: object, at: At, lines: Lines, path: Path) -> None:
-        self._at, self._lines, self._path = at, lines, path
-        if not isinstance(item, dict):
-            raise self.refuse(None, "is no table")
-        self._item: dict[str, Any] = dict(item)
-
-    def refuse(self, key: str | None, reason: str) -> ConfigError:
-        """The error for a key of this table (None: the table itself)."""
-        at = self._at if key is None else (*self._at, key)
-        name = ".".join(part for part in at if isinstance(part, str))
-        while at and at not in self._lines:
-            at = at[:-1]
-        return ConfigError(f"{self._path}: line {self._lines[at]}: {name}" if at else f"{self._path}: {name}", reason)
-
-    def only(self, *known: str) -> _Section:
-        """Refuse other keys; asked first, because a misspelt key is also a missing one."""
-        for key in self._item:
-            if key not in known:
-                raise self.refuse(key, "is no known key; `plumeproof config sample` lists them")
-        return self
-
-    def build(self, kind: type[_T]) -> _T:
-        """The dataclass of this table, every key checked."""
-        values, wanted = {}, fields(kind)  # type: ignore[arg-type]
-        self.only(*(entry.name for entry in wanted))
-        for entry in wanted:
-            if entry.name in self._item:
-                try:
-                    values[entry.name] = entry.metadata["check"](self._item.pop(entry.name), self._path.parent)
-                except ValueError as error:
-                    raise self.refuse(entry.name, str(error)) from error
-            elif entry.default is MISSING:
-                raise self.refuse(entry.name, "is missing; `plumeproof config sample` shows it")
-        return kind(**values)
-
-    def inner(self, key: str, is_needed: bool = False) -> _Section:
-        if is_needed and key not in self._item:
-            raise self.refuse(key, f"section [{key}] is missing; `plumeproof config sample` shows it")
-        return _Section(self._item.pop(key, {}), (*self._at, key), self._lines, self._path)
-
-    def each(self, key: str, kind: type[_T], is_needed: bool = False) -> tuple[_T, ...]:
-        items = self._item.pop(key, [])
-        if not isinstance(items, list) or (is_needed and not items):
-            name = ".".join(part for part in (*self._at, key) if isinstance(part, str))
-            raise self.refuse(key, f"write [[{name}]], once for each; `plumeproof config sample` shows it")
-        sections = (_Section(item, (*self._at, key, i), self._lines, self._path) for i, item in enumerate(items))
-        return tuple(section.build(kind) for section in sections)
