@@ -3,6 +3,7 @@
 BridgeError
 ├── ConfigError            start refused; exit status 2; names file, key and reason
 ├── ProfileError           analyzer profile or register table refused; exit status 2; names file, place and mend
+├── RuleError              rule set, plant or figures that no averaging rule can use; exit status 2; what, where, mend
 ├── UnreachableError       something outside does not answer; exit status 3
 ├── LinkError              drop the session, resynchronise, count
 │   ├── LinkTimeout
@@ -41,6 +42,16 @@ class ConfigError(BridgeError):
 
 class ProfileError(BridgeError):
     """A profile, a table or a choice of analyzers that cannot be used; one line: what, where, how to mend."""
+
+
+class RuleError(BridgeError):
+    """A rule set, a plant or figures that the averaging rules cannot use. `where` names rule set and setting, or the
+    argument; `reason` says why and how to mend it."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.where = where
+        self.reason = reason
 
 
 class UnreachableError(BridgeError):
