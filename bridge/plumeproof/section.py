@@ -115,9 +115,9 @@ class Section:
                 raise self.refuse(key, f"is no known key; `{self._sample}` lists them")
         return self
 
-    def build(self, kind: type[_T]) -> _T:
-        """The dataclass of this table, every key checked."""
-        values, wanted = {}, fields(kind)  # type: ignore[arg-type]
+    def build(self, kind: type[_T], **given: Any) -> _T:
+        """The dataclass of this table, every key checked. `given`: fields that were read from tables below it."""
+        values, wanted = dict(given), [entry for entry in fields(kind) if entry.name not in given]  # type: ignore[arg-type] # every kind is a dataclass
         self.only(*(entry.name for entry in wanted))
         for entry in wanted:
             if entry.name in self._item:
@@ -135,13 +135,16 @@ class Section:
             raise self.refuse(key, f"section [{key}] is missing; `{self._sample}` shows it")
         return Section(self._item.pop(key, {}), (*self._at, key), self._lines, self._path, self._sample)
 
-    def each(self, key: str, kind: type[_T], is_needed: bool = False) -> tuple[_T, ...]:
-        """The tables of an array of tables, built."""
+    def sections(self, key: str, is_needed: bool = False) -> tuple[Section, ...]:
+        """The tables of an array of tables."""
         items = self._item.pop(key, [])
         if not isinstance(items, list) or (is_needed and not items):
             name = ".".join(part for part in (*self._at, key) if isinstance(part, str))
             raise self.refuse(key, f"write [[{name}]], once for each; `{self._sample}` shows it")
-        sections = (
+        return tuple(
             Section(item, (*self._at, key, i), self._lines, self._path, self._sample) for i, item in enumerate(items)
         )
-        return tuple(section.build(kind) for section in sections)
+
+    def each(self, key: str, kind: type[_T], is_needed: bool = False) -> tuple[_T, ...]:
+        """The tables of an array of tables, built."""
+        return tuple(section.build(kind) for section in self.sections(key, is_needed))

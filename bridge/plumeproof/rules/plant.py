@@ -1,0 +1,308 @@
+"""The plant description: which channel measures what, at which conditions, with which calibration, limits and states.
+
+One document, TOML for people and JSON for machines; the SHA-256 of its RFC 8785 (June 2020) bytes stands in every
+figure, so that a verifier recomputes with the very description that the plant used. Nothing here computes: rule sets
+(rule_set.py) say what is done, engine.py does it.
+
+    plant = parse_plant(tomllib.loads(text), Path("line-1.toml"), find_lines(text, path))
+
+Sources are written "device/channel", times RFC 3339 UTC to the second, every unit stands in the key's name. Averages
+are made on the fixed offset of the site: no daylight saving (EN 17255-1:2019; reference averaging-rules section 12).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import rfc8785
+from acqwire import limits
+
+from plumeproof.errors import ConfigError
+from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
+from plumeproof.toml_lines import Lines
+
+SAMPLE = "plumeproof average --sample-plant"
+PLANT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")  # measurands, calibrations: parts of file names and of keys
+RULE_SET = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
+OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)")
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+OFFSET_MAX_MIN = 14 * 60  # Kiribati; no site lies beyond it
+MEASURANDS_MAX = 64
+CALIBRATIONS_MAX = 100  # ten years of QAL2 with all their corrections
+STATES = ("start_up", "shut_down", "stopped", "other")
+PERIPHERALS = ("O2", "H2O", "T", "p")
+UNITS = ("mg/m3", "ug/m3", "g/m3", "ppm", "vol-%")  # what a concentration channel may deliver
+FLOW_UNITS = ("m3/h", "m3/s", "m/s")
+CONDITIONS = ("actual_wet", "normal_wet", "normal_dry")
+GREENHOUSE_GASES = ("CO2", "N2O", "CH4", "CF4", "C2F6")
+DISTRIBUTIONS = ("normal", "rectangular")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """One channel of one module."""
+
+    device: str
+    channel: str
+
+    def __str__(self) -> str:
+        return f"{self.device}/{self.channel}"
+
+
+def _source(value: Any, _folder: Path) -> Source:
+    device, slash, channel = typed(value, str).partition("/")
+    is_device = 1 <= len(device) <= limits.DEVICE_MAX_BYTES and set(device) <= set(limits.DEVICE_CHARACTERS)
+    if not (is_device and slash and channel and channel.isprintable()):
+        raise ValueError(f'{str(value)[:60]!r} is no source; write "device/channel"')
+    return Source(device, channel)
+
+
+def _offset(value: Any, _folder: Path) -> int:
+    found = OFFSET.fullmatch(typed(value, str))
+    minutes = (int(found[2]) * 60 + int(found[3])) * (-1 if found[1] == "-" else 1) if found else OFFSET_MAX_MIN + 1
+    if abs(minutes) > OFFSET_MAX_MIN:
+        raise ValueError(f'{str(value)[:20]!r} is no fixed UTC offset; write "+01:00", without daylight saving')
+    return minutes
+
+
+def _instant(value: Any, _folder: Path) -> int:
+    text = typed(value, str)
+    try:
+        if INSTANT.fullmatch(text):
+            return int(datetime.fromisoformat(text).timestamp()) * 1000
+    except ValueError:
+        pass  # a month 13: refused with the others below
+    raise ValueError(f'{text[:30]!r} is no instant; write it in UTC, "2026-01-01T00:00:00Z"')
+
+
+@dataclass(frozen=True, slots=True)
+class StateRule:
+    """A signal that names a plant state: it applies where the source's value is above, or below, the threshold.
+
+    Decided for every slot by itself, so that a minute can be recomputed without its past; the first rule that applies
+    wins, and no rule means normal operation. A slot in which the source has no valid value keeps rules behind it.
+    """
+
+    state: str = setting(one_of(*STATES))
+    source: Source = setting(_source)
+    above: float | None = setting(number_in(float, -1e9, 1e9), None)
+    below: float | None = setting(number_in(float, -1e9, 1e9), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """y = a + b x (EN 14181:2014 clause 6.4), in force from an instant until the next one begins.
+
+    `valid_to`: upper end of the valid calibration range, in the unit of the standardised value; None: not stated.
+    """
+
+    id: str = setting(text_like(NAME, "name of a calibration"))
+    begins: int = setting(_instant)  # UTC ms
+    a: float = setting(number_in(float, -1e9, 1e9))
+    b: float = setting(number_in(float, -1e9, 1e9))
+    valid_to: float | None = setting(number_in(float, 0.0, 1e9), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component of uncertainty (JCGM 100:2008): a half width of the given distribution, or `k` standard ones.
+
+    `value_pct` of the value, or `value` in the channel's unit; one of both. `is_common`: the same error in all values
+    (a calibration gas), so that averaging does not make it smaller.
+    """
+
+    name: str = setting(text_like())
+    value: float | None = setting(number_in(float, 0.0, 1e9), None)
+    value_pct: float | None = setting(number_in(float, 0.0, 1e3), None)
+    k: float = setting(number_in(float, 0.1, 10.0), 1.0)
+    distribution: str = setting(one_of(*DISTRIBUTIONS), "normal")
+    is_common: bool = setting(one_of(True, False), False)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """An emission limit value: `value` in mg/m3 at reference conditions; `kind` as rules/limits.py names its tests."""
+
+    kind: str = setting(text_like(NAME, "kind of limit"))
+    value: float = setting(number_in(float, 0.0, 1e9))
+
+
+@dataclass(frozen=True, slots=True)
+class Peripheral:
+    """O2 (vol-%), H2O (vol-%), T (degC) or p (absolute; the channel's unit is converted to kPa).
+
+    `basis`: of an O2 cell. `substitute`: what the permit allows where the channel has no value (flag S); None: the
+    measurands that need it are invalid then (flag P).
+    """
+
+    kind: str = setting(one_of(*PERIPHERALS))
+    source: Source = setting(_source)
+    basis: str = setting(one_of("dry", "wet"), "dry")
+    substitute: float | None = setting(number_in(float, -100.0, 1e6), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Flue gas flow: a channel in m3/h or m3/s, or a velocity in m/s with the duct's area (EN ISO 16911-1)."""
+
+    source: Source = setting(_source)
+    unit: str = setting(one_of(*FLOW_UNITS), "m3/h")
+    conditions: str = setting(one_of(*CONDITIONS), "actual_wet")
+    area_m2: float | None = setting(number_in(float, 1e-6, 1e4), None)
+    wall_factor: float = setting(number_in(float, 0.1, 2.0), 1.0)
+    uncertainty: tuple[Component, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Measurand:
+    """One concentration. `needs`: the conversions that its analyzer has not done itself (reference section 4.4).
+
+    `gas`: whose molar mass converts ppm (rules/conditions.py). `ci_pct` of the daily limit and `ci_qal2` in mg/m3: what
+    is subtracted for comparison. `range_max`: end of the measuring range, in the channel's unit. `greenhouse_gas`: its
+    mass is also tonnes of CO2e, less `biomass_share_pct` of it.
+    """
+
+    id: str = setting(text_like(NAME, "name of a measurand"))
+    source: Source = setting(_source)
+    unit: str = setting(one_of(*UNITS))
+    gas: str | None = setting(text_like(NAME, "gas"), None)
+    needs: tuple[str, ...] = setting(list_of(one_of(*PERIPHERALS)), ())
+    o2_reference_pct: float | None = setting(number_in(float, 0.0, 20.0), None)
+    range_max: float | None = setting(number_in(float, 0.0, 1e9), None)
+    ci_pct: float | None = setting(number_in(float, 0.0, 100.0), None)
+    ci_qal2: float | None = setting(number_in(float, 0.0, 1e9), None)
+    decimals: int = setting(number_in(int, 0, 9), 1)
+    greenhouse_gas: str | None = setting(one_of(*GREENHOUSE_GASES), None)
+    biomass_share_pct: float = setting(number_in(float, 0.0, 100.0), 0.0)
+    limits: tuple[Limit, ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
+    uncertainty: tuple[Component, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """A stack. `utc_offset_min`: fixed, minutes east of UTC. `digest`: SHA-256 of `document`, its RFC 8785 bytes."""
+
+    id: str
+    title: str
+    utc_offset_min: int
+    rule_sets: tuple[str, ...]
+    states: tuple[StateRule, ...]
+    peripherals: tuple[Peripheral, ...]
+    flow: Flow | None
+    measurands: tuple[Measurand, ...]
+    document: bytes
+    digest: bytes
+
+    def sources(self) -> tuple[Source, ...]:
+        """Every channel that a figure of this plant needs, sorted."""
+        found = {rule.source for rule in self.states} | {entry.source for entry in self.peripherals}
+        found |= {entry.source for entry in self.measurands}
+        return tuple(sorted(found | ({self.flow.source} if self.flow else set())))
+
+    def peripheral(self, kind: str) -> Peripheral | None:
+        """The peripheral channel of a kind."""
+        return next((entry for entry in self.peripherals if entry.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    id: str = setting(text_like(PLANT_ID, "plant id (a-z 0-9 . _ -, at most 32)"))
+    title: str = setting(text_like())
+    utc_offset: int = setting(_offset)
+    rule_sets: tuple[str, ...] = setting(list_of(text_like(RULE_SET, "rule set"), 1))
+
+
+def parse_plant(tree: object, path: Path, lines: Lines | None = None) -> Plant:
+    """Check a description completely. Raises ConfigError: one line with file, line where known, key and mend."""
+    top = Section(tree, (), lines or {}, path, SAMPLE)
+    top.only("plant", "state", "peripheral", "flow", "measurand")
+    try:
+        document = rfc8785.dumps(tree)  # type: ignore[arg-type] # a TOML time is no JSON, and refused here
+    except rfc8785.CanonicalizationError as error:
+        raise ConfigError(str(path), f"holds what JSON cannot: {error}; times are text in quotes") from error
+    head = top.inner("plant", is_needed=True).build(_Head)
+    states = top.each("state", StateRule)
+    peripherals = top.each("peripheral", Peripheral)
+    has_flow = isinstance(tree, dict) and "flow" in tree
+    flow = _flow(top.inner("flow")) if has_flow else None
+    measurands = tuple(_measurand(section) for section in top.sections("measurand", is_needed=True))
+    plant = Plant(
+        id=head.id,
+        title=head.title,
+        utc_offset_min=head.utc_offset,
+        rule_sets=head.rule_sets,
+        states=states,
+        peripherals=peripherals,
+        flow=flow,
+        measurands=measurands,
+        document=document,
+        digest=hashlib.sha256(document).digest(),
+    )
+    _check_together(plant, path)
+    return plant
+
+
+def _flow(section: Section) -> Flow:
+    nested = {"uncertainty": section.each("uncertainty", Component)}
+    return section.build(Flow, **nested, calibrations=_calibrations(section))
+
+
+def _measurand(section: Section) -> Measurand:
+    limit_values, uncertainty = section.each("limit", Limit), section.each("uncertainty", Component)
+    return section.build(
+        Measurand, limits=limit_values, uncertainty=uncertainty, calibrations=_calibrations(section)
+    )  # fmt: skip
+
+
+def _calibrations(section: Section) -> tuple[Calibration, ...]:
+    return tuple(sorted(section.each("calibration", Calibration), key=lambda entry: entry.begins))
+
+
+def _check_together(plant: Plant, path: Path) -> None:
+    """What one key alone cannot show."""
+
+    def refuse(where: str, reason: str) -> ConfigError:
+        return ConfigError(f"{path}: {where}", reason)
+
+    if len(plant.measurands) > MEASURANDS_MAX:
+        raise refuse("measurand", f"more than {MEASURANDS_MAX}")
+    for what, names in (
+        ("peripheral", [entry.kind for entry in plant.peripherals]),
+        ("measurand", [entry.id for entry in plant.measurands]),
+    ):
+        for name in names:
+            if names.count(name) > 1:
+                raise refuse(f"{what} {name}", "is there twice; each stands once")
+    for rule in plant.states:
+        if (rule.above is None) == (rule.below is None):
+            raise refuse(f"state {rule.state}", "needs one of above and below")
+    if plant.flow is not None and (plant.flow.unit == "m/s") != (plant.flow.area_m2 is not None):
+        raise refuse("flow", "area_m2 belongs to a velocity in m/s, and to nothing else")
+    known = {entry.kind for entry in plant.peripherals}
+    for entry in plant.measurands:
+        where = f"measurand {entry.id}"
+        for kind in entry.needs:
+            if kind not in known:
+                raise refuse(where, f"needs {kind}, but no [[peripheral]] of that kind is there")
+        if ("O2" in entry.needs) != (entry.o2_reference_pct is not None):
+            raise refuse(where, "o2_reference_pct belongs to a measurand that needs O2, and to nothing else")
+        if entry.unit == "ppm" and entry.gas is None:
+            raise refuse(where, "in ppm needs its gas, whose molar mass converts it")
+    for where, calibrations, components in (
+        *((f"measurand {entry.id}", entry.calibrations, entry.uncertainty) for entry in plant.measurands),
+        *((("flow", plant.flow.calibrations, plant.flow.uncertainty),) if plant.flow else ()),
+    ):
+        starts = [entry.begins for entry in calibrations]
+        if len(set(starts)) != len(starts) or len(starts) > CALIBRATIONS_MAX:
+            raise refuse(where, f"two calibrations begin at one instant, or there are more than {CALIBRATIONS_MAX}")
+        for component in components:
+            if (component.value is None) == (component.value_pct is None):
+                raise refuse(f"{where}: uncertainty {component.name}", "needs one of value and value_pct")
