@@ -54,6 +54,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "evidence/_kernels.py": ("numba", "numpy"),
     "rules/": (*EVIDENCE, P + "rules", "numpy"),
     "rules/rule_set.py": (*GROUND, P + "rules", "rfc8785"),
+    "rules/table_file.py": (*GROUND, P + "evidence.reader", "rfc8785"),
     "rules/_kernels.py": ("numba", "numpy"),
     "rules/plant.py": (*GROUND, P + "rules", P + "section", "rfc8785"),
     "store/": (*GROUND, P + "store", "apsw"),
