@@ -106,6 +106,11 @@ def build_records() -> list[dict[str, Any]]:
         }),
         ("unknown_kind", 4711, 1, 900_700, {9: 0}, {99: "later", 100: [1, b"x"]}),
         ("boot_second", 1, 2, 5, {9: 0}, boot | {30: 2, 36: 1}),
+        ("calibration_begin", 8, 2, 60_200, utc | {8: UTC_MS + 1_000_000, 11: 7}, {
+            80: 0, 81: 0, 82: 1, 83: 1, 84: 31, 85: 31_000,
+        }),
+        ("calibration_limits", 8, 2, 60_300, {9: 0}, {80: 31, 81: 31, 82: 5, 83: 0, 84: 2**63 - 1, 85: 2**63 - 1}),
+        ("event_input_edges", 5, 2, 60_400, {9: 0}, {60: 10, 61: [7, 2, 1, 59_000, 5, 2, 0, 59_400, 5]}),
     ]  # fmt: skip
     records: list[dict[str, Any]] = []
     prev = bytes(32)
@@ -147,6 +152,8 @@ def build_frames(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ("UPDATE_DATA", (1024).to_bytes(4, "big") + bytes(range(256)) * 2),
         ("UPDATE_END", digest),
         ("UPDATE_STATE", b"\x03\x00" + (1536).to_bytes(4, "big") + b"\x01\x00" + (7).to_bytes(4, "big")),
+        ("FAULTS_ASK", b""),
+        ("FAULTS", b"\x2a" + bytes(8) + b"\x28" + (7).to_bytes(4, "big") + (86_401).to_bytes(4, "big")),
         ("WELCOME", b"\x01" + (2).to_bytes(4, "big") + number + number + digest + KID + DEVICE.encode()),
         ("RECORD", number + digest + bytes.fromhex(records[0]["envelope"])),
         ("END", number + number),
@@ -161,7 +168,8 @@ def build_frames(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     types = dict(
         HELLO=0x01, FETCH=0x02, ACKNOWLEDGE=0x03, TIME_ASK=0x04, TIME_SET=0x05, UPDATE_ASK=0x06,
         UPDATE_BEGIN=0x07, UPDATE_DATA=0x08, UPDATE_END=0x09, UPDATE_STATE=0x86, WELCOME=0x81, RECORD=0x82, END=0x92,
-        MISSING=0xA2, RELEASED=0x83, TIME_NONCE=0x84, TIME_TAKEN=0x85, BUSY=0x8E, REFUSED=0x8F,
+        MISSING=0xA2, RELEASED=0x83, TIME_NONCE=0x84, TIME_TAKEN=0x85, FAULTS_ASK=0x0A, FAULTS=0x87,
+        BUSY=0x8E, REFUSED=0x8F,
     )  # fmt: skip
     frames = []
     for index, (name, body) in enumerate(bodies):

@@ -123,13 +123,28 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration:
+    """Body of a calibration record: from `slot` on the analyzer is in the phase (`is_begin`), or no longer.
+
+    `mark`, `analyzer`: indices into calibrations and analyzers of the parameter set; `phase`: calibration.PHASE_*.
+    """
+
+    mark: int
+    analyzer: int
+    phase: int
+    is_begin: bool
+    slot: int
+    slot_mono_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownBody:
     """Body of a record kind that this release does not know: stored, chained, named, never averaged."""
 
     kind: int
 
 
-Body = Boot | Samples | Overflow | ParametersPart | TimeSync | Event | Health | UnknownBody
+Body = Boot | Samples | Overflow | ParametersPart | TimeSync | Event | Health | Calibration | UnknownBody
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,11 +41,18 @@ class App:
         facts.torn_count = journal.torn_count
         self._timebase = Timebase(board.clock, board.entropy)
         client = Client(board.bus, board.clock, plan.baud, plan.parity, plan.stop_bits)
+        self._notices = notices = None
+        if plan.notices is not None:  # own inputs or calibration marks
+            from acq.notices import Notices
+
+            self._notices = notices = Notices(board, plan, client)
+            client = notices.client
         self._sampler = Sampler(plan, client, Schedule(plan.slot_ms))
         self._link = Link(plan.link_address, plan.device, signer.kid, chain.boot, journal, self._timebase, writer)
         self._sealing = Sealing(
             board, plan, facts, journal, chain, self._timebase, self._sampler, self._link, sealer
         )  # fmt: skip
+        self._sealing.notices = notices
         self._updates = None
         store = getattr(board, "updates", None)  # a board without a place for a second program has none
         if store is not None:
@@ -62,6 +69,9 @@ class App:
         """One round of the tasks; for how many microseconds nothing needs to be done unless a line has bytes."""
         board, sampler, sealing = self._board, self._sampler, self._sealing
         now = self._timebase.look()
+        notices = self._notices
+        if notices is not None:
+            notices.look(now)
         sampler.step(now)
         sealing.step(now)
         talk_wait_us = self._talk()
@@ -86,6 +96,8 @@ class App:
         self._timebase.look()
         if updates is not None and updates.has_work:
             return 0 if sampler.is_idle else min(talk_wait_us, 1000)
+        if notices is not None:
+            talk_wait_us = min(talk_wait_us, notices.wait_us(now))
         return min(talk_wait_us, sampler.wait_us(now), sealing.wait_us(now))
 
     def _leave(self, updates) -> None:

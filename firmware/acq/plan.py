@@ -35,4 +35,5 @@ class Plan:
         self.stop_bits = 0
         self.analyzers = ()
         self.blocks = ()
+        self.notices = None  # notices.Wanted, where the set asks for it
         self.link_address = 0  # from settings.json

@@ -36,29 +36,30 @@ class RecordBuilder:
         self._device = device
         self._parameters_hash = parameters_hash
 
-    def _begin(self, kind: int, own_count: int, chain, stamp):
+    def begin(self, kind: int, own_count: int, chain, stamp):
+        """What every record has; `own_count` fields follow. The writer."""
         writer = self._writer
         has_utc = stamp.utc_status != fields.UTC_NONE
         writer.reset()
         writer.map(_COMMON_COUNT + own_count + (_UTC_COUNT if has_utc else 0))
-        self._uint(fields.VERSION, WIRE_VERSION)
-        self._uint(fields.KIND, kind)
+        self.uint(fields.VERSION, WIRE_VERSION)
+        self.uint(fields.KIND, kind)
         writer.uint(fields.DEVICE)
         writer.text(self._device)
-        self._uint(fields.BOOT, chain.boot)
-        self._uint(fields.SEQ, chain.seq)
+        self.uint(fields.BOOT, chain.boot)
+        self.uint(fields.SEQ, chain.seq)
         self._bytes(fields.PREV, chain.prev)
-        self._uint(fields.MONO_MS, stamp.mono_ms)
+        self.uint(fields.MONO_MS, stamp.mono_ms)
         if has_utc:
-            self._uint(fields.UTC_MS, stamp.utc_ms)
-        self._uint(fields.UTC_STATUS, stamp.utc_status)
+            self.uint(fields.UTC_MS, stamp.utc_ms)
+        self.uint(fields.UTC_STATUS, stamp.utc_status)
         if has_utc:
-            self._uint(fields.UTC_UNC_MS, min(stamp.utc_unc_ms, 0xFFFFFFFF))
-            self._uint(fields.SYNC_SEQ, stamp.sync_seq)
+            self.uint(fields.UTC_UNC_MS, min(stamp.utc_unc_ms, 0xFFFFFFFF))
+            self.uint(fields.SYNC_SEQ, stamp.sync_seq)
         self._bytes(fields.PARAMETERS_HASH, self._parameters_hash)
         return writer
 
-    def _uint(self, key: int, value: int) -> None:
+    def uint(self, key: int, value: int) -> None:
         self._writer.uint(key)
         self._writer.uint(value)
 
@@ -67,29 +68,29 @@ class RecordBuilder:
         self._writer.bytes(value)
 
     def _slots(self, span) -> None:
-        self._uint(fields.FIRST_SLOT, span.first_slot)
-        self._uint(fields.SLOT_COUNT, span.slot_count)
-        self._uint(fields.SLOT_MS, span.slot_ms)
-        self._uint(fields.FIRST_SLOT_MONO_MS, span.first_slot_mono_ms)
+        self.uint(fields.FIRST_SLOT, span.first_slot)
+        self.uint(fields.SLOT_COUNT, span.slot_count)
+        self.uint(fields.SLOT_MS, span.slot_ms)
+        self.uint(fields.FIRST_SLOT_MONO_MS, span.first_slot_mono_ms)
 
     def build_boot(self, chain, stamp, facts) -> int:
         """facts: reset_cause, firmware_version, firmware_hash, interpreter, journal_version, public_key, torn_count."""
-        writer = self._begin(fields.KIND_BOOT, 7, chain, stamp)
-        self._uint(fields.RESET_CAUSE, facts.reset_cause)
+        writer = self.begin(fields.KIND_BOOT, 7, chain, stamp)
+        self.uint(fields.RESET_CAUSE, facts.reset_cause)
         writer.uint(fields.FIRMWARE_VERSION)
         writer.text(facts.firmware_version)
         self._bytes(fields.FIRMWARE_HASH, facts.firmware_hash)
         writer.uint(fields.INTERPRETER)
         writer.text(facts.interpreter)
-        self._uint(fields.JOURNAL_VERSION, facts.journal_version)
+        self.uint(fields.JOURNAL_VERSION, facts.journal_version)
         self._bytes(fields.PUBLIC_KEY, facts.public_key)
-        self._uint(fields.TORN_COUNT, facts.torn_count)
+        self.uint(fields.TORN_COUNT, facts.torn_count)
         return writer.end
 
     def build_samples(self, chain, stamp, batch) -> int:
         """batch: first_slot, slot_count, slot_ms, first_slot_mono_ms, retries, block_count; outcomes(k), data(k)
         give the bytes of block k of the parameter set, exactly as the answers carried them."""
-        writer = self._begin(fields.KIND_SAMPLES, _SLOTS_COUNT + 2, chain, stamp)
+        writer = self.begin(fields.KIND_SAMPLES, _SLOTS_COUNT + 2, chain, stamp)
         self._slots(batch)
         writer.uint(fields.BLOCKS)
         writer.array(batch.block_count)
@@ -97,22 +98,22 @@ class RecordBuilder:
             writer.array(2)
             writer.bytes(batch.outcomes(k))
             writer.bytes(batch.data(k))
-        self._uint(fields.RETRIES, batch.retries)
+        self.uint(fields.RETRIES, batch.retries)
         return writer.end
 
     def build_overflow(self, chain, stamp, span) -> int:
         """span: first_slot, slot_count, slot_ms, first_slot_mono_ms of the slots that could not be kept."""
-        writer = self._begin(fields.KIND_OVERFLOW, _SLOTS_COUNT, chain, stamp)
+        writer = self.begin(fields.KIND_OVERFLOW, _SLOTS_COUNT, chain, stamp)
         self._slots(span)
         return writer.end
 
     def build_parameters(self, chain, stamp, read, count: int, part: int, parts: int) -> int:
         """Part number `part`, from 0, of the `parts` of a parameter set of `count` bytes. read(start, count) -> bytes
         is asked for small pieces: a heap that has been used has no place for a whole part."""
-        writer = self._begin(fields.KIND_PARAMETERS, 4, chain, stamp)
+        writer = self.begin(fields.KIND_PARAMETERS, 4, chain, stamp)
         self._bytes(fields.PART_HASH, self._parameters_hash)
-        self._uint(fields.PART, part)
-        self._uint(fields.PARTS, parts)
+        self.uint(fields.PART, part)
+        self.uint(fields.PARTS, parts)
         writer.uint(fields.PART_BYTES)
         start = part * limits.PARAMETERS_PART_BYTES
         end = min(start + limits.PARAMETERS_PART_BYTES, count)
@@ -125,21 +126,21 @@ class RecordBuilder:
     def build_time_sync(self, chain, stamp, sync) -> int:
         """sync: host_utc_ms, host_unc_ms, nonce, round_trip_ms, step_ms (None for the first mapping), decision."""
         has_step = sync.step_ms is not None
-        writer = self._begin(fields.KIND_TIME_SYNC, 6 if has_step else 5, chain, stamp)
-        self._uint(fields.SYNC_HOST_UTC_MS, sync.host_utc_ms)
-        self._uint(fields.SYNC_HOST_UNC_MS, sync.host_unc_ms)
+        writer = self.begin(fields.KIND_TIME_SYNC, 6 if has_step else 5, chain, stamp)
+        self.uint(fields.SYNC_HOST_UTC_MS, sync.host_utc_ms)
+        self.uint(fields.SYNC_HOST_UNC_MS, sync.host_unc_ms)
         self._bytes(fields.SYNC_NONCE, sync.nonce)
-        self._uint(fields.SYNC_ROUND_TRIP_MS, sync.round_trip_ms)
+        self.uint(fields.SYNC_ROUND_TRIP_MS, sync.round_trip_ms)
         if has_step:
             writer.uint(fields.SYNC_STEP_MS)
             writer.int(sync.step_ms)
-        self._uint(fields.SYNC_DECISION, sync.decision)
+        self.uint(fields.SYNC_DECISION, sync.decision)
         return writer.end
 
     def build_event(self, chain, stamp, code: int, arguments) -> int:
         """causes.EVENT_* with at most 16 integers."""
-        writer = self._begin(fields.KIND_EVENT, 2, chain, stamp)
-        self._uint(fields.EVENT_CODE, code)
+        writer = self.begin(fields.KIND_EVENT, 2, chain, stamp)
+        self.uint(fields.EVENT_CODE, code)
         writer.uint(fields.EVENT_ARGS)
         writer.array(len(arguments))
         for argument in arguments:
@@ -149,22 +150,22 @@ class RecordBuilder:
     def build_health(self, chain, stamp, health) -> int:
         """health: reset_cause, counts (rows of 14, one behind the other), stray_bytes_total, link(), journal(),
         heap_free."""
-        writer = self._begin(fields.KIND_HEALTH, 6, chain, stamp)
+        writer = self.begin(fields.KIND_HEALTH, 6, chain, stamp)
         counts = health.counts
-        self._uint(fields.RESET_CAUSE, health.reset_cause)
+        self.uint(fields.RESET_CAUSE, health.reset_cause)
         writer.uint(fields.HEALTH_ANALYZERS)
         writer.array(len(counts) // _COLUMNS)
         for index in range(len(counts)):
             if index % _COLUMNS == 0:
                 writer.array(_COLUMNS)
             writer.uint(counts[index])
-        self._uint(fields.HEALTH_STRAY_BYTES, health.stray_bytes_total)
+        self.uint(fields.HEALTH_STRAY_BYTES, health.stray_bytes_total)
         for key, row in ((fields.HEALTH_LINK, health.link()), (fields.HEALTH_JOURNAL, health.journal())):
             writer.uint(key)
             writer.array(len(row))
             for count in row:
                 writer.uint(count)
-        self._uint(fields.HEALTH_HEAP_FREE, health.heap_free)
+        self.uint(fields.HEALTH_HEAP_FREE, health.heap_free)
         return writer.end
 
 

@@ -1,7 +1,7 @@
 """The seal task: one record after the other from what is due, signed in slices, durable in the journal.
 
-Order: boot, parameters, events, time sync, then samples and overflow in the order of their slots, then health. A
-record takes seq, previous hash and time when it is built; from then on it is the next of the chain, and its bytes are
+Order: boot, parameters, events, time sync, notices, then samples and overflow in the order of their slots, then health.
+A record takes seq, previous hash and time when it is built; from then on it is the next of the chain, and its bytes are
 offered to the journal until they are durable. What the journal has no room for is therefore not built: samples wait in
 the sampler, which counts further slots as lost, and one overflow record tells of them when space returns. Flash is
 written while no analyzer is being asked.
@@ -26,6 +26,7 @@ _SAMPLES = const(7)
 _OVERFLOW = const(8)
 _UPDATE = const(9)
 _HEALTH = const(10)
+_NOTICE = const(11)
 _KINDS = (
     0, fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT, fields.KIND_EVENT, fields.KIND_EVENT,
     fields.KIND_TIME_SYNC, fields.KIND_SAMPLES, fields.KIND_OVERFLOW, fields.KIND_EVENT,
@@ -70,6 +71,7 @@ class Sealing:
         self._batch = None
         self._span = None
         self.records_total = 0
+        self.notices = None  # notices.Notices, where the parameter set asks for them
         self.updates = None  # update_door.UpdateDoor, where the board has a place for a second program
 
     @property
@@ -77,6 +79,8 @@ class Sealing:
         """Nothing is being sealed and nothing waits for room."""
         is_start_done = not self._is_boot_due and self._part == self._parts and self._fault[0] == 0
         if self.updates is not None and self.updates.due is not None:
+            return False
+        if self.notices is not None and self.notices.is_waiting:
             return False
         is_waiting = self._job != _NONE or self._batch is not None or self._span is not None
         return is_start_done and not is_waiting and self._refused is None and self._timebase.pending is None
@@ -139,6 +143,8 @@ class Sealing:
             return _REFUSED
         if self._timebase.pending is not None and self._journal.has_room(_SMALL_BYTES, False):
             return _TIME_SYNC
+        if self.notices is not None and self.notices.is_due(now) and self._journal.has_room(_SMALL_BYTES, False):
+            return _NOTICE
         if self._batch is None:
             self._batch = self._sampler.take()
         if self._batch is not None:
@@ -162,7 +168,7 @@ class Sealing:
                 chain, stamp, self._read_parameters, self._raw_bytes, self._part, self._parts
             )  # fmt: skip
         if job == _FAULT:
-            return builder.build_event(chain, stamp, causes.EVENT_TASK_FAULT, self._fault)
+            return builder.build_event(chain, stamp, self._fault[0], self._fault[1:])
         if job == _UPDATE:
             return builder.build_event(chain, stamp, causes.EVENT_UPDATE, self.updates.due)
         if job == _DAMAGE:
@@ -174,6 +180,8 @@ class Sealing:
             return builder.build_time_sync(chain, stamp, self._sync)
         if job == _SAMPLES:
             return builder.build_samples(chain, stamp, self._batch)
+        if job == _NOTICE:
+            return self.notices.build(builder, chain, stamp)
         if job == _HEALTH:
             return builder.build_health(chain, stamp, self._health)
         return builder.build_overflow(chain, stamp, self._span)
@@ -192,7 +200,8 @@ class Sealing:
         """Power fails within: the journal has the record or not, whole; the next start goes on from what it finds."""
         chain, content_hash = self._chain, self._sealer.content_hash
         try:
-            self._journal.append(_KINDS[self._job], chain.seq, chain.boot, content_hash, self._sealer.envelope())
+            kind = self.notices.kind if self._job == _NOTICE else _KINDS[self._job]
+            self._journal.append(kind, chain.seq, chain.boot, content_hash, self._sealer.envelope())
         except JournalError as full:
             if full.code != causes.FAULT_JOURNAL_FULL:
                 raise
@@ -214,8 +223,8 @@ class Sealing:
         elif job == _PARAMETERS:
             self._part += 1
         elif job == _FAULT:
-            self._fault = (0, 0)
             self._board.forget_fault()
+            self._fault = self._board.noted_fault()
         elif job == _UPDATE:
             self.updates.told()
         elif job == _DAMAGE:
@@ -226,11 +235,13 @@ class Sealing:
             if self._sync.decision == fields.SYNC_REFUSED:
                 self._refused = self._sync
         elif job == _SAMPLES:
+            if self.notices is not None:
+                self.notices.feed(self._batch)
             self._batch = None
             self._sampler.release()
         elif job == _HEALTH:
             self._health.told(now)
-        else:
+        elif job == _OVERFLOW:
             self._span = None
 
     # Quiet moments

@@ -48,11 +48,18 @@ def _read_parameters(raw: bytes) -> Plan:
     plan.slot_ms = _integer(top, "parameters.slot_ms", limits.SLOT_MIN_MS, limits.SLOT_MAX_MS)
     plan.seal_ms = _integer(top, "parameters.seal_ms", plan.slot_ms, limits.SEAL_MAX_MS)
     _read_bus(plan, _value(top, "parameters.bus"))
-    plan.analyzers = [_read_analyzer(item) for item in _list(top, "parameters.analyzers", limits.ANALYZERS_MAX)]
+    unit_min = 0 if "inputs" in top else limits.UNIT_MIN
+    plan.analyzers = [
+        _read_analyzer(item, unit_min) for item in _list(top, "parameters.analyzers", limits.ANALYZERS_MAX)
+    ]
     count = len(plan.analyzers)
     plan.blocks = [_read_block(item, count) for item in _list(top, "parameters.blocks", limits.BLOCKS_MAX)]
     if capacity(plan.blocks, 1) == 0:  # one slot is larger than a record: split the blocks over two modules
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "parameters.blocks")
+    if "inputs" in top or "calibrations" in top:
+        from acq.notices import read_notices
+
+        plan.notices = read_notices(top, plan, _integer, _list)
     return plan
 
 
@@ -66,9 +73,9 @@ def _read_bus(plan: Plan, item) -> None:
     plan.stop_bits = _integer(item, "bus.stop_bits", 1, 2)
 
 
-def _read_analyzer(item) -> Analyzer:
+def _read_analyzer(item, unit_min: int) -> Analyzer:
     return Analyzer(
-        _integer(item, "analyzers.unit", limits.UNIT_MIN, limits.UNIT_MAX),
+        _integer(item, "analyzers.unit", unit_min, limits.UNIT_MAX),
         _integer(item, "analyzers.timeout_ms", 1, _TIMEOUT_MAX_MS),
         _integer(item, "analyzers.retries", 0, _RETRIES_MAX),
     )

@@ -21,6 +21,8 @@ GAP_HOLE = 130  # found by the gateway: record missing from the chain
 EVENT_JOURNAL_DAMAGE = 1  # [first seq, last seq] entries of the journal that can no longer be read
 EVENT_TIME_REFUSED = 2  # [step ms] a time sync that would have moved UTC too far
 EVENT_TASK_FAULT = 3  # [FAULT_*, count] the program met a condition it does not know
+EVENT_SAFE_MODE = 4  # [FAULT_*, bad starts in a row] this boot answers the link and does not poll
+EVENT_INPUT_EDGES = 10  # [edges not told, then for each told: input, level, mono ms, ms it may have come earlier]
 EVENT_UPDATE = 20  # [update.RESULT_*, update.REASON_*, version, old hash, new hash: four i64 each]
 
 # Module faults: code carried by BusError, JournalError, SettingsError, SignerFault
@@ -40,3 +42,4 @@ FAULT_ELEMENT_STATUS = 33  # it reports an error
 FAULT_ELEMENT_REFUSED = 34  # unlocked, or its key could be read, written or not used for records
 FAULT_MEMORY = 40  # an allocation failed
 FAULT_PROGRAM = 41  # a condition that the program does not know
+FAULT_WATCHDOG = 42  # the watchdog ended the run: a task was stuck

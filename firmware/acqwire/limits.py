@@ -32,7 +32,7 @@ ADU_MAX_BYTES = 256
 ADU_MIN_BYTES = 4
 REGISTERS_MAX = 125
 BITS_MAX = 2000
-UNIT_MIN = 1
+UNIT_MIN = 1  # 0 stands for the module's own inputs, in parameter sets that have `inputs`
 UNIT_MAX = 247
 
 # Time

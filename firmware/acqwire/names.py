@@ -48,6 +48,8 @@ EVENT_NAMES = (
     (1, "journal_damage"),
     (2, "time_refused"),
     (3, "task_fault"),
+    (4, "safe_mode"),
+    (10, "input_edges"),
     (20, "update"),
 )
 
@@ -98,4 +100,5 @@ FAULT_NAMES = (
     (34, "element_refused"),
     (40, "memory"),
     (41, "program"),
+    (42, "watchdog"),
 )

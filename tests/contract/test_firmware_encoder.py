@@ -9,9 +9,10 @@ from types import SimpleNamespace
 
 import cbor2
 import pytest
-from acqwire import fields, limits
+from acqwire import calibration, fields, limits
 
 from acq import cose, record
+from acq.calibration import Marks
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "records.json").read_text())
@@ -79,9 +80,30 @@ def build_payload(entries: dict) -> bytes:
             heap_free=entries[fields.HEALTH_HEAP_FREE],
         )
         count = builder.build_health(chain, stamp, health)
+    elif kind == fields.KIND_CALIBRATION:
+        count = marks_that_changed(entries).build(builder, chain, stamp)
     else:
         count = builder.build_overflow(chain, stamp, span)
     return bytes(buffer[:count])
+
+
+def marks_that_changed(entries: dict) -> Marks:
+    """A module's marks in the state of a golden record: one of them has just changed."""
+    number, slot = entries[calibration.CALIBRATION_MARK], entries[calibration.CALIBRATION_SLOT]
+    slot_ms = entries[calibration.CALIBRATION_SLOT_MONO_MS] // slot
+    mark = (entries[calibration.CALIBRATION_ANALYZER], entries[calibration.CALIBRATION_PHASE], 0, 0, 1)
+    wanted = SimpleNamespace(marks=[(0, 1, 1, 0, 1)] * number + [mark])
+    blocks = [SimpleNamespace(width_bytes=2, function=4)] * 2
+    marks = Marks(SimpleNamespace(notices=wanted, blocks=blocks, slot_ms=slot_ms))
+    is_begin = entries[calibration.CALIBRATION_STATE] == calibration.BEGIN
+    for first, data in ((slot - 1, b"\0\1"), (slot, b"\0\0"))[1 if is_begin else 0 :]:
+        if is_begin:
+            data = b"\0\1"
+        batch = SimpleNamespace(first_slot=first, outcomes=lambda k: bytes((k,)), data=lambda k, data=data: data)
+        marks.feed(batch)
+    if not is_begin:
+        marks._changes.pop(0)  # the begin, told before
+    return marks
 
 
 @pytest.mark.parametrize("name", sorted(KINDS))

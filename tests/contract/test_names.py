@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from acqwire import causes, fields, names, update
+from acqwire import calibration, causes, fields, names, update
 
 EXCEPTIONS = {
     1: "illegal_function", 2: "illegal_address", 3: "illegal_value", 4: "server_failure", 5: "acknowledge", 6: "busy",
@@ -21,6 +21,7 @@ EXCEPTIONS = {
         (names.UPDATE_RESULT_NAMES, update, "RESULT_"),
         (names.UPDATE_REASON_NAMES, update, "REASON_"),
         (names.GAP_NAMES, causes, "GAP_"),
+        (calibration.PHASE_NAMES, calibration, "PHASE_"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -28,7 +29,8 @@ def test_names_are_the_constants(pairs, module, prefix):
     found = {
         value: name.removeprefix(prefix).lower()
         for name, value in vars(module).items()
-        if name.startswith(prefix) and name not in ("UTC_MS", "UTC_STATUS", "UTC_UNC_MS", "EVENT_CODE", "EVENT_ARGS")
+        if name.startswith(prefix)
+        and name not in ("UTC_MS", "UTC_STATUS", "UTC_UNC_MS", "EVENT_CODE", "EVENT_ARGS", "PHASE_NAMES")
     }
     if prefix == "GAP_":
         base = causes.GAP_EXCEPTION

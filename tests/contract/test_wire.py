@@ -12,7 +12,7 @@ from pathlib import Path
 import cbor2
 import pycddl
 import pytest
-from acqwire import fields, frames
+from acqwire import calibration, fields, frames
 
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import kid_of, verify_envelope
@@ -77,6 +77,23 @@ def test_grammar_and_reader_refuse_the_same_health():
         parse_payload(changed, bytes(32))
 
 
+def test_grammar_and_reader_refuse_the_same_calibration():
+    (vector,) = [vector for vector in RECORDS["records"] if vector["name"] == "calibration_limits"]
+    payload = cbor2.loads(bytes.fromhex(vector["payload"]))
+    for change in ({80: 32}, {81: 32}, {82: 0}, {82: 6}, {83: 2}, {84: "1"}, {85: b""}, {86: 0}):
+        changed = cbor2.dumps(payload | change, canonical=True)
+        with pytest.raises(pycddl.ValidationError):
+            schema("record").validate_cbor(changed)
+        with pytest.raises(RecordError):
+            parse_payload(changed, bytes(32))
+    for key in range(80, 86):
+        changed = cbor2.dumps({number: value for number, value in payload.items() if number != key}, canonical=True)
+        with pytest.raises(pycddl.ValidationError):
+            schema("record").validate_cbor(changed)
+        with pytest.raises(RecordError):
+            parse_payload(changed, bytes(32))
+
+
 def test_golden_records_are_one_chain():
     prev = bytes(32)
     for vector in RECORDS["records"]:
@@ -107,7 +124,7 @@ def test_labels_of_the_grammar_are_the_constants():
     found = re.findall(r"^\s*\??\s*(\d+) => [^;\n]*; ([A-Z][A-Z0-9_]*)", GRAMMAR, re.M)
     assert len(found) > 30
     for number, name in found:
-        assert getattr(fields, name) == int(number), name
+        assert getattr(calibration if name.startswith("CALIBRATION_") else fields, name) == int(number), name
 
 
 def test_frame_types_of_the_text_are_the_constants():

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from acqwire import causes, names
 
 from plumeproof.errors import ParametersError
+from plumeproof.evidence.loops import judge
 from plumeproof.evidence.parameters import Block, ChannelSpec, ParameterSet, StatusSpec, check_samples
 from plumeproof.model import Record, Samples
 
@@ -27,6 +28,10 @@ STATUS_MISSING = 194  # the block that holds the status is a gap in this slot
 OVER_RANGE = 195  # above `max` of the channel
 UNDER_RANGE = 196  # below `min` of the channel
 NOT_FINITE = 197  # the register holds NaN or infinity
+LOOP_FAILURE = 198  # 4-20 mA: failure signal of NAMUR NE 43
+LOOP_OUT_OF_SPECIFICATION = 199  # 4-20 mA: neither measurement nor failure signal
+WIRE_BREAK = 200  # 4-20 mA: no current
+CALIBRATION = 201  # a calibration mark of the analyzer is set
 STATUS_NAMES = (
     *names.GAP_NAMES,
     (WARNING, "warning"),
@@ -37,6 +42,10 @@ STATUS_NAMES = (
     (OVER_RANGE, "over_range"),
     (UNDER_RANGE, "under_range"),
     (NOT_FINITE, "not_finite"),
+    (LOOP_FAILURE, "loop_failure"),
+    (LOOP_OUT_OF_SPECIFICATION, "loop_out_of_specification"),
+    (WIRE_BREAK, "wire_break"),
+    (CALIBRATION, "calibration"),
 )
 
 INT64_END = 2**63
@@ -105,6 +114,7 @@ def decode(record: Record, parameters: ParameterSet) -> DecodedRecord:
         _read_status(spec, parameters.blocks[spec.block], outcomes[spec.block], rows[spec.block])
         for spec in parameters.statuses
     ]
+    marked = _read_marks(parameters, outcomes, rows)
     channels = tuple(
         _read_channel(
             spec,
@@ -112,6 +122,7 @@ def decode(record: Record, parameters: ParameterSet) -> DecodedRecord:
             outcomes[spec.block],
             rows[spec.block],
             None if spec.status is None else statuses[spec.status],
+            marked.get(parameters.blocks[spec.block].analyzer),
         )
         for spec in parameters.channels
     )
@@ -141,6 +152,21 @@ def _read_status(spec: StatusSpec, block: Block, outcomes: Statuses, rows: Bytes
     return status
 
 
+def _read_marks(parameters: ParameterSet, outcomes: list[Statuses], rows: list[Bytes2D]) -> dict[int, Statuses]:
+    """Per analyzer that has calibration marks, and slot: CALIBRATION where one is set, STATUS_MISSING where none is and
+    one could not be read, else 0."""
+    found: dict[int, Statuses] = {}
+    for mark in parameters.calibrations:
+        own, block = outcomes[mark.block], parameters.blocks[mark.block]
+        status = found.setdefault(mark.analyzer, np.zeros(len(own), np.uint8))
+        is_known = own == causes.VALUE
+        is_set = np.zeros(len(own), np.bool_)
+        is_set[is_known] = _bit(block, mark.bit, rows[mark.block]) == mark.is_set
+        status[is_set] = CALIBRATION
+        status[~is_known & (status != CALIBRATION)] = STATUS_MISSING
+    return found
+
+
 def _read_numbers(spec: ChannelSpec, block: Block, rows: Bytes2D) -> Values:
     """The register's number of every row, exactly, as float64."""
     if spec.type == "bit":
@@ -154,8 +180,15 @@ def _read_numbers(spec: ChannelSpec, block: Block, rows: Bytes2D) -> Values:
 
 
 def _read_channel(
-    spec: ChannelSpec, block: Block, outcomes: Statuses, rows: Bytes2D, device_status: Statuses | None
+    spec: ChannelSpec,
+    block: Block,
+    outcomes: Statuses,
+    rows: Bytes2D,
+    device_status: Statuses | None,
+    marked: Statuses | None,
 ) -> ChannelReadings:
+    """The worst that is known of each slot: gap, calibration, the analyzer's own word (or that it could not be read),
+    the loop's current, what the value looks like."""
     has_number = outcomes == causes.VALUE
     numbers = _read_numbers(spec, block, rows)
     is_finite = np.isfinite(numbers)
@@ -167,6 +200,9 @@ def _read_channel(
     own[read > spec.maximum] = OVER_RANGE
     own[read < spec.minimum] = UNDER_RANGE
     own[~is_finite] = NOT_FINITE
+    if spec.loop is not None:
+        current = judge(spec.loop, numbers, WIRE_BREAK, LOOP_FAILURE, LOOP_OUT_OF_SPECIFICATION)
+        own[current != VALID] = current[current != VALID]
     values = np.zeros(len(outcomes))
     values[has_number] = np.where(is_finite, read, 0.0)
     status = outcomes.copy()
@@ -175,4 +211,9 @@ def _read_channel(
         # What the analyzer says of itself outranks what the number looks like; a gap outranks both.
         speaks = has_number & (device_status != VALID) & ~((device_status == WARNING) & (status != VALID))
         status[speaks] = device_status[speaks]
+    if marked is not None:
+        is_unknown = has_number & (marked == STATUS_MISSING) & is_valid(status)
+        status[is_unknown] = STATUS_MISSING
+        # Test gas is no measurement, whatever the analyzer or its current says of it meanwhile.
+        status[has_number & (marked == CALIBRATION)] = CALIBRATION
     return ChannelReadings(spec, values, status)

@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 import rfc8785
-from acqwire import causes, limits
+from acqwire import calibration, causes, inputs, limits
 
 from plumeproof.errors import ParametersError
+from plumeproof.evidence.calibrations import Mark, read_mark
+from plumeproof.evidence.loops import Loop, read_loop
 from plumeproof.evidence.reader import Reader
 from plumeproof.model import Samples
 
@@ -33,6 +35,7 @@ ORDERS = {
 REGISTERS_OF_ORDER_BYTES = 2  # bytes of one register
 CODES = ("F", "C", "S", "M")  # NAMUR NE 107: failure, check function, out of specification, maintenance; worst first
 BIT_FUNCTIONS = (1, 2)  # read coils, read discrete inputs: Modbus Application Protocol V1.1b3
+OWN_FUNCTIONS = (inputs.LEVELS_FUNCTION, inputs.COUNTERS_FUNCTION, inputs.COUNTS_FUNCTION)
 REGISTER_FUNCTIONS = (3, 4)  # read holding registers, read input registers
 STATUS_BITS_MAX = 64
 TIMEOUT_MAX_MS = 60_000
@@ -52,7 +55,7 @@ class Bus:
 
 @dataclass(frozen=True, slots=True)
 class Analyzer:
-    """One Modbus server; `unit` is its unit id."""
+    """One Modbus server; `unit` is its unit id. Unit 0: an instrument that is wired to the module's own inputs."""
 
     id: str
     profile: str
@@ -81,6 +84,11 @@ class Block:
         """Bytes that one answer carries (SPEC.md section 4.3)."""
         return (self.quantity + 7) // 8 if self.is_bits else 2 * self.quantity
 
+    @property
+    def bit_count(self) -> int:
+        """Bits that can be named in it."""
+        return self.quantity if self.is_bits else 16 * self.quantity
+
 
 @dataclass(frozen=True, slots=True)
 class ChannelSpec:
@@ -101,6 +109,7 @@ class ChannelSpec:
     minimum: float
     maximum: float
     status: int | None
+    loop: Loop | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +144,8 @@ class ParameterSet:
     blocks: tuple[Block, ...]
     channels: tuple[ChannelSpec, ...]
     statuses: tuple[StatusSpec, ...]
+    debounce_ms: int | None = None  # of own digital inputs; None: it uses no own inputs
+    calibrations: tuple[Mark, ...] = ()
 
 
 def parse_parameters(raw: bytes, expected_hash: bytes | None = None) -> ParameterSet:
@@ -167,10 +178,17 @@ def parse_parameters(raw: bytes, expected_hash: bytes | None = None) -> Paramete
         blocks=blocks,
         channels=channels,
         statuses=statuses,
+        debounce_ms=_debounce(top.inner("inputs")) if "inputs" in top else None,
+        calibrations=top.each(
+            "calibrations", 1, calibration.MARKS_MAX, lambda reader: read_mark(reader, len(analyzers), blocks)
+        )
+        if "calibrations" in top
+        else (),
     )
     top.done()
+    _check_inputs(found)
     _check_single([analyzer.id for analyzer in analyzers], "analyzer id")
-    _check_single([str(analyzer.unit) for analyzer in analyzers], "unit id")
+    _check_single([str(analyzer.unit) for analyzer in analyzers if analyzer.unit != inputs.UNIT], "unit id")
     _check_single([channel.id for channel in channels], "channel id")
     _check_single([status.id for status in statuses], "status id")
     return found
@@ -229,7 +247,7 @@ def _analyzer(reader: Reader) -> Analyzer:
         id=reader.identifier("id"),
         profile=reader.identifier("profile"),
         profile_version=reader.text("profile_version"),
-        unit=reader.integer("unit", limits.UNIT_MIN, limits.UNIT_MAX),
+        unit=reader.integer("unit", inputs.UNIT, limits.UNIT_MAX),
         timeout_ms=reader.integer("timeout_ms", 1, TIMEOUT_MAX_MS),
         retries=reader.integer("retries", 0, RETRIES_MAX),
     )
@@ -239,7 +257,7 @@ def _block(reader: Reader, analyzers: int) -> Block:
     function = reader.integer("function", 1, 4)
     quantity_max = limits.BITS_MAX if function in BIT_FUNCTIONS else limits.REGISTERS_MAX
     block = Block(
-        analyzer=_index(reader, "analyzer", analyzers),
+        analyzer=reader.index("analyzer", analyzers),
         function=function,
         address=reader.integer("address", 0, 0xFFFF),
         quantity=reader.integer("quantity", 1, quantity_max),
@@ -250,25 +268,25 @@ def _block(reader: Reader, analyzers: int) -> Block:
 
 
 def _status(reader: Reader, blocks: tuple[Block, ...]) -> StatusSpec:
-    block = _index(reader, "block", len(blocks))
+    block = reader.index("block", len(blocks))
     bits = reader.each("bits", 1, STATUS_BITS_MAX, lambda inner: _status_bit(inner, blocks[block]))
     return StatusSpec(id=reader.identifier("id"), block=block, bits=bits)
 
 
 def _status_bit(reader: Reader, block: Block) -> StatusBit:
     return StatusBit(
-        bit=reader.integer("bit", 0, _bit_count(block) - 1),
+        bit=reader.integer("bit", 0, block.bit_count - 1),
         is_set=bool(reader.integer("is", 0, 1)),
         code=reader.word("code", CODES),
     )
 
 
 def _channel(reader: Reader, blocks: tuple[Block, ...], statuses: int) -> ChannelSpec:
-    block = _index(reader, "block", len(blocks))
+    block = reader.index("block", len(blocks))
     kind = reader.word("type", tuple(ORDERS))
     order = reader.word("order", ORDERS[kind])
     if kind == "bit":
-        register_max = _bit_count(blocks[block]) - 1
+        register_max = blocks[block].bit_count - 1
     elif blocks[block].is_bits:
         raise ParametersError("reference", f"{reader.where}: type {kind} in a block of bits")
     else:
@@ -285,22 +303,33 @@ def _channel(reader: Reader, blocks: tuple[Block, ...], statuses: int) -> Channe
         unit=reader.text("unit"),
         minimum=reader.decimal("min"),
         maximum=reader.decimal("max"),
-        status=_index(reader, "status", statuses) if "status" in reader else None,
+        status=reader.index("status", statuses) if "status" in reader else None,
+        loop=read_loop(reader.inner("loop")) if "loop" in reader else None,
     )
+    if channel.loop is not None and kind == "bit":
+        raise ParametersError("reference", f"{reader.where}: a loop of one bit")
     if channel.minimum > channel.maximum:
         raise ParametersError("range", f"{reader.where}: min is above max")
     return channel
 
 
-def _bit_count(block: Block) -> int:
-    return block.quantity if block.is_bits else 16 * block.quantity
+def _debounce(reader: Reader) -> int:
+    debounce_ms = reader.integer("debounce_ms", inputs.DEBOUNCE_MIN_MS, inputs.DEBOUNCE_MAX_MS)
+    reader.done()
+    return debounce_ms
 
 
-def _index(reader: Reader, key: str, count: int) -> int:
-    value = reader.integer(key, 0, 2**31)
-    if value >= count:
-        raise ParametersError("reference", f"{reader.where}: {key} {value} does not exist")
-    return value
+def _check_inputs(found: ParameterSet) -> None:
+    """Own inputs are said to be there exactly when an analyzer has their unit, and are read by their functions."""
+    units = [analyzer.unit for analyzer in found.analyzers]
+    if (inputs.UNIT in units) != (found.debounce_ms is not None):
+        raise ParametersError("reference", "inputs and an analyzer with unit 0 go together: one is there alone")
+    for index, block in enumerate(found.blocks):
+        if units[block.analyzer] != inputs.UNIT:
+            continue
+        most = inputs.ANALOG_MAX if block.function == inputs.COUNTS_FUNCTION else inputs.DIGITAL_MAX
+        if block.function not in OWN_FUNCTIONS or block.address + block.quantity > most:
+            raise ParametersError("range", f"blocks[{index}]: no own inputs, or more than {most} of them")
 
 
 def _check_single(names: list[str], what: str) -> None:

@@ -48,6 +48,12 @@ class Reader:
             raise ParametersError("range", f"{self.where}: {key} is outside {minimum}..{maximum}")
         return value
 
+    def index(self, key: str, count: int) -> int:
+        value = self.integer(key, 0, 2**31)
+        if value >= count:
+            raise ParametersError("reference", f"{self.where}: {key} {value} does not exist")
+        return value
+
     def text(self, key: str) -> str:
         value = self.take(key)
         if not isinstance(value, str):

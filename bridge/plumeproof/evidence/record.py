@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, causes, counts, fields, limits
+from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, calibration, causes, counts, fields, limits
 
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import check_deterministic, decode_untagged, kid_of
@@ -19,6 +19,7 @@ from plumeproof.model import (
     BlockReadings,
     Body,
     Boot,
+    Calibration,
     Envelope,
     Event,
     Health,
@@ -312,6 +313,17 @@ def _health(entries: _Map) -> Health:
     )
 
 
+def _calibration(entries: _Map) -> Calibration:
+    return Calibration(
+        mark=_uint(entries, calibration.CALIBRATION_MARK, calibration.MARKS_MAX - 1),
+        analyzer=_uint(entries, calibration.CALIBRATION_ANALYZER, limits.ANALYZERS_MAX - 1),
+        phase=_uint(entries, calibration.CALIBRATION_PHASE, calibration.PHASE_MAINTENANCE, calibration.PHASE_ZERO),
+        is_begin=_uint(entries, calibration.CALIBRATION_STATE, calibration.BEGIN) == calibration.BEGIN,
+        slot=_uint(entries, calibration.CALIBRATION_SLOT, U63_MAX),
+        slot_mono_ms=_uint(entries, calibration.CALIBRATION_SLOT_MONO_MS, U63_MAX),
+    )
+
+
 def _counts(row: object, columns: int) -> tuple[int, ...]:
     if not isinstance(row, (list, tuple)) or not all(type(count) is int for count in row):
         raise RecordError("type", "counters are no array of integers")
@@ -333,6 +345,10 @@ _BODIES: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
     fields.KIND_HEALTH: (
         frozenset((fields.RESET_CAUSE, *range(fields.HEALTH_ANALYZERS, fields.HEALTH_HEAP_FREE + 1))),
         _health,
+    ),
+    fields.KIND_CALIBRATION: (
+        frozenset(range(calibration.CALIBRATION_MARK, calibration.CALIBRATION_SLOT_MONO_MS + 1)),
+        _calibration,
     ),
 }
 _OPTIONAL = {fields.KIND_TIME_SYNC: frozenset((fields.SYNC_STEP_MS,))}
