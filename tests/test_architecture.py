@@ -14,7 +14,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 P = "plumeproof."
-GROUND = (P + "model", P + "errors", P + "ports", "acqwire")
+GROUND = (P + "model", P + "errors", P + "ports", P + "rules.figure", "acqwire")
 EVIDENCE = (*GROUND, P + "evidence")
 FACES = tuple(
     P + name
@@ -56,7 +56,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "rules/rule_set.py": (*GROUND, P + "rules", "rfc8785"),
     "rules/table_file.py": (*GROUND, P + "evidence.reader", "rfc8785"),
     "rules/_kernels.py": ("numba", "numpy"),
-    "rules/plant.py": (*GROUND, P + "rules", P + "section", "rfc8785"),
+    "rules/plant.py": (*GROUND, P + "rules", P + "section", P + "toml_lines", "rfc8785"),
     "store/": (*GROUND, P + "store", "apsw"),
     "link/": (*GROUND, P + "link"),
     "link/serial_port.py": (*GROUND, P + "link", "serial"),

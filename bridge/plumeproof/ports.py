@@ -19,6 +19,7 @@ from plumeproof.model import (
     SlotSpan,
     StoredRecord,
 )
+from plumeproof.rules.figure import Figure, FigureDocument
 
 
 class ByteStream(Protocol):
@@ -121,6 +122,32 @@ class AverageStore(Protocol):
 
     def after(self, average_id: int, limit: int) -> Sequence[tuple[int, Average]]:
         """Rows behind a cursor of another stage, with their ids, in the order they were committed."""
+
+
+class FigureStore(Protocol):
+    """Figures of plants with all their revisions. One stage writes it."""
+
+    def position(self) -> int:
+        """Cursor in the averages (AverageStore.after): everything up to here is in a committed step."""
+
+    def commit(self, figures: Sequence[Figure], documents: Sequence[FigureDocument], position: int) -> int:
+        """Store all of a step and move the cursor in one synced transaction; how many rows were written.
+
+        A figure equal to the newest revision at its place writes nothing; the first is revision 0 with reason "first".
+        `documents`: plant descriptions and rule sets that the figures name. Raises StoreError; then nothing was stored.
+        """
+
+    def of_period(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> Sequence[Figure]:
+        """The newest revision of every figure of a level whose period lies inside [start, end)."""
+
+    def revisions(self, figure: Figure) -> Sequence[Figure]:
+        """All revisions at the place of a figure, oldest first."""
+
+    def after(self, figure_id: int, limit: int) -> Sequence[tuple[int, Figure]]:
+        """Rows behind a cursor of another stage, with their ids, in the order they were committed."""
+
+    def document(self, digest: bytes) -> FigureDocument | None:
+        """A plant description or rule set by its hash."""
 
 
 class Outbox(Protocol):

@@ -88,3 +88,13 @@ class Figure:
     def place(self) -> tuple[str, str, str, str, str, int]:
         """What stays the same over all revisions of a figure."""
         return (self.plant, self.rule_set, self.measurand, self.layer, self.level, self.start_utc_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class FigureDocument:
+    """A plant description or a rule set, as it was hashed. `kind`: plant or rule_set; `name`: its id."""
+
+    digest: bytes
+    kind: str
+    name: str
+    raw: bytes

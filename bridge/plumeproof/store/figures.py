@@ -1,0 +1,140 @@
+"""Figures of plants with all their revisions, and the documents they were computed with. Implements ports.FigureStore.
+
+Rows are never changed (DESIGN.md decision 13): other content at one place becomes revision n+1, equal content writes
+nothing. Figures and the cursor behind the averages they follow move in one transaction. The rules are rules/; when a
+figure is made is figures_stage.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from operator import attrgetter
+from typing import Any
+
+import apsw
+
+from plumeproof.ports import Clock
+from plumeproof.rules.figure import Figure, FigureDocument, InputRange
+from plumeproof.store.connection import Writer
+
+STAGE = "figures"  # in the cursor table
+FIRST = "first"  # reason of revision 0
+
+_NAMES = tuple(entry.name for entry in fields(Figure))
+_COLUMNS = ", ".join(_NAMES)
+_INSERT = f"INSERT INTO figure ({_COLUMNS}, made_utc_ms) VALUES ({', '.join('?' * (len(_NAMES) + 1))})"
+_PLACE = "plant = ? AND rule_set = ? AND measurand = ? AND layer = ? AND level = ? AND start_utc_ms = ?"
+_NEWEST = f"SELECT {_COLUMNS} FROM figure WHERE {_PLACE} ORDER BY revision DESC LIMIT 1"
+_OF_PERIOD = (
+    f"SELECT {_COLUMNS}, max(revision) FROM figure WHERE plant = ?1 AND level = ?2 AND start_utc_ms >= ?3"
+    " AND end_utc_ms <= ?4 GROUP BY rule_set, measurand, layer, start_utc_ms"
+    " ORDER BY start_utc_ms, rule_set, measurand, layer"
+)
+_values_of = attrgetter(*_NAMES)
+
+
+def _row(figure: Figure, now_utc_ms: int) -> tuple[Any, ...]:
+    values = dict(zip(_NAMES, _values_of(figure), strict=True))
+    values["is_valid"] = int(figure.is_valid)
+    values["flags"] = json.dumps(figure.flags)
+    values["n_invalid"] = json.dumps(dict(figure.n_invalid), sort_keys=True)
+    values["inputs"] = json.dumps(
+        [[one.device, one.first_seq, one.last_seq, one.head_hash.hex(), one.parameters_hash.hex()]
+         for one in figure.inputs]
+    )  # fmt: skip
+    return (*values.values(), now_utc_ms)
+
+
+def _figure(row: tuple[Any, ...]) -> Figure:
+    values: dict[str, Any] = dict(zip(_NAMES, row, strict=True))
+    values["is_valid"] = bool(values["is_valid"])
+    values["flags"] = tuple(json.loads(values["flags"]))
+    values["n_invalid"] = tuple(sorted(json.loads(values["n_invalid"]).items()))
+    values["inputs"] = tuple(
+        InputRange(device, first, last, bytes.fromhex(head), bytes.fromhex(parameters))
+        for device, first, last, head, parameters in json.loads(values["inputs"])
+    )
+    return Figure(**values)
+
+
+def _numbered(row: tuple[Any, ...]) -> tuple[int, Figure]:
+    return row[0], _figure(row[1:])
+
+
+class SqliteFigures:
+    """ports.FigureStore on the writing connection."""
+
+    def __init__(self, writer: Writer, clock: Clock) -> None:
+        self._writer = writer
+        self._clock = clock
+
+    def position(self) -> int:
+        """Cursor in the averages, 0 before the first step."""
+        with self._writer.reading() as connection:
+            row = connection.execute("SELECT position FROM cursor WHERE stage = ? AND device = ''", (STAGE,)).fetchone()
+        return 0 if row is None else int(row[0])
+
+    def commit(self, figures: Sequence[Figure], documents: Sequence[FigureDocument], position: int) -> int:
+        """Store what a step found and move the cursor; how many rows were written. Raises StoreError."""
+        now = self._clock.utc_ms()
+        written = 0
+        with self._writer.transaction() as connection:
+            # Power failing before COMMIT returns: none of it is stored, and the same step makes the same rows again.
+            connection.executemany(
+                "INSERT OR IGNORE INTO figure_document VALUES (?, ?, ?, ?, ?)",
+                ((document.digest, document.kind, document.name, document.raw, now) for document in documents),
+            )
+            for figure in figures:
+                written += self._add(connection, figure, now)
+            connection.execute("INSERT OR REPLACE INTO cursor VALUES (?, '', ?)", (STAGE, position))
+        return written
+
+    @staticmethod
+    def _add(connection: apsw.Connection, figure: Figure, now_utc_ms: int) -> int:
+        row = connection.execute(_NEWEST, figure.place).fetchone()
+        newest = None if row is None else _figure(row)
+        if newest is None:
+            connection.execute(_INSERT, _row(replace(figure, revision=0, reason=FIRST), now_utc_ms))
+        elif replace(figure, revision=newest.revision, reason=newest.reason) == newest:
+            return 0
+        else:
+            connection.execute(_INSERT, _row(replace(figure, revision=newest.revision + 1), now_utc_ms))
+        return 1
+
+    def of_period(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> Sequence[Figure]:
+        """The newest revision of every figure of a level whose period lies inside [start, end)."""
+        with self._writer.reading() as connection:
+            rows = connection.execute(_OF_PERIOD, (plant, level, start_utc_ms, end_utc_ms)).fetchall()
+        return [_figure(row[:-1]) for row in rows]
+
+    def revisions(self, figure: Figure) -> Sequence[Figure]:
+        """All revisions at the place of a figure, oldest first."""
+        with self._writer.reading() as connection:
+            rows = connection.execute(
+                f"SELECT {_COLUMNS} FROM figure WHERE {_PLACE} ORDER BY revision", figure.place
+            ).fetchall()
+        return [_figure(row) for row in rows]
+
+    def after(self, figure_id: int, limit: int) -> Sequence[tuple[int, Figure]]:
+        """Rows behind a cursor of another stage, with their ids, in the order they were committed."""
+        with self._writer.reading() as connection:
+            rows = connection.execute(
+                f"SELECT id, {_COLUMNS} FROM figure WHERE id > ? ORDER BY id LIMIT ?", (figure_id, limit)
+            ).fetchall()
+        return [_numbered(row) for row in rows]
+
+    def document(self, digest: bytes) -> FigureDocument | None:
+        """A plant description or rule set by its hash."""
+        with self._writer.reading() as connection:
+            row = connection.execute(
+                "SELECT hash, kind, name, bytes FROM figure_document WHERE hash = ?", (digest,)
+            ).fetchone()
+        return None if row is None else FigureDocument(*row)
+
+
+def figures_of(connection: apsw.Connection, plant: str, level: str, period_utc_ms: tuple[int, int]) -> Iterator[Figure]:
+    """As `of_period` on a reading connection of a face."""
+    for row in connection.execute(_OF_PERIOD, (plant, level, *period_utc_ms)):
+        yield _figure(row[:-1])
