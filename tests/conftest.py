@@ -47,6 +47,13 @@ def pytest_configure(config):
         raise pytest.UsageError(str(fault)) from fault
 
 
+def pytest_collection_modifyitems(config, items):
+    seconds = 120 + 1.5 * config.getoption("--soak-seconds") + 20 * config.getoption("--cuts")
+    for item in items:
+        if item.get_closest_marker("hil") is not None:
+            item.add_marker(pytest.mark.timeout(seconds))
+
+
 def pytest_report_header(config):
     wiring = config.stash[_WIRING]
     return f"rig: {wiring.name}, board {wiring.board}, module {wiring.module_port or 'emulated'}"

@@ -17,8 +17,7 @@ from plumeproof.keys import load_keys
 from plumeproof.link.serial_port import SerialPort
 from plumeproof.model import Head
 from tests.doubles.module_rig import Gateway, PlantSide
-from tools.rig.power import open_switch
-from tools.rig.wiring import Wiring
+from tools.rig.wiring import Wiring, open_switch
 
 LOOK_S = 0.2
 
@@ -58,12 +57,12 @@ class HardwareRig(PlantSide):
         if self._is_on:
             self._rebase()
             self.kill()
+        if not self.first_boot:
+            self._started_ns = time.time_ns()
         self._switch.on()
         self._is_on = True
         welcome = self._await()
-        if not self.first_boot:
-            self.first_boot = welcome.boot
-            self._started_ns = time.time_ns()
+        self.first_boot = self.first_boot or welcome.boot
 
     def kill(self) -> None:
         """A power cut. Fails when the module goes on answering: a switch that switches nothing."""

@@ -1,7 +1,7 @@
 """The switch in the module's supply: a port with an implementation for what a bench may have.
 
-    with open_switch(wiring.power) as switch:
-        switch.off(); time.sleep(1); switch.on()
+    switch = open_switch(wiring.power)           # wiring.py
+    switch.off(); time.sleep(1); switch.on()
 
 Each returns when the order has been given; how fast the voltage falls is the bench's business (`off_s` of the wiring).
 None of them can see whether the module has power: a relay board of this class does not answer.

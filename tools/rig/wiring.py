@@ -67,6 +67,7 @@ class Wiring:
     bus_port: str | None = None
     power: Power | None = None
     journal_bytes: int = 0
+    program_unit_bytes: int = 256
 
     def offers(self, need: str) -> bool:
         """Whether a test that needs this can run here."""
@@ -114,6 +115,7 @@ def parse_wiring(raw: bytes, path: Path) -> Wiring:
         name=path.stem,
         board=top.take("board", str),
         journal_bytes=top.number("journal_bytes", 32_768, 1 << 30),
+        program_unit_bytes=top.number("program_unit_bytes", 1, 4096, 256),
         device=module.take("device", str),
         link_address=module.number("link_address", 1, 247),
         module_port=module.take("port", str, None),
