@@ -50,6 +50,37 @@ off_s = 0.1
 """
 
 
+class ProcessSwitch:
+    """power.PowerSwitch of an emulated module: off is SIGKILL, on a new start. Not imitated: a voltage that falls."""
+
+    def __init__(self, part: Part) -> None:
+        self.name = f"process of {part.name}"
+        self._part = part
+        self._is_on = False
+        self._lock = threading.Lock()
+
+    def off(self) -> None:
+        with self._lock:
+            if self._is_on:
+                self._part.kill()
+            self._is_on = False
+
+    def on(self) -> None:
+        with self._lock:
+            if not self._is_on:
+                self._part.start()
+            self._is_on = True
+
+    def check(self) -> None:
+        """Raises PartError when it has died by itself."""
+        with self._lock:
+            if self._is_on:
+                self._part.check()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
 class PtyBench:
     """`wiring` is the file, `port` the module's; both from `start` on. To be used with `with`."""
 
@@ -71,17 +102,16 @@ class PtyBench:
             Cable(self._module / "uplink.tty", self.port),
             Cable(self._module / "bus.tty", self.folder / "bus_adapter.tty"),
         ]
-        self._relays = RelayBoard(self._switch)
-        self._lock = threading.Lock()
+        self._power = ProcessSwitch(self._part)
+        self._relays = RelayBoard(self._obey)
 
     def __enter__(self) -> PtyBench:
         try:
             for cable in self._cables:
                 cable.start()
             self._relays.start()
-            with self._lock:
-                self._part.start()
-                self._part.wait_for("ready", READY_S)
+            self._power.on()
+            self._part.wait_for("ready", READY_S)
             self._write_files()
         except BaseException:
             self._stop()
@@ -99,17 +129,14 @@ class PtyBench:
 
     def check(self) -> None:
         """Raises PartError when the module has died by itself while it had power."""
-        with self._lock:
-            if not self._relays.closed[0]:
-                self._part.check()
+        self._power.check()
 
-    def _switch(self, _relay: int, is_closed: bool) -> None:
+    def _obey(self, _relay: int, is_closed: bool) -> None:
         """In the relay board's thread. Closed: the contact that is closed at rest is open."""
-        with self._lock:
-            if is_closed:
-                self._part.kill()
-            else:
-                self._part.start()
+        if is_closed:
+            self._power.off()
+        else:
+            self._power.on()
 
     def _write_files(self) -> None:
         keys = [build_entry(DEVICE, (self._module / "public_key.bin").read_bytes())]
@@ -128,7 +155,7 @@ class PtyBench:
 
     def _stop(self) -> None:
         self._relays.stop()
-        self._part.kill()
+        self._power.off()
         for cable in self._cables:
             cable.stop()
 
