@@ -1,7 +1,7 @@
 """CO2 equivalents: which global warming potential a regime uses in a year (reference: averaging-rules section 9.6).
 
-A table keyed by regime and year (tables/gwp.json), never one constant: the same N2O is 298, 265 or 273. A regime or year
-that the table does not have is refused and never guessed; a plant may name a set instead ("AR5").
+A table keyed by regime and year (tables/gwp.json), never one constant: the same N2O is 298, 265 or 273. A regime or
+year that the table does not have is refused and never guessed; a plant may name a set instead ("AR5").
 
     factor = load_gwp().find("cbam_2026", 2026, "N2O")     # .value 265.0, .set_id "AR5", .confidence 0.9
     load_gwp().of_set("AR4", "N2O")

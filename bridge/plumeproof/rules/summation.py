@@ -1,7 +1,7 @@
-"""Sums whose bits do not depend on the machine: order of summation "lanes20-v1" (bridge/EVIDENCE.md section 3) in numpy.
+"""Sums whose bits do not depend on the machine: order of summation "lanes20-v1" (bridge/EVIDENCE.md section 3).
 
-A number's lane is its position modulo 20, so a series has one sum whatever is left out of it: what does not count is 0.0
-at its place. numpy's own `sum` may add in another order on another processor; `add.accumulate` adds row after row.
+A number's lane is its position modulo 20, so a series has one sum whatever is left out of it: what does not count is
+0.0 at its place. numpy's own `sum` may add in another order on another processor; `add.accumulate` adds row after row.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LANES = 20
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """Of the numbers that count: how many, their sum, mean, and sum of squared deviations from the mean (two passes)."""
+    """Of the numbers that count: how many, their sum, their mean, and the sum of squared deviations from it."""
 
     n: int
     total: float

@@ -1,0 +1,195 @@
+"""Greenhouse gases by measurement: hourly and annual emission, (EU) 2018/2066 Art. 43, 44, Annex VIII [S13][S14].
+
+    E_total [t]   = sum c_i [g/Nm3] V_i [Nm3/h] / 1e6         over the operating hours
+    E_mean [kg/h] = E_total 1000 / hours                      basis of the tier's uncertainty
+
+No confidence interval is subtracted and nothing is clipped; start-up and shut-down count. CBAM's definitive period
+((EU) 2025/2547 Annex II) is taken to be the same method (0.7: its exact text was not seen). Substitutes come from
+substitution.py, potentials from gwp.py. Functions of numbers work on floats and, element by element, on arrays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from plumeproof.errors import RuleError
+from plumeproof.rules.gwp import GwpFactor
+from plumeproof.rules.series import as_mask, as_series, refuse_not_finite, refuse_other_lengths
+from plumeproof.rules.summation import Mask, Numbers, add_in_lanes
+
+M_CO2_G_MOL = 44.009
+M_CO_G_MOL = 28.010
+COVERAGE = (4, 5)  # Art. 44: at least 80 % of the possible readings of the hour
+OUTAGE_NOTICE_H = 120  # Art. 45(1): out of service for more than 5 consecutive days (DK 0.9)
+
+Value = TypeVar("Value", float, Numbers)
+
+
+def is_hour_kept(points: npt.ArrayLike, points_max: npt.ArrayLike, coverage: tuple[int, int] = COVERAGE) -> Mask | bool:
+    """Whether enough readings of one parameter exist in an hour; whole numbers only. Raises RuleError."""
+    found, most = np.asarray(points), np.asarray(points_max)
+    if found.dtype.kind not in "iu" or most.dtype.kind not in "iu":
+        raise RuleError("points", "are no whole numbers; count readings")
+    if np.any(found < 0) or np.any(found > most):
+        raise RuleError("points", "are below 0 or above the maximum possible; count each reading once")
+    share, whole = coverage
+    kept = (found.astype(np.int64) * whole >= most.astype(np.int64) * share) & (most > 0)
+    return bool(kept) if kept.ndim == 0 else kept
+
+
+def co2_t(c_g_nm3: Value, flow_nm3_h: Value) -> Value:
+    """Tonnes of an hour: (c V) / 1e6."""
+    return c_g_nm3 * flow_nm3_h / 1e6
+
+
+def n2o_t(c_mg_nm3: Value, flow_nm3_h: Value) -> Value:
+    """Tonnes of an hour: (c V) / 1e9; Annex IV section 16 (DK 0.95)."""
+    return c_mg_nm3 * flow_nm3_h / 1e9
+
+
+def co_as_co2_g_nm3(co_mg_nm3: Value) -> Value:
+    """CO counts as the molar equivalent of CO2 (Art. 43): g CO2/Nm3 to add."""
+    return co_mg_nm3 * M_CO2_G_MOL / M_CO_G_MOL / 1000.0
+
+
+def co2_g_nm3(co2_vol_pct: Value, molar_volume_l_mol: float = 22.414) -> Value:
+    """g/Nm3 at 273.15 K and 101.325 kPa from vol-% of the same gas (wet or dry)."""
+    return co2_vol_pct * 10.0 * M_CO2_G_MOL / molar_volume_l_mol
+
+
+def co2_vol_pct_from_rest(*others_vol_pct: Value) -> Value:
+    """Concentration determined indirectly, where CO2 is very high (Annex VIII eq. 3): 100 less all others, in order."""
+    if not others_vol_pct:
+        raise RuleError("others_vol_pct", "no other component is given; measure all of them, or CO2 itself")
+    rest = 100.0 - others_vol_pct[0]
+    for other in others_vol_pct[1:]:
+        rest = rest - other
+    return rest
+
+
+def flow_by_o2_balance(
+    air_nm3_h: npt.ArrayLike, o2_air_pct: npt.ArrayLike, o2_flue_pct: npt.ArrayLike
+) -> tuple[float, bool] | tuple[Numbers, Mask]:
+    """Dry flue gas in Nm3/h from the air blown in, and whether it exists (flue O2 in 0..100; N2O section, DK 0.85)."""
+    air, o2_air, o2_flue = (np.asarray(one, dtype=np.float64) for one in (air_nm3_h, o2_air_pct, o2_flue_pct))
+    exists = np.isfinite(air) & (o2_air >= 0.0) & (o2_air < 100.0) & (o2_flue >= 0.0) & (o2_flue < 100.0)
+    return _divided(air * (100.0 - o2_air), 100.0 - o2_flue, exists)
+
+
+def flow_by_carbon_balance(
+    co2_kg_h: npt.ArrayLike, c_g_nm3: npt.ArrayLike
+) -> tuple[float, bool] | tuple[Numbers, Mask]:
+    """Flow in Nm3/h that carries the CO2 of the fuel at the measured concentration (mass balance, Art. 45; DK 0.9)."""
+    mass, c = np.asarray(co2_kg_h, dtype=np.float64), np.asarray(c_g_nm3, dtype=np.float64)
+    return _divided(mass * 1000.0, c, np.isfinite(mass) & np.isfinite(c) & (c > 0.0))
+
+
+def _divided(above: Numbers, below: Numbers, exists: Mask) -> tuple[float, bool] | tuple[Numbers, Mask]:
+    value = np.where(exists, above, 0.0) / np.where(exists, below, 1.0)
+    return (float(value), bool(exists)) if value.ndim == 0 else (value, exists)
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """Of a year or a month. Hours without a figure are counted, never taken as zero: then `is_complete` is false.
+
+    `hours_substituted`: with a substitute for concentration or a model for flow; `substituted_t`: their tonnes.
+    """
+
+    total_t: float
+    hours_op: int  # operating hours in the total; those with a substitute count
+    mean_kg_h: float
+    has_mean: bool  # false when no hour counts
+    hours_substituted: int
+    substituted_t: float
+    hours_without_figure: int
+
+    @property
+    def is_complete(self) -> bool:
+        return self.hours_without_figure == 0
+
+    @property
+    def substituted_share(self) -> float:
+        """Of the hours, 0 to 1: what CBAM's side wants to know."""
+        return self.hours_substituted / self.hours_op if self.hours_op else 0.0
+
+
+def sum_hours(
+    mass_t: npt.ArrayLike, has: npt.ArrayLike, operating: npt.ArrayLike, is_substituted: npt.ArrayLike
+) -> Emission:
+    """Eq. 1 and 2 over one series of hours. Raises RuleError (other lengths, NaN marked as a figure)."""
+    mass, mask, ran = as_series(mass_t, "mass_t"), as_mask(has, "has"), as_mask(operating, "operating")
+    replaced = as_mask(is_substituted, "is_substituted")
+    refuse_other_lengths(mass, has=mask, operating=ran, is_substituted=replaced)
+    refuse_not_finite(mass, mask & ran, "mass_t")
+    counts = mask & ran
+    total = add_in_lanes(np.where(counts, mass, 0.0))
+    hours = int(np.count_nonzero(counts))
+    return Emission(
+        total_t=total,
+        hours_op=hours,
+        mean_kg_h=total * 1000.0 / hours if hours else 0.0,
+        has_mean=hours > 0,
+        hours_substituted=int(np.count_nonzero(counts & replaced)),
+        substituted_t=add_in_lanes(np.where(counts & replaced, mass, 0.0)),
+        hours_without_figure=int(np.count_nonzero(ran & ~mask)),
+    )
+
+
+def sum_months(
+    mass_t: npt.ArrayLike,
+    has: npt.ArrayLike,
+    operating: npt.ArrayLike,
+    is_substituted: npt.ArrayLike,
+    month: npt.ArrayLike,
+) -> dict[int, Emission]:
+    """One Emission for each number in `month` (say 202601), each summed from the first of its own hours."""
+    numbers = np.asarray(month)
+    mass = as_series(mass_t, "mass_t")
+    if numbers.dtype.kind not in "iu" or numbers.shape != mass.shape:
+        raise RuleError("month", "is no whole number for every hour; give one, such as 202601")
+    masks = [as_mask(one, "masks") for one in (has, operating, is_substituted)]
+    refuse_other_lengths(mass, has=masks[0], operating=masks[1], is_substituted=masks[2])
+    return {
+        int(one): sum_hours(mass[numbers == one], *(mask[numbers == one] for mask in masks))
+        for one in np.unique(numbers)
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class BiomassSplit:
+    """`zero_rated_t` is deducted; it is 0 without evidence of sustainability, whatever `biomass_t` is."""
+
+    biomass_t: float
+    zero_rated_t: float
+    fossil_t: float
+
+
+def split_biomass(total_t: float, biomass_fraction: float, has_evidence: bool) -> BiomassSplit:
+    """Biomass CO2, determined apart (14C, EN ISO 13833; DK 0.85), is deducted [S13], else it is fossil [S16*]."""
+    if not 0.0 <= biomass_fraction <= 1.0:
+        raise RuleError("biomass_fraction", f"{biomass_fraction} is outside 0..1; give a fraction, not per cent")
+    biomass = total_t * biomass_fraction
+    zero_rated = biomass if has_evidence else 0.0
+    return BiomassSplit(biomass, zero_rated, total_t - zero_rated)
+
+
+def net_of_transfer(total_t: float, transferred_t: float, received_t: float) -> float:
+    """Emission less CO2 handed on, plus CO2 taken over (Art. 49): (total - transferred) + received."""
+    if not (transferred_t >= 0.0 and received_t >= 0.0):
+        raise RuleError("transferred_t, received_t", "are below 0; give both as amounts, the rule knows their signs")
+    return total_t - transferred_t + received_t
+
+
+def co2e_t(mass_t: Value, factor: GwpFactor) -> Value:
+    """Tonnes of CO2 equivalent."""
+    return mass_t * factor.value
+
+
+def is_outage_notifiable(longest_outage_h: int) -> bool:
+    """Out of service for more than 5 consecutive days in a calendar year: inform the authority (series.longest_run)."""
+    return longest_outage_h > OUTAGE_NOTICE_H
