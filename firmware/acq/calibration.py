@@ -29,7 +29,7 @@ class Marks:
         """What has changed in these slots, as far as records may follow them."""
         for number in range(len(self._marks)):
             self._follow(number, batch)
-        self._changes.sort(key=_by_slot)
+        self._changes.sort(key=_order)
 
     def _follow(self, number: int, batch) -> None:
         mark = self._marks[number]
@@ -65,5 +65,5 @@ class Marks:
         return writer.end
 
 
-def _by_slot(change) -> int:
-    return change[2]
+def _order(change) -> int:
+    return change[2] * calibration.MARKS_MAX + change[0]

@@ -8,8 +8,8 @@ imports this file: what only states promises takes no room on a module. The exce
 from acq.faults import BusError, JournalError, SettingsError, SignerFault
 
 __all__ = (
-    "Bus485", "BusError", "Clock", "ElementBus", "Entropy", "Flash", "HostStream", "JournalError", "SettingsError",
-    "Signer", "SignerFault", "UpdateStore", "Watchdog",
+    "Bus485", "BusError", "Clock", "ElementBus", "Entropy", "Flash", "HostStream", "Inputs", "JournalError",
+    "SettingsError", "Signer", "SignerFault", "UpdateStore", "Watchdog",
 )  # fmt: skip
 
 
@@ -75,6 +75,23 @@ class ElementBus:
 
     def read(self, address: int, buf) -> bool:
         """Fill all of buf in one transaction (67 bytes at most)."""
+
+
+class Inputs:
+    """The module's own inputs, numbered from 0 (SPEC.md section 5); a board makes them by its `open_inputs` when the
+    parameter set asks for them. Raises BusError(FAULT_BUS_IO). No method may block for longer than 1 ms."""
+
+    analog_count = 0
+    digital_count = 0
+
+    def begin(self, index: int) -> None:
+        """Start the conversion of an analog input."""
+
+    def counts(self) -> int:
+        """-1 while it is being converted, then its counts, 0 to 65,535."""
+
+    def levels(self) -> int:
+        """The digital inputs as they are now, input 0 in bit 0; 1: active, a closed contact or a voltage."""
 
 
 class Clock:

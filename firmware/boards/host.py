@@ -3,7 +3,8 @@
 Serial lines are ttys (host_tty), flash is a file (host_flash), reset and power cut are process deaths. Started as
 `micropython -X heapsize=128wk firmware/main.py DIRECTORY`. In the directory:
 
-    board.json        {"bus", "uplink", "flash", "flash_bytes"}; relative paths start at the directory
+    board.json        {"bus", "uplink", "flash", "flash_bytes"}; relative paths start at the directory. "inputs", where
+                      there: the file of the module's own inputs (host_inputs.py)
     settings.json     {"link_address"}
     parameters.json   the parameter set
     key.bin           private key, made at the first start
@@ -52,6 +53,7 @@ class HostBoard:
         self.start = HostStart(directory)
         self._directory = directory
         lines = self.start.lines
+        self._inputs = lines.get("inputs")
         self.clock = HostClock()
         self.entropy = HostEntropy()
         self._poller = select.poll()
@@ -68,6 +70,14 @@ class HostBoard:
 
         self.start = None
         del boards.host_start, sys.modules["boards.host_start"]
+
+    def open_inputs(self):
+        """The module's own inputs, None where there are none."""
+        if self._inputs is None:
+            return None
+        from boards.host_inputs import FileInputs
+
+        return FileInputs(self._path(self._inputs))
 
     def read_part(self, name: str, start: int, count: int) -> bytes:
         """Up to `count` bytes of a file of the directory."""

@@ -89,6 +89,8 @@ def _check_board(raw: bytes):
     for key, kind in _BOARD_KEYS:
         if not isinstance(board.get(key), kind):
             raise ValueError("board.json: " + key + " is absent or of the wrong type")
+    if not isinstance(board.get("inputs", ""), str):
+        raise ValueError("board.json: inputs is no name of a file")
     return board
 
 
