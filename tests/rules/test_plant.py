@@ -47,7 +47,7 @@ def test_comments_and_order_do_not_change_the_hash_and_content_does():
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('id = "NOx"', 'id = "NOx"\ncolour = "red"', "line 46: measurand.colour"),
+        ('id = "NOx"', 'id = "NOx"\ncolour = "red"', "line 47: measurand.colour"),
         ('utc_offset = "+01:00"', 'utc_offset = "CET"', "line 7: plant.utc_offset"),
         ('utc_offset = "+01:00"', 'utc_offset = "+15:00"', "fixed UTC offset"),
         ('begins = "2025-06-01T00:00:00Z"', 'begins = "2025-13-01T00:00:00Z"', "no instant"),
@@ -59,8 +59,10 @@ def test_comments_and_order_do_not_change_the_hash_and_content_does():
         ('kind = "H2O"', 'kind = "O2"', "twice"),
         ('needs = ["O2"]', 'needs = ["O2", "O2"]', "twice"),
         ('unit = "m3/h"', 'unit = "m/s"', "area_m2"),
-        ('unit = "vol-%"\ngas = "CO2"', 'unit = "ppm"', "needs its gas"),
+        ('unit = "%"\ngas = "CO2"', 'unit = "ppm"', "needs its gas"),
         ("value_pct = 2.0", "", "value and value_pct"),
+        ("slot_ms = 1000", "slot_ms = 7000", "does not divide a minute"),
+        ('unit = "hPa"', 'unit = "psi"', "peripheral p"),
         ("[plant]", "[factory]", "factory"),
     ],
 )

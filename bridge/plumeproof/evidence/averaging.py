@@ -25,6 +25,7 @@ from plumeproof.evidence.intervals import (
     OVERLAP,
     PARAMETERS_CHANGED,
     View,
+    column_of,
     expected_slots,
     is_same_measure,
     name_of,
@@ -85,13 +86,13 @@ def sum_slots(strips: Sequence[Strip], start_utc_ms: int, interval_s: int) -> tu
         return (_sum_views([View(strip) for strip in inside], None, start_utc_ms, interval_s),)
     groups = []
     for channel_id in _channel_ids(strip.parameters for strip in reversed(inside)):
-        holding = [strip for strip in inside if _column(strip.parameters, channel_id) is not None]
-        column = _column(holding[-1].parameters, channel_id)
+        holding = [strip for strip in inside if column_of(strip.parameters, channel_id) is not None]
+        column = column_of(holding[-1].parameters, channel_id)
         assert column is not None
         newest = (holding[-1].parameters.channels[column], holding[-1].slot_ms)
         views = []
         for strip in holding:
-            row = _column(strip.parameters, channel_id)
+            row = column_of(strip.parameters, channel_id)
             assert row is not None
             views.append(View(strip, row, is_same_measure(newest, (strip.parameters.channels[row], strip.slot_ms))))
         groups.append(_sum_views(views, column, start_utc_ms, interval_s))
@@ -196,10 +197,6 @@ def _channel_ids(sets: Iterator[ParameterSet]) -> list[str]:
     for parameters in dict.fromkeys(sets):
         found |= dict.fromkeys(channel.id for channel in parameters.channels)
     return list(found)
-
-
-def _column(parameters: ParameterSet, channel_id: str) -> int | None:
-    return next((index for index, channel in enumerate(parameters.channels) if channel.id == channel_id), None)
 
 
 def _only(group: Sums, index: int) -> Sums:

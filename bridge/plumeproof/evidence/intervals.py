@@ -16,7 +16,7 @@ import numpy.typing as npt
 from acqwire import causes
 
 from plumeproof.evidence.decoding import STATUS_NAMES
-from plumeproof.evidence.parameters import ChannelSpec
+from plumeproof.evidence.parameters import ChannelSpec, ParameterSet
 from plumeproof.evidence.strips import Strip
 
 BASE_S = 60  # longer intervals that are a multiple of it are merged from its sums, all others are summed from slots
@@ -103,6 +103,11 @@ def place(views: Sequence[View], channel_count: int, slot_ms: int, start_utc_ms:
             values[:, where] = strip.values[rows, what]
             status[:, where] = strip.status[rows, what]
     return Placed(values, status, overlap_count)
+
+
+def column_of(parameters: ParameterSet, channel_id: str) -> int | None:
+    """Which column of a parameter set's readings is this channel."""
+    return next((index for index, channel in enumerate(parameters.channels) if channel.id == channel_id), None)
 
 
 def is_same_measure(one: tuple[ChannelSpec, int], other: tuple[ChannelSpec, int]) -> bool:

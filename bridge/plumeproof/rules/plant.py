@@ -6,8 +6,9 @@ figure, so that a verifier recomputes with the very description that the plant u
 
     plant = parse_plant(tomllib.loads(text), Path("line-1.toml"), find_lines(text, path))
 
-Sources are written "device/channel", times RFC 3339 UTC to the second, every unit stands in the key's name. Averages
-are made on the fixed offset of the site: no daylight saving (EN 17255-1:2019; reference averaging-rules section 12).
+Sources are written "device/channel", times RFC 3339 UTC to the second. `unit` is what the parameter set calls the
+channel's unit and `slot_ms` the distance of its slots; what was measured otherwise is not averaged. Averages are made
+on the fixed offset of the site: no daylight saving (EN 17255-1:2019; reference averaging-rules section 12).
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ RULE_SET = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)")
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 OFFSET_MAX_MIN = 14 * 60  # Kiribati; no site lies beyond it
+MINUTE_MS = 60_000
 MEASURANDS_MAX = 64
 CALIBRATIONS_MAX = 100  # ten years of QAL2 with all their corrections
 STATES = ("start_up", "shut_down", "stopped", "other")
 PERIPHERALS = ("O2", "H2O", "T", "p")
-UNITS = ("mg/m3", "ug/m3", "g/m3", "ppm", "vol-%")  # what a concentration channel may deliver
+UNITS = ("mg/m3", "ug/m3", "g/m3", "ppm", "ppb", "%")  # of a concentration channel; % is of volume
+PERIPHERAL_UNITS = {"O2": ("%",), "H2O": ("%",), "T": ("degC", "K"), "p": ("hPa", "kPa", "Pa", "mbar", "bar")}
 FLOW_UNITS = ("m3/h", "m3/s", "m/s")
 CONDITIONS = ("actual_wet", "normal_wet", "normal_dry")
 GREENHOUSE_GASES = ("CO2", "N2O", "CH4", "CF4", "C2F6")
@@ -61,6 +64,13 @@ def _source(value: Any, _folder: Path) -> Source:
     if not (is_device and slash and channel and channel.isprintable()):
         raise ValueError(f'{str(value)[:60]!r} is no source; write "device/channel"')
     return Source(device, channel)
+
+
+def _slot_ms(value: Any, _folder: Path) -> int:
+    slot_ms = typed(value, int)
+    if not limits.SLOT_MIN_MS <= slot_ms <= MINUTE_MS or MINUTE_MS % slot_ms:
+        raise ValueError(f"{slot_ms} ms does not divide a minute; first level data are 1 s to 1 min")
+    return slot_ms
 
 
 def _offset(value: Any, _folder: Path) -> int:
@@ -93,6 +103,7 @@ class StateRule:
     source: Source = setting(_source)
     above: float | None = setting(number_in(float, -1e9, 1e9), None)
     below: float | None = setting(number_in(float, -1e9, 1e9), None)
+    slot_ms: int = setting(_slot_ms, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +146,7 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Peripheral:
-    """O2 (vol-%), H2O (vol-%), T (degC) or p (absolute; the channel's unit is converted to kPa).
+    """O2 or H2O (vol-%), T, or p (absolute). `unit`: of the channel, None: the first of PERIPHERAL_UNITS.
 
     `basis`: of an O2 cell. `substitute`: what the permit allows where the channel has no value (flag S); None: the
     measurands that need it are invalid then (flag P).
@@ -145,6 +156,13 @@ class Peripheral:
     source: Source = setting(_source)
     basis: str = setting(one_of("dry", "wet"), "dry")
     substitute: float | None = setting(number_in(float, -100.0, 1e6), None)
+    unit: str | None = setting(text_like(), None)
+    slot_ms: int = setting(_slot_ms, 1_000)
+
+    @property
+    def channel_unit(self) -> str:
+        """What the parameter set must call the channel's unit."""
+        return self.unit or PERIPHERAL_UNITS[self.kind][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +174,7 @@ class Flow:
     conditions: str = setting(one_of(*CONDITIONS), "actual_wet")
     area_m2: float | None = setting(number_in(float, 1e-6, 1e4), None)
     wall_factor: float = setting(number_in(float, 0.1, 2.0), 1.0)
+    slot_ms: int = setting(_slot_ms, 1_000)
     uncertainty: tuple[Component, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
 
@@ -179,6 +198,7 @@ class Measurand:
     ci_pct: float | None = setting(number_in(float, 0.0, 100.0), None)
     ci_qal2: float | None = setting(number_in(float, 0.0, 1e9), None)
     decimals: int = setting(number_in(int, 0, 9), 1)
+    slot_ms: int = setting(_slot_ms, 1_000)
     greenhouse_gas: str | None = setting(one_of(*GREENHOUSE_GASES), None)
     biomass_share_pct: float = setting(number_in(float, 0.0, 100.0), 0.0)
     limits: tuple[Limit, ...] = ()
@@ -286,6 +306,10 @@ def _check_together(plant: Plant, path: Path) -> None:
             raise refuse(f"state {rule.state}", "needs one of above and below")
     if plant.flow is not None and (plant.flow.unit == "m/s") != (plant.flow.area_m2 is not None):
         raise refuse("flow", "area_m2 belongs to a velocity in m/s, and to nothing else")
+    for peripheral in plant.peripherals:
+        if peripheral.channel_unit not in PERIPHERAL_UNITS[peripheral.kind]:
+            known_units = ", ".join(PERIPHERAL_UNITS[peripheral.kind])
+            raise refuse(f"peripheral {peripheral.kind}", f"unit is none of {known_units}")
     known = {entry.kind for entry in plant.peripherals}
     for entry in plant.measurands:
         where = f"measurand {entry.id}"
@@ -294,8 +318,8 @@ def _check_together(plant: Plant, path: Path) -> None:
                 raise refuse(where, f"needs {kind}, but no [[peripheral]] of that kind is there")
         if ("O2" in entry.needs) != (entry.o2_reference_pct is not None):
             raise refuse(where, "o2_reference_pct belongs to a measurand that needs O2, and to nothing else")
-        if entry.unit == "ppm" and entry.gas is None:
-            raise refuse(where, "in ppm needs its gas, whose molar mass converts it")
+        if entry.unit in ("ppm", "ppb", "%") and entry.gas is None:
+            raise refuse(where, f"in {entry.unit} needs its gas, whose molar mass converts it")
     for where, calibrations, components in (
         *((f"measurand {entry.id}", entry.calibrations, entry.uncertainty) for entry in plant.measurands),
         *((("flow", plant.flow.calibrations, plant.flow.uncertainty),) if plant.flow else ()),

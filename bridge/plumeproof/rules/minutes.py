@@ -1,0 +1,136 @@
+"""Minutes of a plant: of every quantity the sums of the first level data that count, and why the others do not.
+
+Only slots in which the plant is not stopped count (averaging-rules 3.4, E03), whatever the rule set; coverage on the
+basis of the whole period or of operating time is told apart later by what is expected. Sums are added in the order
+"lanes20-v1" (bridge/EVIDENCE.md). A minute follows from the records on it and the plant description alone, so a live
+bridge, a bulk run and a verifier make the same bits from it.
+
+    minutes = sum_minutes(lay_out(plant, strips, start_utc_ms, count), start_utc_ms)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from plumeproof.evidence import decoding
+from plumeproof.rules import _kernels
+from plumeproof.rules.first_level import STATE_NAMES, STOPPED, Quantity, Row
+from plumeproof.rules.plant import MINUTE_MS
+
+Counts = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Minutes:
+    """Arrays are (quantities, minutes). `expected`: slots in which the plant was not stopped; `n` of them count, with
+    `total`, `m2` (squared deviations from the mean of the minute), `low`, `high`; all 0 where nothing counts.
+    `invalid`: status number to how many of the expected slots have it. `states`: (STATE_NAMES, minutes), milliseconds.
+    """
+
+    start_utc_ms: int
+    quantities: tuple[Quantity, ...]
+    expected: Counts
+    n: Counts
+    total: Values
+    m2: Values
+    low: Values
+    high: Values
+    invalid: dict[int, Counts]
+    states: Counts
+
+    @property
+    def count(self) -> int:
+        """Of minutes."""
+        return int(self.n.shape[1])
+
+    def part(self, first: int, end: int) -> Minutes:
+        """Minutes [first, end) of these."""
+        window = (slice(None), slice(first, end))
+        return Minutes(
+            start_utc_ms=self.start_utc_ms + first * MINUTE_MS,
+            quantities=self.quantities,
+            expected=self.expected[window],
+            n=self.n[window],
+            total=self.total[window],
+            m2=self.m2[window],
+            low=self.low[window],
+            high=self.high[window],
+            invalid={status: counts[window] for status, counts in self.invalid.items() if counts[window].any()},
+            states=self.states[window],
+        )
+
+
+def sum_minutes(rows: Sequence[Row], start_utc_ms: int) -> Minutes:
+    """The minutes of rows that `lay_out` made; all rows have the same number of them."""
+    count = rows[0].values.shape[0]
+    shape = (len(rows), count)
+    expected, n = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    sums = np.zeros((4, *shape))
+    invalid: dict[int, Counts] = {}
+    for index, row in enumerate(rows):
+        operating = row.state != STOPPED
+        counted = decoding.is_valid(row.status) & operating
+        expected[index] = np.count_nonzero(operating, axis=1)
+        _sum_row(row, counted, n[index], sums[:, index])
+        if counted.all():
+            continue
+        for status in np.unique(row.status[operating & ~counted]).tolist():
+            counts = invalid.setdefault(status, np.zeros(shape, np.int64))
+            counts[index] = np.count_nonzero((row.status == status) & operating, axis=1)
+    return Minutes(
+        start_utc_ms=start_utc_ms,
+        quantities=tuple(row.quantity for row in rows),
+        expected=expected,
+        n=n,
+        total=sums[0],
+        m2=sums[1],
+        low=sums[2],
+        high=sums[3],
+        invalid=dict(sorted(invalid.items())),
+        states=_state_ms(rows),
+    )
+
+
+def join(parts: Sequence[Minutes]) -> Minutes:
+    """Minutes of one plant that follow each other without a gap, as one."""
+    shape = parts[0].n.shape[0]
+    statuses = sorted({status for part in parts for status in part.invalid})
+    none = {part.start_utc_ms: np.zeros((shape, part.count), np.int64) for part in parts}
+    return Minutes(
+        start_utc_ms=parts[0].start_utc_ms,
+        quantities=parts[0].quantities,
+        expected=np.concatenate([part.expected for part in parts], axis=1),
+        n=np.concatenate([part.n for part in parts], axis=1),
+        total=np.concatenate([part.total for part in parts], axis=1),
+        m2=np.concatenate([part.m2 for part in parts], axis=1),
+        low=np.concatenate([part.low for part in parts], axis=1),
+        high=np.concatenate([part.high for part in parts], axis=1),
+        invalid={
+            status: np.concatenate([part.invalid.get(status, none[part.start_utc_ms]) for part in parts], axis=1)
+            for status in statuses
+        },
+        states=np.concatenate([part.states for part in parts], axis=1),
+    )
+
+
+def _sum_row(row: Row, counted: npt.NDArray[np.bool_], n: Counts, sums: Values) -> None:
+    """Into `n` (minutes,) and `sums` (4, minutes)."""
+    found = np.zeros((1, len(n)), np.int32)
+    wide = np.zeros((4, 1, len(n)))
+    marks = np.ascontiguousarray(~counted).view(np.uint8).reshape(1, -1)
+    values = np.ascontiguousarray(row.values).reshape(1, -1)
+    _kernels.sum_minutes(values, marks, 0, row.quantity.slots, found, wide)
+    n[:] = found[0]
+    sums[:] = wide[:, 0]
+
+
+def _state_ms(rows: Sequence[Row]) -> Counts:
+    """Milliseconds of every state in every minute, by the row of most slots: all rows tell the same states."""
+    finest = max(rows, key=lambda row: row.quantity.slots)
+    counts = [np.count_nonzero(finest.state == state, axis=1) for state in range(len(STATE_NAMES))]
+    return np.array(counts, np.int64) * finest.quantity.slot_ms
