@@ -48,12 +48,17 @@ def main() -> int:
     parser.add_argument("--parity", choices=("N", "E", "O"), default=BUS["parity"])
     parser.add_argument("--stop-bits", type=int, choices=(1, 2), default=BUS["stop_bits"])
     parser.add_argument("--revision", type=int, default=1)
+    parser.add_argument(
+        "--confirm", action="append", default=[], metavar="ID", help="analyzer that is read twice on a bad line; repeat"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
     bus = {"baud": chosen.baud, "parity": chosen.parity, "stop_bits": chosen.stop_bits}
     try:
         analyzers = [parse_choice(text) for text in chosen.analyzer]
-        raw = compose(chosen.device, analyzers, chosen.slot_ms, chosen.seal_ms, bus, chosen.revision)
+        raw = compose(
+            chosen.device, analyzers, chosen.slot_ms, chosen.seal_ms, bus, chosen.revision, confirmed=chosen.confirm
+        )
         chosen.output.write_bytes(raw)
     except (ProfileError, ParametersError) as fault:
         print(f"parameters: {fault}", file=sys.stderr)

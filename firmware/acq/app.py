@@ -42,12 +42,17 @@ class App:
         self._timebase = Timebase(board.clock, board.entropy)
         client = Client(board.bus, board.clock, plan.baud, plan.parity, plan.stop_bits)
         self._notices = notices = None
+        schedule = Schedule(plan.slot_ms)
+        if plan.confirmed:
+            from acq.confirm import Confirming
+
+            client = Confirming(client, plan, schedule, self._timebase)
         if plan.notices is not None:  # own inputs or calibration marks
             from acq.notices import Notices
 
             self._notices = notices = Notices(board, plan, client)
             client = notices.client
-        self._sampler = Sampler(plan, client, Schedule(plan.slot_ms))
+        self._sampler = Sampler(plan, client, schedule)
         self._link = Link(plan.link_address, plan.device, signer.kid, chain.boot, journal, self._timebase, writer)
         self._sealing = Sealing(
             board, plan, facts, journal, chain, self._timebase, self._sampler, self._link, sealer

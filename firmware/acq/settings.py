@@ -54,6 +54,7 @@ def _read_parameters(raw: bytes) -> Plan:
     ]
     count = len(plan.analyzers)
     plan.blocks = [_read_block(item, count) for item in _list(top, "parameters.blocks", limits.BLOCKS_MAX)]
+    plan.confirmed = [plan.blocks[index] for index, item in enumerate(top["blocks"]) if "confirm" in item]
     if capacity(plan.blocks, 1) == 0:  # one slot is larger than a record: split the blocks over two modules
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "parameters.blocks")
     if "inputs" in top or "calibrations" in top:
@@ -89,6 +90,8 @@ def _read_block(item, analyzer_count: int) -> Block:
     quantity = _integer(item, "blocks.quantity", 1, limits.BITS_MAX if is_bits else limits.REGISTERS_MAX)
     if address + quantity > 0x10000:
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "blocks.quantity")
+    if "confirm" in item:
+        _integer(item, "blocks.confirm", 1, 1)
     return Block(analyzer, function, address, quantity, data_bytes(function, quantity))
 
 

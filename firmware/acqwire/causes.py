@@ -12,6 +12,7 @@ GAP_LENGTH = 4  # answer began and did not reach its length in time
 GAP_BACKOFF = 5  # analyzer silent for long: not asked in this slot
 GAP_OVERRUN = 6  # the slot ended before its turn came
 GAP_BUS_FAULT = 7  # the port itself failed
+GAP_UNCONFIRMED = 8  # a value came and no second one that equals it: block to be confirmed, on a bad line
 GAP_EXCEPTION = 64  # + exception code 1..11 of the Modbus Application Protocol V1.1b3 section 7
 GAP_OVERFLOW = 128  # found by the gateway: slot covered by an overflow record
 GAP_POWER_OFF = 129  # found by the gateway: between last record of a boot and the next boot record

@@ -5,8 +5,8 @@ tests/contract/ compares.
 """
 
 # Row of one analyzer since the boot. Column n < 8: blocks that ended with outcome n, 0 a value, then causes.GAP_*
-EXCEPTIONS = 8  # blocks that ended with an exception, whichever
-POLLS = 9  # requests, the repeated ones included
+EXCEPTIONS = 8  # blocks that ended with an exception, whichever, or unconfirmed (causes.GAP_UNCONFIRMED)
+POLLS = 9  # requests, the repeated ones included; a block that is read twice to be confirmed counts once
 RETRIES = 10  # repeated requests
 ROUND_LEAST_US = 11  # from the request's last byte to the answer's last byte; 0: no value so far
 ROUND_LAST_US = 12

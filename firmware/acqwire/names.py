@@ -30,6 +30,7 @@ GAP_NAMES = (
     (5, "backoff"),
     (6, "overrun"),
     (7, "bus_fault"),
+    (8, "unconfirmed"),
     (65, "exception_1_illegal_function"),
     (66, "exception_2_illegal_address"),
     (67, "exception_3_illegal_value"),

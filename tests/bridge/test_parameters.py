@@ -35,6 +35,12 @@ def test_the_set_is_read():
     assert parameters.statuses[0].bits[0].is_set and parameters.channels[0].status == 0
 
 
+def test_a_block_may_be_read_twice():
+    blocks = parse_changed(("blocks", 1, "confirm"), 1).blocks
+    assert [block.is_confirmed for block in blocks] == [False, True] + [False] * (len(blocks) - 2)
+    assert not any(block.is_confirmed for block in parse_parameters(PARAMETERS_BYTES).blocks)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "code"),
     [
@@ -54,6 +60,8 @@ def test_the_set_is_read():
         (("blocks", 0, "analyzer"), 2, "reference"),
         (("blocks", 0, "quantity"), 126, "range"),
         (("blocks", 0, "address"), 65533, "range"),
+        (("blocks", 0, "confirm"), 0, "range"),
+        (("blocks", 0, "confirm"), True, "type"),
         (("channels", 0, "register"), 3, "range"),
         (("channels", 0, "order"), "AB", "range"),
         (("channels", 0, "block"), 1, "reference"),

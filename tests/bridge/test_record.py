@@ -56,7 +56,7 @@ REFUSED = [
     ("samples", {24: [[b"\x00\x00", b"123"]]}, "data"),
     ("samples", {24: [[b"\x00\x00", b""]]}, "data"),
     ("samples", {24: [[b"\x01\x01", b"12"]]}, "data"),
-    ("samples", {24: [[b"\x00\x08", b"12"]]}, "outcomes"),
+    ("samples", {24: [[b"\x00\x09", b"12"]]}, "outcomes"),
     ("samples", {24: [[b"\x00\x40", b"12"]]}, "outcomes"),
     ("samples", {24: [[b"\x00\x80", b"12"]]}, "outcomes"),
     ("samples", {24: [[b"\x00\x01", b"1" * 251]]}, "data"),

@@ -56,6 +56,24 @@ def test_every_profile_comes_back(tmp_path, name, form):
     assert back(tmp_path, profile, form) == profile
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_confirmed_comes_back(tmp_path, form):
+    profile = copy.deepcopy(GAS)
+    profile["blocks"][0]["confirm"] = 1
+    check_profile(profile, "profile")
+    assert back(tmp_path, profile, form) == profile
+    (change,) = compare(GAS, profile)
+    assert change.place == "block 1" and change.after == f"{change.before}, confirmed"
+
+
+def test_a_channel_marks_its_block(tmp_path):
+    path = tmp_path / "gas.csv"
+    path.write_bytes(build_csv(table({(ROW["so2"], "confirm"): "1"})))
+    (profile,) = read_profiles(path).profiles
+    block = GAS["channels"][[channel["id"] for channel in GAS["channels"]].index("so2")]["block"]
+    assert [index for index, one in enumerate(profile["blocks"]) if "confirm" in one] == [block]
+
+
 def test_json_is_laid_out_as_the_files_are():
     for name in NAMES:
         assert build_json(load_profile(name)).decode() == (PROFILE_FOLDER / f"{name}.json").read_text()
@@ -77,6 +95,7 @@ def profiles(draw) -> dict:
             "address": draw(st.integers(0, 65_000)),
             "quantity": draw(st.integers(4, 100)),
         }
+        | draw(st.sampled_from(({}, {"confirm": 1})))
         for _ in range(draw(st.integers(1, 4)))
     ]
     statuses = []
@@ -175,6 +194,7 @@ ROW = {entry[1]: number for number, entry in enumerate(build_rows(GAS), start=1)
         ("status", "absent", "no status row has the id 'absent'", "add it"),
         ("block", "9", "block 9 does not hold", "leave it empty"),
         ("block", "x", "'x' is no whole number", "whole number"),
+        ("confirm", "yes", "is neither 1 nor empty", "write 1"),
     ],
 )
 @pytest.mark.parametrize("form", ["csv", "xlsx"])
@@ -224,7 +244,7 @@ def test_refusals_of_the_form_itself(tmp_path, changes, said):
 def test_cells_without_a_heading_are_not_lost_silently(tmp_path):
     path = tmp_path / "gas.csv"
     path.write_bytes(build_csv([row + (["stray"] if row[1] == "so2" else []) for row in table({})]))
-    assert "column T: stands under no heading" in str(read_profiles(path).refusals[0])
+    assert "column U: stands under no heading" in str(read_profiles(path).refusals[0])
     listed = a_list(tmp_path, "address,type,name\n40001,uint16,a,stray\n")
     assert "columns not used: those without a heading" in listed.remarks
 

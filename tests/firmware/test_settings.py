@@ -91,6 +91,18 @@ def test_numbers_out_of_range_missing_or_of_another_type():
             assert refused is None or (key == "quantity" and value == 2000), (key, value, refused)
 
 
+def test_blocks_that_are_read_twice():
+    raw = json.dumps(_good()).encode()
+    assert read_plan(raw, SETTINGS).confirmed == []
+    parameters = _good()
+    parameters["blocks"][1]["confirm"] = 1
+    plan = read_plan(json.dumps(parameters).encode(), SETTINGS)
+    assert plan.confirmed == [plan.blocks[1]]
+    for value in (0, 2, True, None, "1", 1.5):
+        parameters["blocks"][1]["confirm"] = value
+        assert _refusal(parameters) == (causes.FAULT_SETTINGS_VALUE, "blocks.confirm"), value
+
+
 def test_a_slot_that_is_larger_than_a_record_is_refused():
     parameters = _good()
     parameters["blocks"] = [{"analyzer": 0, "function": 3, "address": 0, "quantity": 125}] * 16

@@ -85,6 +85,19 @@ def test_command_line(tmp_path):
     assert path.read_bytes() == compose("plume-01", LINE, 1000, 60_000)
 
 
+def test_an_analyzer_that_is_read_twice_on_a_bad_line(tmp_path):
+    path = tmp_path / "parameters.json"
+    choices = [f"--analyzer={choice.id}={choice.profile}@{choice.unit}" for choice in LINE]
+    wanted = LINE[-1].id
+    done = run("--device", "plume-01", *choices, "--confirm", wanted, "-o", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    found = parse_parameters(path.read_bytes())
+    assert {found.analyzers[block.analyzer].id for block in found.blocks if block.is_confirmed} == {wanted}
+    assert all(block.is_confirmed == (block.analyzer == len(LINE) - 1) for block in found.blocks)
+    done = run("--device", "plume-01", *choices, "--confirm", "gass", "-o", str(path))
+    assert done.returncode == 2 and "confirm 'gass'" in done.stderr and done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("analyzer", "place", "status", "said"),
     [

@@ -67,12 +67,14 @@ class Analyzer:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One read request per slot. `analyzer`: index into analyzers. `width_bytes`: register bytes of one value."""
+    """One read request per slot. `analyzer`: index into analyzers. `width_bytes`: register bytes of one value.
+    `is_confirmed`: on a bad line the module reads it twice."""
 
     analyzer: int
     function: int
     address: int
     quantity: int
+    is_confirmed: bool = False
 
     @property
     def is_bits(self) -> bool:
@@ -261,6 +263,7 @@ def _block(reader: Reader, analyzers: int) -> Block:
         function=function,
         address=reader.integer("address", 0, 0xFFFF),
         quantity=reader.integer("quantity", 1, quantity_max),
+        is_confirmed="confirm" in reader and reader.integer("confirm", 1, 1) == 1,
     )
     if block.address + block.quantity > 0x10000:
         raise ParametersError("range", f"{reader.where}: reads beyond address 65535")
@@ -328,6 +331,8 @@ def _check_inputs(found: ParameterSet) -> None:
         if units[block.analyzer] != inputs.UNIT:
             continue
         most = inputs.ANALOG_MAX if block.function == inputs.COUNTS_FUNCTION else inputs.DIGITAL_MAX
+        if block.is_confirmed:
+            raise ParametersError("range", f"blocks[{index}]: own inputs are not read twice, leave confirm out")
         if block.function not in OWN_FUNCTIONS or block.address + block.quantity > most:
             raise ParametersError("range", f"blocks[{index}]: no own inputs, or more than {most} of them")
 

@@ -42,7 +42,7 @@ ARGS_MAX = 16  # of an event, record.cddl
 PARTS_MAX = limits.PARAMETERS_MAX_BYTES // limits.PARAMETERS_PART_BYTES
 BLOCK_WIDTH_MAX = max(2 * limits.REGISTERS_MAX, -(-limits.BITS_MAX // 8))  # bytes of one block in one slot
 # Outcome bytes that a module may write; causes from GAP_OVERFLOW on are found by the gateway.
-MODULE_OUTCOMES = bytes(range(causes.VALUE, causes.GAP_BUS_FAULT + 1)) + bytes(
+MODULE_OUTCOMES = bytes(range(causes.VALUE, causes.GAP_UNCONFIRMED + 1)) + bytes(
     range(causes.GAP_EXCEPTION + 1, causes.GAP_OVERFLOW)
 )
 

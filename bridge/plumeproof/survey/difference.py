@@ -86,7 +86,8 @@ def _facts(profile: Profile, common: Set[str]) -> dict[str, str]:
     facts |= {f"note {number}": note for number, note in enumerate(profile["notes"], start=1)}
     for number, block in enumerate(profile["blocks"], start=1):
         place = _shown(block["function"], block["address"])
-        facts[f"block {number}"] = f"{block['quantity']} from {place}"
+        confirmed = ", confirmed" if "confirm" in block else ""
+        facts[f"block {number}"] = f"{block['quantity']} from {place}{confirmed}"
     for channel in profile["channels"]:
         where = f"channel {channel['id']}"
         place = _where(profile, channel["block"], channel["register"], channel["type"] == "bit")

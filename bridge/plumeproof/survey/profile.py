@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ _PROFILE_KEYS = {
     "format": int, "profile": str, "version": str, "title": str, "source": str, "status": str, "notes": list,
     "timeout_ms": int, "retries": int, "blocks": list, "channels": list, "statuses": list,
 }  # fmt: skip
-_BLOCK_KEYS = {"function": int, "address": int, "quantity": int}
+_BLOCK_KEYS = {"function": int, "address": int, "quantity": int, "confirm?": int}
 _CHANNEL_KEYS = {
     "id": str, "quantity": str, "hj212_code?": str, "block": int, "register": int, "type": str, "order": str,
     "scale": str, "offset": str, "unit": str, "min": str, "max": str, "status?": int,
@@ -132,12 +132,20 @@ def compose(
     bus: Mapping[str, Any] = BUS,
     revision: int = 1,
     folder: Path = PROFILE_FOLDER,
+    confirmed: Collection[str] = (),
 ) -> bytes:
     """The bytes of a parameter set; blocks are polled in the order of `analyzers`.
 
-    `bus`: baud, parity (N E O), stop_bits. Raises ProfileError for a profile, ParametersError for a set out of range.
+    `bus`: baud, parity (N E O), stop_bits. `confirmed`: ids of analyzers whose blocks are all read twice on a bad line
+    (SPEC.md section 5). Raises ProfileError for a profile, ParametersError for a set out of range.
     """
     chosen = [(choice, load_profile(choice.profile, folder)) for choice in analyzers]
+    unknown = set(confirmed) - {choice.id for choice in analyzers}
+    if unknown:
+        raise ProfileError(f"confirm {min(unknown)!r}: no such analyzer here; give the ID of an ID=PROFILE@UNIT")
+    for choice, profile in chosen:
+        if choice.id in confirmed:
+            profile["blocks"] = [block | {"confirm": 1} for block in profile["blocks"]]
     raw = assemble(device, chosen, slot_ms, seal_ms, bus, revision)
     parse_parameters(raw)
     return raw

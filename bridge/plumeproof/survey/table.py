@@ -27,7 +27,7 @@ from plumeproof.survey.sheets import Grid, Refusal, column_name
 
 COLUMNS = (
     "kind", "id", "quantity", "hj212_code", "register", "reference", "registers", "type", "order", "scale", "offset",
-    "unit", "min", "max", "status", "block", "is", "code", "meaning",
+    "unit", "min", "max", "status", "block", "is", "code", "meaning", "confirm",
 )  # fmt: skip
 FREE_TEXTS = (
     "quantity",
@@ -40,9 +40,9 @@ FREE_TEXTS = (
 USED = {
     "profile": ("kind", "id", "meaning"),
     "note": ("kind", "meaning"),
-    "block": ("kind", "register", "reference", "registers"),
+    "block": ("kind", "register", "reference", "registers", "confirm"),
     "channel": ("kind", "id", "quantity", "hj212_code", "register", "reference", "type", "order", "scale", "offset",
-                "unit", "min", "max", "status", "block"),
+                "unit", "min", "max", "status", "block", "confirm"),
     "status": ("kind", "id", "register", "reference", "block", "is", "code", "meaning"),
 }  # fmt: skip
 _HEAD_TEXTS = ("profile", "version", "title", "source", "status")
@@ -67,7 +67,8 @@ def build_rows(profile: Profile) -> list[list[str]]:
     entries += [{"kind": "note", "meaning": note} for note in profile["notes"]]
     for block in profile["blocks"]:
         place = Address(block["function"], block["address"])
-        entries.append({"kind": "block", **_place(place), "registers": str(block["quantity"])})
+        entry = {"kind": "block", **_place(place), "registers": str(block["quantity"])}
+        entries.append(entry | ({"confirm": "1"} if "confirm" in block else {}))
     for channel in profile["channels"]:
         entry = {"kind": "channel", "hj212_code": channel.get("hj212_code", "")}
         entry |= {key: channel[key] for key in _CHANNEL_TEXTS}
@@ -198,6 +199,10 @@ class _Table:
                 offset = place.address - spans[block].address
                 is_bit = place.bit is not None
                 located[row.number] = (block, 16 * offset + (place.bit or 0) if is_bit else offset)
+        marked = {index for index, row in enumerate(kinds["block"]) if self._is_confirmed(row)}
+        marked |= {located.get(row.number, (0,))[0] for row in kinds["channel"] if self._is_confirmed(row)}
+        for index in marked & set(range(len(spans))):
+            profile["blocks"][index]["confirm"] = 1
         profile["statuses"] = self._statuses(kinds["status"], located)
         ids = [status["id"] for status in profile["statuses"]]
         profile["channels"] = [self._channel(row, located, ids) for row in kinds["channel"]]
@@ -257,6 +262,12 @@ class _Table:
             row.refuse("register", reason, "a bit of a register is written hr:2.5, .0 the least significant")
             return None
         return replace(found[0], order=None)
+
+    def _is_confirmed(self, row: _Row) -> bool:
+        """Of a block, or of a channel whose block is then read twice as a whole."""
+        if row.text("confirm") not in ("", "1"):
+            row.refuse("confirm", "is neither 1 nor empty", "write 1 for what is read twice on a bad line")
+        return row.text("confirm") == "1"
 
     def _block(self, row: _Row) -> Span | None:
         place = self._place_of(row)
