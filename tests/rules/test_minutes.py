@@ -171,8 +171,6 @@ def test_another_unit_is_named():
     strips = run(0, 3, changes=False)
     head, _, tail = PLANT.rpartition('unit = "mg/m3"')
     text = f'{head}unit = "g/m3"{tail}'
-        'id = "dust"\nsource = "plume-01/dust"\nunit = "mg/m3"', 'id = "dust"\nsource = "plume-01/dust"\nunit = "g/m3"'
-    )
     found = sum_minutes(lay_out(plant(text), strips, START_UTC_MS, 3), START_UTC_MS)
     assert found.n[0].any()
     assert not found.n[1].any()
