@@ -18,11 +18,12 @@ from acqwire import limits
 from plumeproof.anchors import Anchor
 from plumeproof.errors import EvidenceError, ParametersError
 from plumeproof.evidence import chain
+from plumeproof.evidence.calibration_check import check_calibration
 from plumeproof.evidence.envelope import TAG_AND_ARRAY, verify_envelope
 from plumeproof.evidence.parameters import ParameterSet, check_samples, parse_parameters
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.keys import KeyFile
-from plumeproof.model import Envelope, Head, ParametersPart, Record, Samples
+from plumeproof.model import Calibration, Envelope, Head, ParametersPart, Record, Samples
 from plumeproof.store.reader import LedgerHead, read_heads, read_rows
 
 __all__ = ["Finding", "Inspector", "Item", "LedgerHead", "read_heads", "read_ledger", "read_sequence"]
@@ -66,6 +67,7 @@ class _Module:
     bad: set[int] = field(default_factory=set)  # seqs named already, not to be named as holes again
     parts: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
     sets: OrderedDict[bytes, ParameterSet | None] = field(default_factory=OrderedDict)
+    samples: tuple[int, Samples] | None = None  # boot and body of the newest samples record
 
 
 class Inspector:
@@ -278,7 +280,7 @@ def _claim(raw: bytes) -> tuple[str, int] | None:
 def _check_parameters(module: _Module, record: Record, place: str) -> list[Finding]:
     if isinstance(record.body, ParametersPart):
         return _take_part(module, record, record.body, place)
-    if not isinstance(record.body, Samples):
+    if not isinstance(record.body, (Samples, Calibration)):
         return []
     if record.parameters_hash not in module.sets:
         _keep_set(module, record.parameters_hash, None)
@@ -287,7 +289,12 @@ def _check_parameters(module: _Module, record: Record, place: str) -> list[Findi
     if parameters is None:
         return []  # named at the first record that used it
     try:
-        check_samples(record.body, parameters)
+        if isinstance(record.body, Samples):
+            module.samples = (record.boot, record.body)
+            check_samples(record.body, parameters)
+        else:
+            last = module.samples
+            check_calibration(record.body, parameters, last[1] if last is not None and last[0] == record.boot else None)
     except ParametersError as error:
         return [_finding("parameters_" + error.code, record, place, error.detail)]
     return []

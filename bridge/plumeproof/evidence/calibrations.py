@@ -1,7 +1,8 @@
 """Calibration marks of a parameter set: which bit of which block says that an analyzer does not measure, and why.
 
 SPEC.md sections 4.3 and 5. The bit itself lies in the same samples record as the readings, so a slot is judged by its
-own record (decoding.py); the calibration records say the same once more, signed, for whoever draws control charts.
+own record (decoding.py); the calibration records say the same once more, signed, for whoever draws control charts
+(calibration_check.py compares).
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from typing import Protocol
 
 from acqwire import calibration
 
-from plumeproof.errors import ParametersError
 from plumeproof.evidence.reader import Reader
-from plumeproof.model import Calibration
 
 PHASES = dict(calibration.PHASE_NAMES)
 _NUMBERS = {name: number for number, name in calibration.PHASE_NAMES}
@@ -46,14 +45,3 @@ def read_mark(reader: Reader, analyzers: int, blocks: Sequence[_Block]) -> Mark:
         bit=reader.integer("bit", 0, blocks[block].bit_count - 1),
         is_set=bool(reader.integer("is", 0, 1)),
     )
-
-
-def check_calibration(body: Calibration, marks: Sequence[Mark], slot_ms: int) -> None:
-    """Whether a calibration record speaks of a mark of its parameter set. Raises ParametersError (mark, slot_ms)."""
-    if body.mark >= len(marks):
-        raise ParametersError("mark", f"calibration mark {body.mark}, parameter set has {len(marks)}")
-    mark = marks[body.mark]
-    if (body.analyzer, body.phase) != (mark.analyzer, mark.phase):
-        raise ParametersError("mark", f"calibration mark {body.mark} is another analyzer's or another phase")
-    if body.slot_mono_ms != body.slot * slot_ms:
-        raise ParametersError("slot_ms", f"slot {body.slot} is not planned at {body.slot_mono_ms} ms")

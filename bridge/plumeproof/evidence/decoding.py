@@ -129,7 +129,7 @@ def decode(record: Record, parameters: ParameterSet) -> DecodedRecord:
     return DecodedRecord(slot_times(record, samples), samples.slots.slot_ms, channels)
 
 
-def _bit(block: Block, bit: int, rows: Bytes2D) -> npt.NDArray[np.bool_]:
+def read_bit(block: Block, bit: int, rows: Bytes2D) -> npt.NDArray[np.bool_]:
     """One bit of every row; registers are big-endian on the wire, coils and inputs packed LSB first."""
     if block.is_bits:
         index, shift = divmod(bit, 8)
@@ -146,7 +146,7 @@ def _read_status(spec: StatusSpec, block: Block, outcomes: Statuses, rows: Bytes
     for code, number in _NE107:
         for entry in spec.bits:
             if entry.code == code:
-                found[_bit(block, entry.bit, rows) == entry.is_set] = number
+                found[read_bit(block, entry.bit, rows) == entry.is_set] = number
     status = np.full(len(outcomes), STATUS_MISSING, np.uint8)
     status[outcomes == causes.VALUE] = found
     return status
@@ -161,7 +161,7 @@ def _read_marks(parameters: ParameterSet, outcomes: list[Statuses], rows: list[B
         status = found.setdefault(mark.analyzer, np.zeros(len(own), np.uint8))
         is_known = own == causes.VALUE
         is_set = np.zeros(len(own), np.bool_)
-        is_set[is_known] = _bit(block, mark.bit, rows[mark.block]) == mark.is_set
+        is_set[is_known] = read_bit(block, mark.bit, rows[mark.block]) == mark.is_set
         status[is_set] = CALIBRATION
         status[~is_known & (status != CALIBRATION)] = STATUS_MISSING
     return found
@@ -170,7 +170,7 @@ def _read_marks(parameters: ParameterSet, outcomes: list[Statuses], rows: list[B
 def _read_numbers(spec: ChannelSpec, block: Block, rows: Bytes2D) -> Values:
     """The register's number of every row, exactly, as float64."""
     if spec.type == "bit":
-        return _bit(block, spec.register, rows).astype(np.float64)
+        return read_bit(block, spec.register, rows).astype(np.float64)
     letters = "ABCDEFGH"[: len(spec.order)]
     columns = [2 * spec.register + spec.order.index(letter) for letter in letters]
     ordered = np.ascontiguousarray(rows[:, columns])

@@ -21,6 +21,7 @@ from acqwire import limits
 
 from plumeproof.errors import ParametersError, ProfileError
 from plumeproof.evidence.parameters import CODES, ORDERS, parse_parameters
+from plumeproof.survey.site import add_site
 
 PROFILE_FOLDER = (
     Path(__file__).resolve().parents[3] / "firmware" / "profiles"
@@ -133,6 +134,7 @@ def compose(
     revision: int = 1,
     folder: Path = PROFILE_FOLDER,
     confirmed: Collection[str] = (),
+    site: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The bytes of a parameter set; blocks are polled in the order of `analyzers`.
 
@@ -147,6 +149,8 @@ def compose(
         if choice.id in confirmed:
             profile["blocks"] = [block | {"confirm": 1} for block in profile["blocks"]]
     raw = assemble(device, chosen, slot_ms, seal_ms, bus, revision)
+    if site is not None:  # as site.read_site gives it
+        raw = add_site(raw, site)
     parse_parameters(raw)
     return raw
 
