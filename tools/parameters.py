@@ -22,6 +22,7 @@ from plumeproof.survey.profile import (
     load_profile,
     parse_choice,
 )
+from plumeproof.survey.site import read_site
 
 __all__ = [
     "BUS",
@@ -51,20 +52,29 @@ def main() -> int:
     parser.add_argument(
         "--confirm", action="append", default=[], metavar="ID", help="analyzer that is read twice on a bad line; repeat"
     )
+    parser.add_argument("--site", type=Path, help="own inputs, loops, calibration marks (plumeproof/survey/site.py)")
     parser.add_argument("-o", "--output", type=Path, required=True)
     chosen = parser.parse_args()
     bus = {"baud": chosen.baud, "parity": chosen.parity, "stop_bits": chosen.stop_bits}
     try:
         analyzers = [parse_choice(text) for text in chosen.analyzer]
+        site = None if chosen.site is None else read_site(chosen.site)
         raw = compose(
-            chosen.device, analyzers, chosen.slot_ms, chosen.seal_ms, bus, chosen.revision, confirmed=chosen.confirm
+            chosen.device,
+            analyzers,
+            chosen.slot_ms,
+            chosen.seal_ms,
+            bus,
+            chosen.revision,
+            confirmed=chosen.confirm,
+            site=site,
         )
         chosen.output.write_bytes(raw)
     except (ProfileError, ParametersError) as fault:
         print(f"parameters: {fault}", file=sys.stderr)
         return 2
     except OSError as fault:
-        print(f"parameters: {chosen.output}: {fault.strerror}; choose a place that can be written", file=sys.stderr)
+        print(f"parameters: {fault.filename}: {fault.strerror}; choose a place that is there", file=sys.stderr)
         return 3
     return 0
 
