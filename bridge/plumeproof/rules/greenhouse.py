@@ -11,15 +11,16 @@ substitution.py, potentials from gwp.py. Functions of numbers work on floats and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from plumeproof.errors import RuleError
+from plumeproof.rules.elementwise import Number, Numbers, Truth, as_numbers, finite, give, give_existing, safe
 from plumeproof.rules.gwp import GwpFactor
 from plumeproof.rules.series import as_mask, as_series, refuse_not_finite, refuse_other_lengths
-from plumeproof.rules.summation import Mask, Numbers, add_in_lanes
+from plumeproof.rules.summation import add_in_lanes
 
 M_CO2_G_MOL = 44.009
 M_CO_G_MOL = 28.010
@@ -29,7 +30,7 @@ OUTAGE_NOTICE_H = 120  # Art. 45(1): out of service for more than 5 consecutive 
 Value = TypeVar("Value", float, Numbers)
 
 
-def is_hour_kept(points: npt.ArrayLike, points_max: npt.ArrayLike, coverage: tuple[int, int] = COVERAGE) -> Mask | bool:
+def is_hour_kept(points: npt.ArrayLike, points_max: npt.ArrayLike, coverage: tuple[int, int] = COVERAGE) -> Truth:
     """Whether enough readings of one parameter exist in an hour; whole numbers only. Raises RuleError."""
     found, most = np.asarray(points), np.asarray(points_max)
     if found.dtype.kind not in "iu" or most.dtype.kind not in "iu":
@@ -38,7 +39,7 @@ def is_hour_kept(points: npt.ArrayLike, points_max: npt.ArrayLike, coverage: tup
         raise RuleError("points", "are below 0 or above the maximum possible; count each reading once")
     share, whole = coverage
     kept = (found.astype(np.int64) * whole >= most.astype(np.int64) * share) & (most > 0)
-    return bool(kept) if kept.ndim == 0 else kept
+    return give(np.asarray(kept))  # type: ignore[no-any-return]
 
 
 def co2_t(c_g_nm3: Value, flow_nm3_h: Value) -> Value:
@@ -71,26 +72,19 @@ def co2_vol_pct_from_rest(*others_vol_pct: Value) -> Value:
     return rest
 
 
-def flow_by_o2_balance(
-    air_nm3_h: npt.ArrayLike, o2_air_pct: npt.ArrayLike, o2_flue_pct: npt.ArrayLike
-) -> tuple[float, bool] | tuple[Numbers, Mask]:
-    """Dry flue gas in Nm3/h from the air blown in, and whether it exists (flue O2 in 0..100; N2O section, DK 0.85)."""
-    air, o2_air, o2_flue = (np.asarray(one, dtype=np.float64) for one in (air_nm3_h, o2_air_pct, o2_flue_pct))
-    exists = np.isfinite(air) & (o2_air >= 0.0) & (o2_air < 100.0) & (o2_flue >= 0.0) & (o2_flue < 100.0)
-    return _divided(air * (100.0 - o2_air), 100.0 - o2_flue, exists)
+def flow_by_o2_balance(air_nm3_h: Number, o2_air_pct: Number, o2_flue_pct: Number) -> tuple[Any, Any]:
+    """Dry flue gas in Nm3/h: (air (100 - O2 air)) / (100 - O2 flue), and whether it exists (N2O section, DK 0.85)."""
+    air, o2_air, o2_flue = as_numbers(air_nm3_h), as_numbers(o2_air_pct), as_numbers(o2_flue_pct)
+    exists = finite(air) & (o2_air >= 0.0) & (o2_air < 100.0) & (o2_flue >= 0.0) & (o2_flue < 100.0)
+    oxygen, rest = safe(100.0 - o2_air, exists), safe(100.0 - o2_flue, exists)
+    return give_existing(safe(air, exists) * oxygen / rest, exists)
 
 
-def flow_by_carbon_balance(
-    co2_kg_h: npt.ArrayLike, c_g_nm3: npt.ArrayLike
-) -> tuple[float, bool] | tuple[Numbers, Mask]:
-    """Flow in Nm3/h that carries the CO2 of the fuel at the measured concentration (mass balance, Art. 45; DK 0.9)."""
-    mass, c = np.asarray(co2_kg_h, dtype=np.float64), np.asarray(c_g_nm3, dtype=np.float64)
-    return _divided(mass * 1000.0, c, np.isfinite(mass) & np.isfinite(c) & (c > 0.0))
-
-
-def _divided(above: Numbers, below: Numbers, exists: Mask) -> tuple[float, bool] | tuple[Numbers, Mask]:
-    value = np.where(exists, above, 0.0) / np.where(exists, below, 1.0)
-    return (float(value), bool(exists)) if value.ndim == 0 else (value, exists)
+def flow_by_carbon_balance(co2_kg_h: Number, c_g_nm3: Number) -> tuple[Any, Any]:
+    """(m 1000) / c: flow in Nm3/h that carries the fuel's CO2 (mass balance, Art. 45; DK 0.9); whether it exists."""
+    mass, c = as_numbers(co2_kg_h), as_numbers(c_g_nm3)
+    exists = finite(mass, c) & (c > 0.0)
+    return give_existing(safe(mass, exists) * 1000.0 / safe(c, exists), exists)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.errors import RuleError
-from plumeproof.rules.summation import Mask, Numbers
+from plumeproof.rules.elementwise import Numbers, Truths
+
+MAGNITUDE_MAX = 1e100  # its square is still a float64, so that no sum below can overflow
 
 
 def find_runs(mask: npt.ArrayLike) -> tuple[tuple[int, int], ...]:
@@ -36,7 +38,7 @@ def as_series(values: npt.ArrayLike, where: str) -> Numbers:
     return series
 
 
-def as_mask(values: npt.ArrayLike, where: str) -> Mask:
+def as_mask(values: npt.ArrayLike, where: str) -> Truths:
     """One dimension of true and false, and nothing that must be guessed to be one. Raises RuleError."""
     mask = np.asarray(values)
     if mask.size == 0:
@@ -52,8 +54,8 @@ def refuse_other_lengths(series: Numbers, **others: npt.NDArray[np.generic]) -> 
             raise RuleError(name, f"has {other.size} hours beside {series.size}; give one entry for every hour")
 
 
-def refuse_not_finite(series: Numbers, counts: Mask, where: str) -> None:
-    """NaN and infinity are invalid and never coerced (reference: averaging-rules section 12)."""
-    bad = np.flatnonzero(counts & ~np.isfinite(series))
+def refuse_not_finite(series: Numbers, counts: Truths, where: str) -> None:
+    """NaN, infinity and what no emission is are invalid, never coerced (reference: averaging-rules section 12)."""
+    bad = np.flatnonzero(counts & ~(np.abs(series) <= MAGNITUDE_MAX))
     if bad.size:
         raise RuleError(where, f"position {int(bad[0])} is {series[bad[0]]} and marked valid; mark it invalid")

@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.errors import RuleError
+from plumeproof.rules.elementwise import Numbers, Truths
 from plumeproof.rules.series import as_mask, as_series, refuse_not_finite, refuse_other_lengths
-from plumeproof.rules.summation import Mask, Numbers, find_moments
+from plumeproof.rules.summation import find_moments
 
 SIGMAS = ("sample", "population")
 SIGMA_COUNT = 2.0
@@ -53,8 +54,8 @@ class Filled:
     """Hours after substitution; 0.0 where there is neither a value nor a substitute (`has` false)."""
 
     values: Numbers
-    has: Mask
-    is_substituted: Mask
+    has: Truths
+    is_substituted: Truths
 
 
 def fill(values: npt.ArrayLike, valid: npt.ArrayLike, wanted: npt.ArrayLike, substitute: Substitute) -> Filled:

@@ -12,9 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Numbers = npt.NDArray[np.float64]
-Mask = npt.NDArray[np.bool_]
-
 LANES = 20
 
 
