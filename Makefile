@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup mpy demo kills powercuts test cortex bench check trial picture conform clean
+.PHONY: setup mpy demo kills powercuts test cortex bench rig check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -38,6 +38,10 @@ mpy: setup
 
 bench: setup
 	@$(VENV)/python -m tools.bench $(ARGS)
+
+# The suite of a rig and its report; without ARGS on the emulated one (tests/hil/README.md).
+rig: setup
+	@$(VENV)/python -m tools.rig run $(ARGS)
 
 picture: setup
 	@$(VENV)/python -m tools.picture $(ARGS)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import pygal
 from pygal.style import Style
+
+# pygal 3.1.3 puts a finder of its map plugins into every later import; it knows find_module only, which Python 3.11
+# warns of each time an import fails. No maps here.
+sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
 
 BINS = 40
 WIDTH, HEIGHT = 560, 250

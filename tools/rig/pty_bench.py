@@ -3,13 +3,16 @@ speed: two adapters and a relay board (double) on ptys, keys.json, and the wirin
 
     python -m tools.rig emulate DIR            # prints the options for pytest and tools.rig, until Ctrl-C
 
-The relay's contact is the one closed at rest, so the module runs while nobody orders anything. A power cut is SIGKILL.
-Not imitated: voltages, line speed, the tail of a driver, noise of a real line.
+The module is "flashed": it runs a copy of the program, which stays as it is while the checkout changes (on the
+interpreter; the Cortex-M has its own image). The relay's contact is the one closed at rest, so the module runs while
+nobody orders anything. A power cut is SIGKILL. Not imitated: voltages, line speed, the tail of a driver, noise of a
+real line.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -97,7 +100,11 @@ class PtyBench:
         board = {"bus": "bus.tty", "uplink": "uplink.tty", "flash": "flash.bin", "flash_bytes": FLASH_BYTES}
         (self._module / "board.json").write_text(json.dumps(board))
         self._board = "host" if on == "interpreter" else "cortex_mps2"
-        self._part = Part("module", _command(on, self._module), self.folder / "module.log", ROOT, python_environment())
+        self._program = self.folder / "program"
+        shutil.copytree(FIRMWARE, self._program, ignore=shutil.ignore_patterns("__pycache__", "profiles"))
+        self._part = Part(
+            "module", _command(on, self._program, self._module), self.folder / "module.log", ROOT, python_environment()
+        )
         self._cables = [
             Cable(self._module / "uplink.tty", self.port),
             Cable(self._module / "bus.tty", self.folder / "bus_adapter.tty"),
@@ -148,7 +155,7 @@ class PtyBench:
                 device=DEVICE,
                 folder=self.folder,
                 address=LINK_ADDRESS,
-                hash=firmware_hash(collect(FIRMWARE)).hex(),
+                hash=firmware_hash(collect(self._program)).hex(),
                 relay=self._relays.port,
             )
         )
@@ -160,8 +167,8 @@ class PtyBench:
             cable.stop()
 
 
-def _command(on: str, folder: Path) -> list[str]:
+def _command(on: str, program: Path, folder: Path) -> list[str]:
     if on == "interpreter":
         interpreter, _ = find_interpreter()
-        return interpreter_command(interpreter, FIRMWARE / "main.py", str(folder))
+        return interpreter_command(interpreter, program / "main.py", str(folder))
     return [sys.executable, "-m", "tools.cortex", str(folder)]

@@ -99,8 +99,9 @@ class Recorder:
         return path.stat().st_size > self._max_bytes - 2048  # the plant's writer stopped at the line that did not fit
 
     def _ask(self, ingest: Ingest, line: Line, cut: Callable[[], None] | None) -> None:
-        until_s = time.monotonic() + self._seconds
-        cut_s = until_s - self._seconds / 2
+        """`seconds` count from the first greeting."""
+        until_s = time.monotonic() + self._wiring.start_s
+        cut_s = float("inf")
         is_greeted = False
         while time.monotonic() < until_s:
             try:
@@ -108,6 +109,9 @@ class Recorder:
                     ingest.greet()
                     line.synchronise(UNCERTAINTY_MS)
                     is_greeted = True
+                    if cut_s == float("inf"):
+                        until_s = time.monotonic() + self._seconds
+                        cut_s = until_s - self._seconds / 2
                 if ingest.poll() == 0:
                     time.sleep(IDLE_S)
             except LinkError:  # starting, or cut off: greet again
