@@ -43,7 +43,7 @@ class App:
         client = Client(board.bus, board.clock, plan.baud, plan.parity, plan.stop_bits)
         self._notices = notices = None
         schedule = Schedule(plan.slot_ms)
-        if plan.confirmed:
+        if plan.confirm:
             from acq.confirm import Confirming
 
             client = Confirming(client, plan, schedule, self._timebase)

@@ -24,16 +24,16 @@ class Confirming:
     def __init__(self, client, plan, schedule, timebase) -> None:
         self._client = client
         self._analyzers = plan.analyzers
-        self._confirmed = plan.confirmed
+        self._confirmed = plan.confirm
         self._schedule = schedule
         self._timebase = timebase
         self.buf = client.buf
         self.data_start = client.data_start
         self.outcome = 0
         self.doubts = [_DOUBT_ANSWERS] * len(plan.analyzers)
-        self._first = bytearray(max(block.width_bytes for block in plan.confirmed))
+        self._first = bytearray(max(block.width_bytes for block in plan.confirm))
         self._analyzer = 0
-        self._block = None  # to be confirmed, of plan.confirmed
+        self._block = None  # to be confirmed, of plan.confirm
         self._is_second = False
 
     @property

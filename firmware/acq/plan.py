@@ -35,6 +35,6 @@ class Plan:
         self.stop_bits = 0
         self.analyzers = ()
         self.blocks = ()
-        self.confirmed = ()  # those of `blocks` that confirm.py reads twice
+        self.confirm = ()  # those of `blocks` that confirm.py reads twice
         self.notices = None  # notices.Wanted, where the set asks for it
         self.link_address = 0  # from settings.json

@@ -54,7 +54,7 @@ def _read_parameters(raw: bytes) -> Plan:
     ]
     count = len(plan.analyzers)
     plan.blocks = [_read_block(item, count) for item in _list(top, "parameters.blocks", limits.BLOCKS_MAX)]
-    plan.confirmed = [plan.blocks[index] for index, item in enumerate(top["blocks"]) if "confirm" in item]
+    plan.confirm = [plan.blocks[index] for index, item in enumerate(top["blocks"]) if "confirm" in item]
     if capacity(plan.blocks, 1) == 0:  # one slot is larger than a record: split the blocks over two modules
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "parameters.blocks")
     if "inputs" in top or "calibrations" in top:

@@ -56,22 +56,14 @@ def test_every_profile_comes_back(tmp_path, name, form):
     assert back(tmp_path, profile, form) == profile
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_what_is_confirmed_comes_back(tmp_path, form):
-    profile = copy.deepcopy(GAS)
-    profile["blocks"][0]["confirm"] = 1
-    check_profile(profile, "profile")
-    assert back(tmp_path, profile, form) == profile
-    (change,) = compare(GAS, profile)
-    assert change.place == "block 1" and change.after == f"{change.before}, confirmed"
-
-
 def test_a_channel_marks_its_block(tmp_path):
     path = tmp_path / "gas.csv"
     path.write_bytes(build_csv(table({(ROW["so2"], "confirm"): "1"})))
     (profile,) = read_profiles(path).profiles
-    block = GAS["channels"][[channel["id"] for channel in GAS["channels"]].index("so2")]["block"]
+    block = next(channel["block"] for channel in GAS["channels"] if channel["id"] == "so2")
     assert [index for index, one in enumerate(profile["blocks"]) if "confirm" in one] == [block]
+    (change,) = compare(GAS, profile)
+    assert (change.place, change.after) == (f"block {block + 1}", f"{change.before}, confirmed")
 
 
 def test_json_is_laid_out_as_the_files_are():

@@ -34,7 +34,7 @@ class Bench:
         plan.slot_ms = plan.seal_ms = slot_ms
         plan.analyzers = [Analyzer(unit, timeout_ms, retries) for unit in (1, 2)]
         plan.blocks = [Block(0, 3, 0, 2, 4), Block(1, 3, 0, 2, 4)]
-        plan.confirmed = [plan.blocks[0]]
+        plan.confirm = [plan.blocks[0]]
         self.put(1, 7)
         self.put(2, 9)
         client = Client(self.bus, self.clock, 19200, "N", 1)

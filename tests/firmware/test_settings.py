@@ -93,11 +93,11 @@ def test_numbers_out_of_range_missing_or_of_another_type():
 
 def test_blocks_that_are_read_twice():
     raw = json.dumps(_good()).encode()
-    assert read_plan(raw, SETTINGS).confirmed == []
+    assert read_plan(raw, SETTINGS).confirm == []
     parameters = _good()
     parameters["blocks"][1]["confirm"] = 1
     plan = read_plan(json.dumps(parameters).encode(), SETTINGS)
-    assert plan.confirmed == [plan.blocks[1]]
+    assert plan.confirm == [plan.blocks[1]]
     for value in (0, 2, True, None, "1", 1.5):
         parameters["blocks"][1]["confirm"] = value
         assert _refusal(parameters) == (causes.FAULT_SETTINGS_VALUE, "blocks.confirm"), value

@@ -6,7 +6,7 @@ register bytes stay in `buf` from `data_start`, as they came. Retries and back-o
 Nothing is allocated between begin and the end.
 
 An answer does not name the address it was read from. So while the answer to an earlier request may still come, nothing
-of the same unit, function and length is asked at another address: it would be taken for that (`_hold_us`). An analyzer
+of the same unit, function and length is asked at another address: it would be taken for that (`_left`). An analyzer
 answers within twice the longest time-out or never.
 """
 
@@ -21,7 +21,6 @@ _QUIET = const(1)  # waiting for the line to be silent before the request
 _ANSWER = const(2)  # the request is out
 _EXCEPTION_BYTES = const(5)  # unit, function, code, CRC
 _HEAD_BYTES = const(3)  # unit, function, byte count
-_SPARE_US = const(10000)  # so that a block behind a mute one's does not get its turn at the very end of its own time
 _QUIET_MAX_US = const(200000)  # a line that never falls silent is noise: the request goes out over it at last
 
 
@@ -48,9 +47,9 @@ class Client:
         self._sent = 0
         self._count = 0  # bytes of the answer so far
         self._cause = 0  # why what came so far was no answer
-        self._owed = bytearray(8)  # the last request whose answer may still come; unit 0: none
-        self._owed_at = 0  # when it was sent
-        self._longest_us = 0  # of the time-outs so far
+        self._wanted = bytearray(8)  # the last request whose answer may still come; unit 0: none
+        self._asked = 0  # when that was
+        self._patience_us = 0  # for how long it may
 
     def begin(self, unit: int, function: int, address: int, quantity: int, timeout_us: int) -> None:
         """Start a read; the answer must be whole within timeout_us (below 536 s) of the request."""
@@ -58,7 +57,8 @@ class Client:
         self._function = function
         self.data_bytes = pdu.data_bytes(function, quantity)
         self._timeout_us = timeout_us
-        self._longest_us = max(self._longest_us, timeout_us)
+        # Some silences more, so that who comes behind a mute one is not asked at the very end of its own time
+        self._patience_us = max(self._patience_us, 2 * timeout_us + 4 * self.timing.t35_us)
         self._request[0] = unit
         rtu.close_frame(self._request, pdu.write_request(self._request, 1, function, address, quantity))
         self._began = self._clock.ticks()
@@ -81,7 +81,7 @@ class Client:
         if self._state == _QUIET:
             silent_us = self._clock.elapsed(now, self._seen)
             left_us = self.timing.t35_us - silent_us if 0 <= silent_us < self.timing.t35_us else 0
-            return max(left_us, min(self._hold_us(now), self._timeout_us - self._clock.elapsed(now, self._began)))
+            return max(left_us, min(self._left(now), self._timeout_us - self._clock.elapsed(now, self._began)))
         if self._state != _ANSWER:
             return 0
         left_us = self._timeout_us - self._clock.elapsed(now, self._sent)
@@ -100,11 +100,11 @@ class Client:
             self.stray_bytes_total += strays
             self._seen = now
             if strays >= _EXCEPTION_BYTES:
-                self._owed[0] = 0  # it has come
+                self._wanted[0] = 0  # it has come
         silent_us = self._clock.elapsed(now, self._seen)  # negative: the counter has gone round, long ago
         if 0 <= silent_us < self.timing.t35_us and self._clock.elapsed(now, self._began) < _QUIET_MAX_US:
             return False
-        if self._hold_us(now):
+        if self._left(now):
             return self._clock.elapsed(now, self._began) >= self._timeout_us and self._end(causes.GAP_TIMEOUT)
         self._bus.send(self._request, 8)
         self._sent = self._clock.ticks()
@@ -114,15 +114,15 @@ class Client:
         self._state = _ANSWER
         return False
 
-    def _hold_us(self, now: int) -> int:
-        """For how long an answer that is still owed could be taken for the one to this request."""
-        owed, asked = self._owed, self._request
-        if owed[0] != asked[0] or owed[1] != asked[1] or (owed[2] == asked[2] and owed[3] == asked[3]):
+    def _left(self, now: int) -> int:
+        """For how many microseconds the answer to an earlier request could be taken for the one to this."""
+        last, other = self._wanted, self._request
+        if last[0] != other[0] or last[1] != other[1] or (last[2] == other[2] and last[3] == other[3]):
             return 0
-        if pdu.data_bytes(owed[1], owed[4] << 8 | owed[5]) != self.data_bytes:
+        if pdu.data_bytes(last[1], last[4] << 8 | last[5]) != self.data_bytes:
             return 0
-        passed_us = self._clock.elapsed(now, self._owed_at)
-        return max(0, 2 * self._longest_us + _SPARE_US - passed_us) if passed_us >= 0 else 0
+        passed_us = self._clock.elapsed(now, self._asked)
+        return max(0, self._patience_us - passed_us) if passed_us >= 0 else 0
 
     def _listen(self) -> bool:
         now = self._clock.ticks()
@@ -179,11 +179,11 @@ class Client:
 
     def _end(self, outcome: int) -> bool:
         self.outcome = outcome
-        is_owed = outcome == causes.GAP_TIMEOUT or outcome == causes.GAP_MISMATCH
-        if self._state == _ANSWER and (is_owed or self._owed[0] == self._unit):
-            # With a value: it may be the answer to the attempt before, and this one's comes yet
+        if self._state == _ANSWER and (
+            outcome == causes.GAP_TIMEOUT or outcome == causes.GAP_MISMATCH or self._wanted[0] == self._unit
+        ):  # also behind a value: it may be the answer to the attempt before, and this one's comes yet
             for index in range(8):
-                self._owed[index] = self._request[index]
-            self._owed_at = self._sent
+                self._wanted[index] = self._request[index]
+            self._asked = self._sent
         self._state = _IDLE
         return True
