@@ -55,7 +55,9 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "rules/": (*EVIDENCE, P + "rules", "numpy"),
     "rules/rule_set.py": (*GROUND, P + "rules", "rfc8785"),
     "rules/table_file.py": (*GROUND, P + "evidence.reader", "rfc8785"),
-    "rules/_kernels.py": ("numba", "numpy"),
+    "rules/_kernels.py": ("numba", "llvmlite", "numpy", P + "rules._vectors"),
+    "rules/_chain.py": ("numpy", P + "rules._kernels"),
+    "rules/_vectors.py": ("llvmlite", "numpy"),
     "rules/plant.py": (*GROUND, P + "rules", P + "section", P + "toml_lines", "rfc8785"),
     "store/": (*GROUND, P + "store", "apsw"),
     "link/": (*GROUND, P + "link"),
@@ -89,6 +91,7 @@ HOMES = {
     "paho": ("delivery/mqtt_sink.py",),
     "urllib3": ("delivery/exchange.py",),
     "numba": ("evidence/_kernels.py", "rules/_kernels.py"),
+    "llvmlite": ("rules/_kernels.py", "rules/_vectors.py"),
     "openpyxl": ("survey/sheets.py",),
 }
 NOT_IN_EVIDENCE = {"socket", "threading", "time", "logging", "random", "os", "pathlib", "subprocess", "asyncio", "io"}

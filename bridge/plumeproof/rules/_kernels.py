@@ -1,0 +1,264 @@
+"""Slots to minutes to longer intervals, compiled by numba for the speed of years (EVIDENCE.md section 3).
+
+Same order of summation as `evidence/_kernels.py`, "lanes20-v1", and the same bits. Rows are channels, minutes run along
+them. `status` decides what counts, never a NaN: a slot counts when its status is at most `worst` (ranks of
+rules/status.py). Values that count are finite; what stands at other places is never looked at.
+No kernel takes the interpreter's lock, none starts a thread, and no result depends on where a caller cuts minutes or
+channels. Everything is compiled at import and kept in numba's cache; a cache folder that cannot be written costs the
+compilation at every start, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+from plumeproof.rules import _vectors
+from plumeproof.rules._vectors import GROUP, LANES, SLOTS
+
+ORDER = "lanes20-v1"
+# numba's cache asks for the age of this file only: a test sees to it that other vectors come with another line here.
+VECTORS_SHA256 = "0"
+
+OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": False, "boundscheck": False}
+inner = numba.njit(**OPTIONS)
+
+
+def compiled(*signatures: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Compile for these signatures now."""
+
+    def compile_now(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            return numba.njit(list(signatures), cache=True, **OPTIONS)(function)
+        except (RuntimeError, OSError):
+            # numba says RuntimeError where no cache folder can be written, and lets a full disk through as it is.
+            return numba.njit(list(signatures), **OPTIONS)(function)
+
+    return compile_now
+
+
+def _pointers(context: Any, b: Any, signature: Any, arguments: Sequence[Any], *which: int) -> list[Any]:
+    return [context.make_array(signature.args[i])(context, b, arguments[i]).data for i in which]
+
+
+def _kind_of(signature: Any) -> Any:
+    return _vectors.F32 if signature.args[0].dtype == types.float32 else _vectors.F64
+
+
+@intrinsic
+def _minutes(typing_context: Any, values: Any, status: Any, worst: Any, first: Any, sums: Any) -> Any:
+    """Sum the four minutes from `first` of a row into `sums` (1 or 4 rows of minutes), if every slot counts; if so."""
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        start = b.mul(arguments[3], ir.Constant(_vectors.I64, SLOTS))
+        value, state = (b.gep(data, [start]) for data in _pointers(context, b, signature, arguments, 0, 1))
+        worst_of_all = _vectors.fold(
+            b,
+            [_vectors.load(b, state, place, _vectors.I8, 64, 1) for place in (0, 64, 128, SLOTS * GROUP - 64)],
+            lambda b, one, other: b.select(b.icmp_unsigned(">", one, other), one, other),
+        )
+        is_over = b.bitcast(b.icmp_unsigned(">", worst_of_all, _vectors.spread(b, arguments[2], 64)), _vectors.I64)
+        is_whole = b.icmp_unsigned("==", is_over, ir.Constant(_vectors.I64, 0))
+        with b.if_then(is_whole, likely=True):
+            found = _vectors.sum_four(b, _vectors.Slots(b, value, _kind_of(signature)), sums.count > 1)
+            for vector, row in zip(found, cgutils.unpack_tuple(b, arguments[4]), strict=True):
+                data = context.make_array(sums.dtype)(context, b, row).data
+                at = b.bitcast(b.gep(data, [arguments[3]]), ir.VectorType(_vectors.F64, GROUP).as_pointer())
+                b.store(vector, at, align=8)
+        return is_whole
+
+    return types.boolean(values, status, types.uint8, types.int64, sums), build
+
+
+@intrinsic
+def _minute(typing_context: Any, values: Any, status: Any, worst: Any, at: Any, sums: Any) -> Any:
+    """Sum one minute of a row into `sums`; how many slots count. Nothing counts: zeros."""
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        start = b.mul(arguments[3], ir.Constant(_vectors.I64, SLOTS))
+        value, state = (b.gep(data, [start]) for data in _pointers(context, b, signature, arguments, 0, 1))
+        limit = _vectors.spread(b, arguments[2], 32)
+        bits = [
+            b.bitcast(b.icmp_unsigned("<=", _vectors.load(b, state, place, _vectors.I8, 32, 1), limit), _vectors.I32)
+            for place in (0, SLOTS - 32)
+        ]
+        # The second vector begins 28 slots in: four of its slots are counted already.
+        n = b.zext(b.add(b.ctpop(bits[0]), b.ctpop(b.lshr(bits[1], ir.Constant(_vectors.I32, 4)))), _vectors.I64)
+        rows = cgutils.unpack_tuple(b, arguments[4])
+        places = [b.gep(context.make_array(sums.dtype)(context, b, row).data, [arguments[3]]) for row in rows]
+        with b.if_else(b.icmp_unsigned("==", n, ir.Constant(_vectors.I64, 0))) as (none, some):
+            with none:
+                for place in places:
+                    b.store(ir.Constant(_vectors.F64, 0.0), place)
+            with some:
+                slots = _vectors.Slots(b, value, _kind_of(signature))
+                found = _vectors.sum_one(b, slots, state, arguments[2], n, sums.count > 1)
+                for number, place in zip(found, places, strict=True):
+                    b.store(number, place)
+        return n
+
+    return types.int64(values, status, types.uint8, types.int64, sums), build
+
+
+@inner
+def _tree_of(lanes: Any) -> Any:
+    ten = lanes[:10] + lanes[10:20]
+    five = ten[:5] + ten[5:10]
+    return ((five[0] + five[1]) + (five[2] + five[3])) + five[4]
+
+
+@inner
+def _sum_plainly(values: Any, status: Any, worst: Any, lanes: Any) -> Any:
+    """One minute of any number of slots: n, (sum, m2, least, greatest)."""
+    n = 0
+    lanes[:] = 0.0
+    low, high = np.inf, -np.inf
+    for i in range(values.shape[0]):
+        if status[i] <= worst:
+            value = float(values[i])
+            n += 1
+            lanes[i % LANES] += value
+            low = value if value < low else low
+            high = value if value > high else high
+    if n == 0:
+        return 0, (0.0, 0.0, 0.0, 0.0)
+    total = _tree_of(lanes)
+    mean = total / n
+    lanes[:] = 0.0
+    for i in range(values.shape[0]):
+        if status[i] <= worst:
+            away = values[i] - mean
+            lanes[i % LANES] += away * away
+    return n, (total, _tree_of(lanes), low + 0.0, high + 0.0)
+
+
+@inner
+def sum_row(values: Any, status: Any, worst: Any, slots: Any, n: Any, sums: Any) -> None:
+    """Minutes of one row; `sums`: a tuple of rows, (total, m2, low, high) or (total,)."""
+    minutes = n.shape[0]
+    if slots != SLOTS:
+        lanes = np.empty(LANES)
+        for at in range(minutes):
+            part = slice(at * slots, at * slots + slots)
+            n[at], found = _sum_plainly(values[part], status[part], worst, lanes)
+            for i in range(len(sums)):
+                sums[i][at] = found[i]
+        return
+    grouped = minutes - minutes % GROUP
+    for first in range(0, grouped, GROUP):
+        if _minutes(values, status, worst, first, sums):
+            n[first : first + GROUP] = SLOTS
+        else:
+            for at in range(first, first + GROUP):
+                n[at] = _minute(values, status, worst, at, sums)
+    for at in range(grouped, minutes):
+        n[at] = _minute(values, status, worst, at, sums)
+
+
+@inner
+def sums_of(sums: Any, row: Any, first: Any, end: Any) -> Any:
+    return sums[0, row, first:end], sums[1, row, first:end], sums[2, row, first:end], sums[3, row, first:end]
+
+
+@compiled(
+    *(
+        f"void({kind}[:, ::1], uint8[:, ::1], uint8, int64, int32[:, ::1], float64[:, :, ::1])"
+        for kind in ("float32", "float64")
+    )
+)
+def sum_minutes(values: Any, status: Any, worst: Any, slots: Any, n: Any, sums: Any) -> None:
+    """One level: of every minute how many slots count, sum, squared deviations from the mean, least, greatest.
+
+    `values`, `status` (rows, minutes * slots); `n` (rows, minutes), `sums` (4, rows, minutes): total, m2, low, high.
+    A minute without any keeps 0.
+    """
+    for row in range(values.shape[0]):
+        sum_row(values[row], status[row], worst, slots, n[row], sums_of(sums, row, 0, n.shape[1]))
+
+
+@inner
+def _sum_of(terms: Any, lanes: Any) -> Any:
+    """Sum of numbers by position, in the order lanes20-v1."""
+    whole = terms.shape[0] - terms.shape[0] % LANES
+    lanes[:] = 0.0
+    for first in range(0, whole, LANES):
+        for lane in range(LANES):
+            lanes[lane] += terms[first + lane]
+    for lane in range(terms.shape[0] - whole):
+        lanes[lane] += terms[whole + lane]
+    return _tree_of(lanes)
+
+
+@compiled("void(int32[:, ::1], float64[:, :, ::1], int64, int32[:, ::1], float64[:, :, ::1])")
+def merge_minutes(n_of: Any, sums_of: Any, length: Any, n: Any, sums: Any) -> None:
+    """The sums of intervals of `length` minutes from those of their minutes, as evidence/_kernels.merge_sums does.
+
+    `n_of` (rows, minutes), `sums_of` (4, rows, minutes); `n` (rows, intervals), `sums` (4, rows, intervals).
+    """
+    lanes, means, terms = np.empty(LANES), np.empty(length), np.empty(length)
+    for row in range(n.shape[0]):
+        for at in range(n.shape[1]):
+            here = slice(at * length, at * length + length)
+            count, total, m2, low, high = (
+                n_of[row, here],
+                sums_of[0, row, here],
+                sums_of[1, row, here],
+                sums_of[2, row, here],
+                sums_of[3, row, here],
+            )
+            seen = 0
+            for i in range(length):
+                seen += count[i]
+            n[row, at] = seen
+            for i in range(4):
+                sums[i, row, at] = 0.0
+            if seen == 0:
+                continue
+            for i in range(length):
+                terms[i] = total[i] if count[i] > 0 else 0.0
+                means[i] = total[i] / count[i]
+            whole = _sum_of(terms, lanes)
+            mean = whole / seen
+            for i in range(length):
+                away = means[i] - mean
+                terms[i] = m2[i] + (away * away) * count[i] if count[i] > 0 else 0.0
+            least, greatest = np.inf, -np.inf
+            for i in range(length):
+                least = low[i] if count[i] > 0 and low[i] < least else least
+                greatest = high[i] if count[i] > 0 and high[i] > greatest else greatest
+            sums[0, row, at], sums[1, row, at] = whole, _sum_of(terms, lanes)
+            sums[2, row, at], sums[3, row, at] = least, greatest
+
+
+@compiled("void(int32[:, ::1], float64[:, ::1], int64, int32[:, ::1], float64[:, ::1])")
+def merge_loads(n_of: Any, load_of: Any, length: Any, n: Any, load: Any) -> None:
+    """The same for rows that have only a sum."""
+    lanes = np.empty(LANES)
+    for row in range(n.shape[0]):
+        for at in range(n.shape[1]):
+            here = slice(at * length, at * length + length)
+            seen = 0
+            for i in range(at * length, at * length + length):
+                seen += n_of[row, i]
+            n[row, at] = seen
+            load[row, at] = _sum_of(load_of[row, here], lanes)
+
+
+@compiled("void(uint8[:, ::1], uint8[::1], int64, int32[:, :, ::1])")
+def count_statuses(status: Any, reportable: Any, length: Any, counts: Any) -> None:
+    """Slots of every status where the plant's state is reported, `counts` (rows, intervals, ranks), `length` slots."""
+    for row in range(counts.shape[0]):
+        for at in range(counts.shape[1]):
+            here = slice(at * length, at * length + length)
+            states, wanted = status[row, here], reportable[here]
+            for rank in range(counts.shape[2]):
+                seen = 0
+                for i in range(length):
+                    seen += 1 if states[i] == rank and wanted[i] else 0
+                counts[row, at, rank] = seen
