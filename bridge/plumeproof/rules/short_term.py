@@ -1,0 +1,138 @@
+"""The short-term average: coverage by whole numbers, mean from sums (reference: averaging-rules section 3.4).
+
+    n_expected = first level data while the plant is in a reportable state (basis "operating"), or all (basis "period")
+    STA        = (1/n_valid) * sum(valid), if n_valid * den >= num * n_expected, else none
+
+Two thirds and the basis are settings (confidence 0.85 and 0.65). First level data of unequal length count by their
+duration in whole milliseconds: give sums of value * duration and durations instead of counts. Sums come from the
+kernels, or from `sum_valid`, in the order of summation lanes20-v1 (bridge/EVIDENCE.md section 3).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from plumeproof.errors import RuleError
+from plumeproof.rules import status
+from plumeproof.rules.elementwise import (
+    Count,
+    Integers,
+    Number,
+    Numbers,
+    Truth,
+    Truths,
+    as_numbers,
+    give,
+    give_existing,
+)
+from plumeproof.rules.plant_state import is_reportable
+
+LANES = 20
+QUADRANT_MIN = 15  # 40 CFR 75.10(d)
+
+
+def add_in_lanes_along(numbers: Numbers) -> Numbers:
+    """Sums along the last axis in the order lanes20-v1; what does not count is 0.0 at its place."""
+    series = np.asarray(numbers, np.float64)
+    width = series.shape[-1]
+    padded = np.zeros((*series.shape[:-1], -(-width // LANES) * LANES))
+    padded[..., :width] = series
+    rows = padded.reshape(*series.shape[:-1], -1, LANES)
+    lanes = np.zeros((*series.shape[:-1], LANES))
+    for row in range(rows.shape[-2]):
+        lanes = lanes + rows[..., row, :]
+    ten = lanes[..., :10] + lanes[..., 10:]
+    five = ten[..., :5] + ten[..., 5:]
+    return np.asarray(((five[..., 0] + five[..., 1]) + (five[..., 2] + five[..., 3])) + five[..., 4])
+
+
+def sum_valid(values: Numbers, codes: Any, states: Any, durations: Any = 1) -> tuple[Any, Any]:
+    """(sum, n) along the last axis of the first level data that count: V, W, S, and the plant not stopped.
+
+    With `durations` (whole ms) the sum is of value * duration, and n is their time. Minutes of a standstill never mix
+    into a mean (E03). What does not count is never touched, NaN or not.
+    """
+    counted = np.asarray(status.counts(codes)) & np.asarray(is_reportable(states))
+    weights = np.asarray(durations, np.int64)
+    weighted = np.where(counted, np.asarray(values, np.float64), 0.0) * weights.astype(np.float64)
+    n = np.where(counted, weights, 0).sum(axis=-1)
+    return give(add_in_lanes_along(weighted)), give(np.asarray(n))
+
+
+def count_expected(n_period: Count, n_reportable: Count, basis: str) -> Any:
+    """n_expected by the setting coverage_basis. Raises RuleError."""
+    if basis not in ("operating", "period"):
+        raise RuleError("coverage_basis", f"{basis[:40]!r} is none of operating, period")
+    return n_reportable if basis == "operating" else n_period
+
+
+def covers(n_valid: Count, n_expected: Count, coverage: tuple[int, int]) -> Truth:
+    """n_valid * den >= num * n_expected, by whole numbers: exactly two thirds are enough. Nothing valid, or nothing
+    expected, is no coverage. Raises RuleError (impossible setting)."""
+    num, den = coverage
+    if not 0 < num <= den:
+        raise RuleError("coverage", f"{num}/{den} is no share above 0 and at most 1; write it as [2, 3]")
+    valid, expected = _counts(n_valid, "n_valid"), _counts(n_expected, "n_expected")
+    return give(np.asarray((valid * den >= num * expected) & (valid > 0) & (expected > 0)))  # type: ignore[no-any-return]
+
+
+def coverage_share(n_valid: Count, n_expected: Count) -> tuple[Any, Any]:
+    """n_valid / n_expected for display; none where nothing was expected. Comparison is `covers`."""
+    valid, expected = _counts(n_valid, "n_valid"), _counts(n_expected, "n_expected")
+    return give_existing(valid / np.where(expected > 0, expected, 1), expected > 0)
+
+
+def short_term(total: Number, n_valid: Count, n_expected: Count, coverage: tuple[int, int]) -> tuple[Any, Any, Any]:
+    """(mean, exists, is_valid): total / n_valid; it exists where anything was valid, and counts where covered."""
+    valid = _counts(n_valid, "n_valid")
+    mean, exists = give_existing(as_numbers(total) / np.where(valid > 0, valid, 1), valid > 0)
+    return mean, exists, give(np.asarray(exists) & np.asarray(covers(n_valid, n_expected, coverage)))
+
+
+def is_discarded(n_valid: Count, n_excused: Count, n_expected: Count, coverage: tuple[int, int]) -> Truth:
+    """Whether a short-term average is lost by malfunction or maintenance, for the count of section 6.
+
+    `n_excused`: invalid first level data whose letter the rule set does not count as lost (lost_letters; Austria: C).
+    An average that would be valid with them is not lost by malfunction or maintenance. Nothing expected is no loss.
+    """
+    valid, excused = _counts(n_valid, "n_valid"), _counts(n_excused, "n_excused")
+    expected = _counts(n_expected, "n_expected")
+    is_short = ~np.asarray(covers(valid, expected, coverage)) & ~np.asarray(covers(valid + excused, expected, coverage))
+    return give(np.asarray(is_short & (expected > 0)))  # type: ignore[no-any-return]
+
+
+def quadrants(minutes: Truths) -> Truths:
+    """Which of the four quarters of an hour hold anything: (..., 60) to (..., 4); minutes 0-14, 15-29, 30-44, 45-59."""
+    marks = np.asarray(minutes, np.bool_)
+    if marks.shape[-1:] != (4 * QUADRANT_MIN,):
+        raise RuleError("quadrants", "are those of an hour of 60 minutes; give (..., 60)")
+    return np.asarray(marks.reshape(*marks.shape[:-1], 4, QUADRANT_MIN).any(axis=-1))
+
+
+def covers_quadrants(is_valid_min: Truths, runs_in: Truths, has_check: Any) -> Truth:
+    """40 CFR 75.10(d): whether an hour is valid (confidence 0.95). `is_valid_min` (..., 60), `runs_in` (..., 4).
+
+    A valid minute in each quadrant in which the unit ran; with calibration, checks or maintenance in the hour
+    (`has_check`) two valid minutes at least 15 minutes apart suffice, one if the unit ran in one quadrant only.
+    """
+    valid, runs = np.asarray(is_valid_min, np.bool_), np.asarray(runs_in, np.bool_)
+    filled = quadrants(valid)
+    ran = runs.sum(axis=-1)
+    is_full = (filled | ~runs).all(axis=-1)
+    minute = np.arange(valid.shape[-1])
+    first = np.where(valid, minute, valid.shape[-1]).min(axis=-1)
+    last = np.where(valid, minute, -1).max(axis=-1)
+    is_checked = np.asarray(has_check, np.bool_) & np.where(ran > 1, last - first >= QUADRANT_MIN, last >= 0)
+    return give(np.asarray((is_full | is_checked) & (ran > 0) & (last >= 0)))  # type: ignore[no-any-return]
+
+
+def _counts(value: Count, name: str) -> Integers:
+    """Whole numbers, not negative: a share of floats would miss exactly two thirds."""
+    found = np.asarray(value)
+    if found.dtype.kind not in "iu":
+        raise RuleError(name, "must be whole numbers; coverage is never compared as a float")
+    if found.size and int(found.min()) < 0:
+        raise RuleError(name, "is negative; counts are not")
+    return found.astype(np.int64)
