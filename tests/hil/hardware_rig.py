@@ -93,8 +93,9 @@ class HardwareRig(PlantSide):
         self._stream.write(raw)
 
     def plant_log(self) -> list[dict]:
-        """Since the first start of this test."""
-        return [entry for entry in super().plant_log() if entry["t_utc_ns"] >= self._started_ns]
+        """Requests and answers since the first start of this test."""
+        log = super().plant_log()
+        return [entry for entry in log if entry["kind"] == "state" or entry["t_utc_ns"] >= self._started_ns]
 
     def close(self) -> None:
         """The module has power again, for whoever comes next."""

@@ -55,7 +55,7 @@ def line(series: dict[str, Sequence[tuple[float, float]]], x_title: str, y_title
     """One or more curves over x."""
     options = _options(x_title=x_title, y_title=y_title, show_legend=len(series) > 1, show_dots=False)
     if from_zero:
-        options["range"] = (0, max(y for points in series.values() for _, y in points) or 1)
+        options["range"] = (0, 1.15 * max(y for points in series.values() for _, y in points) or 1)
     chart = pygal.XY(**options)
     for name, points in series.items():
         chart.add(name, list(points))
