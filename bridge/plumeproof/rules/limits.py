@@ -168,8 +168,9 @@ def judge_year(
 ) -> Verdict:
     """All tests of the rule set's limit_tests over the validated averages of a calendar year.
 
-    `limits`: kind to the permit's number as text; `decimals` of it where the text does not show them. `exists`: valid and to be compared (plant_state.is_compared; days:
-    is_valid). A test whose limit the permit does not have is not made. Raises RuleError (unknown kind, no series).
+    `limits`: kind to the permit's number as text; `decimals` of it where the text does not show them. `exists`: valid
+    and to be compared (plant_state.is_compared; days: is_valid). A test whose limit the permit does not have is not
+    made. Raises RuleError (unknown kind, no series).
     """
     for kind in limits:
         if kind not in KINDS:
@@ -195,15 +196,24 @@ class _Year:
     decimals: int | None
     used: set[str]
 
-    def over(self, kind: str, limit: str) -> Truths:
-        """Where an existing average is above."""
+    def averages(self, kind: str, of_kind: str) -> tuple[Numbers, Truths]:
+        """The series that a limit needs."""
+        if kind not in self.series:
+            raise RuleError(f"{self.quantity}: {kind}", f"averages are needed to test the limit {of_kind}; give them")
         values, exists = self.series[kind]
-        has = np.asarray(exists, np.bool_)
+        self.used.add(of_kind)
+        return np.asarray(values, np.float64), np.asarray(exists, np.bool_)
+
+    def over(self, kind: str, of_kind: str) -> tuple[Truths, Truths]:
+        """Where an existing average is above the limit, and where one exists; nothing without such a limit."""
+        limit = self.limits.get(of_kind)
+        if limit is None:
+            return np.zeros(0, np.bool_), np.zeros(0, np.bool_)
+        values, has = self.averages(kind, of_kind)
         found = np.zeros(has.shape, np.bool_)
         if has.any():
-            compare = Comparison.of(limit, self.settings, self.decimals)
-            found[has] = compare.is_over(np.asarray(values, np.float64)[has], limit)
-        return found
+            found[has] = Comparison.of(limit, self.settings, self.decimals).is_over(values[has], limit)
+        return found, has
 
     def test(
         self, kind: str, of_kind: str, allowed_pct: int = 0, factor: Decimal = Decimal(1)
@@ -212,10 +222,7 @@ class _Year:
         limit = self.limits.get(of_kind)
         if limit is None:
             return ()
-        if kind not in self.series:
-            raise RuleError(f"{self.quantity}: {kind}", f"averages are needed to test the limit {of_kind}; give them")
-        values, exists = self.series[kind]
-        self.used.add(of_kind)
+        values, exists = self.averages(kind, of_kind)
         compare = Comparison.of(limit, self.settings, self.decimals)
         name = kind if kind == of_kind and factor == 1 else f"{kind} against {of_kind}"
         name = name if factor == 1 else f"{name} x {factor}"
@@ -230,18 +237,22 @@ def _waste(year: _Year, _old_coal: bool) -> list[tuple[LimitTest, ...]]:
 
 
 def _co(year: _Year) -> list[tuple[LimitTest, ...]]:
-    """Any 24 h, by 10-minute averages or by half-hours: counted in 24-hour windows, none of which may fail."""
+    """Any 24 h, by 10-minute averages or by half-hours: counted in 24-hour windows, none of which may fail.
+
+    An alternative without a limit in the permit fulfils nothing.
+    """
     ten, half = year.limits.get("ten_min"), year.limits.get("half_hour_a")
-    if ten is None or half is None:
-        return [year.test("ten_min", "ten_min") + year.test("half_hour", "half_hour_a")]
-    for kind in ("ten_min", "half_hour"):
-        if kind not in year.series:
-            raise RuleError(f"CO: {kind}", "averages are needed for the test of any 24 h; give them")
-    year.used.update(("ten_min", "half_hour_a"))
-    is_met = co_windows(
-        year.over("ten_min", ten), year.series["ten_min"][1], year.over("half_hour", half), year.series["half_hour"][1]
-    )
-    return [(LimitTest("any 24 h", to_decimal(ten), int(is_met.size), int((~is_met).sum()), 0),)]
+    limit = ten or half
+    if limit is None:
+        return []
+    short_over, short_exists = year.over("ten_min", "ten_min")
+    long_over, long_exists = year.over("half_hour", "half_hour_a")
+    if ten is None:
+        short_over = short_exists = np.zeros(3 * long_exists.size, np.bool_)
+    if half is None:
+        long_over = long_exists = np.zeros(short_exists.size // 3, np.bool_)
+    is_met = co_windows(short_over, short_exists, long_over, long_exists)
+    return [(LimitTest("any 24 h", to_decimal(limit), is_met.size, int(np.count_nonzero(~is_met)), 0),)]
 
 
 def _combustion(year: _Year, old_coal: bool) -> list[tuple[LimitTest, ...]]:
