@@ -339,15 +339,25 @@ def test_what_could_be_mistaken_is_held_back_and_nothing_else():
     assert len(bus.sent) == 2
 
 
-def test_an_answer_that_was_owed_and_has_come_holds_nothing_back():
-    clock = TickClock()
-    bus = LateBus(clock, 5000, lost=(0,))
-    client = Client(bus, clock, 19200, "N", 1)
-    read_late(client, clock, 7)
-    bus.arrived.extend(frame(1, 3, 4, 0, 7, 0, 7))
-    outcome, found, spent_us = read_late(client, clock, 9)
-    assert (outcome, found) == (causes.VALUE, 9) and spent_us < 10000
-    assert client.stray_bytes_total == 9
+def test_the_answer_to_somebody_elses_request_is_not_taken_for_ours():
+    theirs, answer = frame(17, 3, 0, 50, 0, 2), frame(17, 3, 4, 9, 9, 9, 9)
+    # Overheard before ours: not asked while that answer may come, and not at all within our own time
+    client, bus = ask([], before=theirs)
+    assert client.outcome == causes.GAP_TIMEOUT and bus.sent == []
+    # Behind ours: nobody can say whose answer comes next
+    client, _ = ask([(500, theirs), (20000, answer)])
+    assert client.outcome == causes.GAP_MISMATCH
+    # A request that cannot be mistaken for ours, or that asks for the same, is in nobody's way
+    for other in (
+        frame(18, 3, 0, 50, 0, 2),
+        frame(17, 4, 0, 50, 0, 2),
+        frame(17, 3, 0, 50, 0, 3),
+        frame(17, 3, 0, 0, 0, 2),
+    ):
+        client, bus = ask([(20000, GOOD)], before=other)
+        assert client.outcome == causes.VALUE and len(bus.sent) == 1
+        client, _ = ask([(500, other), (20000, GOOD)])
+        assert client.outcome == causes.VALUE, other
 
 
 def test_failing_port_is_a_gap():

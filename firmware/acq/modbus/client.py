@@ -6,8 +6,8 @@ register bytes stay in `buf` from `data_start`, as they came. Retries and back-o
 Nothing is allocated between begin and the end.
 
 An answer does not name the address it was read from. So while the answer to an earlier request may still come, nothing
-of the same unit, function and length is asked at another address: it would be taken for that (`_left`). An analyzer
-answers within twice the longest time-out or never.
+of the same unit, function and length is asked at another address: it would be taken for that (`_left`). The same goes
+for a request of somebody else that was overheard. An analyzer answers within twice the longest time-out or never.
 """
 
 from acqwire import causes, limits
@@ -15,6 +15,7 @@ from acqwire import causes, limits
 from acq.dialect import const
 from acq.faults import BusError
 from acq.modbus import pdu, rtu
+from acq.modbus.crc16 import crc16
 
 _IDLE = const(0)
 _QUIET = const(1)  # waiting for the line to be silent before the request
@@ -47,7 +48,7 @@ class Client:
         self._sent = 0
         self._count = 0  # bytes of the answer so far
         self._cause = 0  # why what came so far was no answer
-        self._wanted = bytearray(8)  # the last request whose answer may still come; unit 0: none
+        self._wanted = bytearray(8)  # the last request whose answer may still come, ours or not; unit 0: none
         self._asked = 0  # when that was
         self._patience_us = 0  # for how long it may
 
@@ -62,6 +63,7 @@ class Client:
         self._request[0] = unit
         rtu.close_frame(self._request, pdu.write_request(self._request, 1, function, address, quantity))
         self._began = self._clock.ticks()
+        self._count = 0
         self._state = _QUIET
 
     def step(self) -> bool:
@@ -95,16 +97,19 @@ class Client:
 
     def _wait_for_silence(self) -> bool:
         now = self._clock.ticks()
-        strays = self._bus.drain()
-        if strays:
-            self.stray_bytes_total += strays
+        count = self._bus.receive(self.buf, self._count)
+        if count:
+            self.stray_bytes_total += count
             self._seen = now
-            if strays >= _EXCEPTION_BYTES:
-                self._wanted[0] = 0  # it has come
+            self._count += count
+            if self._count == len(self.buf):
+                self._count = 0
         silent_us = self._clock.elapsed(now, self._seen)  # negative: the counter has gone round, long ago
         if 0 <= silent_us < self.timing.t35_us and self._clock.elapsed(now, self._began) < _QUIET_MAX_US:
             return False
+        self._overhear()
         if self._left(now):
+            self._count = 0
             return self._clock.elapsed(now, self._began) >= self._timeout_us and self._end(causes.GAP_TIMEOUT)
         self._bus.send(self._request, 8)
         self._sent = self._clock.ticks()
@@ -124,6 +129,14 @@ class Client:
         passed_us = self._clock.elapsed(now, self._asked)
         return max(0, self._patience_us - passed_us) if passed_us >= 0 else 0
 
+    def _overhear(self) -> None:
+        """If what stands in `buf` ends with a request, somebody else has sent it, or it is our echo."""
+        start = self._count - 8
+        if start >= 0 and crc16(self.buf, start, self._count) == 0:
+            for index in range(8):
+                self._wanted[index] = self.buf[start + index]
+            self._asked = self._seen
+
     def _listen(self) -> bool:
         now = self._clock.ticks()
         count = self._bus.receive(self.buf, self._count)
@@ -135,6 +148,9 @@ class Client:
                 return self._end(verdict)
         if self._cause != causes.GAP_TIMEOUT and self._count and self._is_wrong():
             if self._count >= len(self.buf) or self._clock.elapsed(now, self._seen) >= self.timing.t35_us:
+                self._overhear()
+                if self._left(now):
+                    return self._end(causes.GAP_MISMATCH)  # what comes next may be ours or theirs
                 self._count = 0  # another frame has ended; ours may still come
         if self._clock.elapsed(now, self._sent) < self._timeout_us:
             return False
@@ -179,8 +195,10 @@ class Client:
 
     def _end(self, outcome: int) -> bool:
         self.outcome = outcome
-        if self._state == _ANSWER and (
-            outcome == causes.GAP_TIMEOUT or outcome == causes.GAP_MISMATCH or self._wanted[0] == self._unit
+        if (
+            self._state == _ANSWER
+            and (outcome == causes.GAP_TIMEOUT or outcome == causes.GAP_MISMATCH or self._wanted[0] == self._unit)
+            and self._left(self._seen) == 0
         ):  # also behind a value: it may be the answer to the attempt before, and this one's comes yet
             for index in range(8):
                 self._wanted[index] = self._request[index]
