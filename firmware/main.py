@@ -15,13 +15,14 @@ if sys.implementation.name == "micropython":
 
 from acqwire import causes
 
-from acq.faults import JournalError, SettingsError, SignerFault
+from acq.faults import JournalError, SettingsError, SignerFault, fault_code
 from boards import open_board
 
+_POLLS = 5  # the first ones of these, which safe mode does without: what polls may be what cannot run
 _FILES = (
-    "acq.ring", "acq.journal", "acq.link", "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.cbor",
-    "acq.record", "acq.instant", "acq.schedule", "acq.sampler", "acq.timebase", "acq.health", "acq.sealing",
-    "acq.chain",
+    "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.schedule", "acq.sampler",
+    "acq.ring", "acq.journal", "acq.link", "acq.cbor", "acq.record", "acq.instant", "acq.timebase", "acq.health",
+    "acq.sealing", "acq.chain",
 )  # fmt: skip
 _RESTART = 4  # asks boards/loader.py for the next start
 
@@ -35,6 +36,7 @@ def main(arguments) -> int:
 
 
 def _run(arguments) -> int:
+    board = None
     try:
         board = open_board(arguments)
         app = _build(board)
@@ -46,16 +48,19 @@ def _run(arguments) -> int:
         return _refuse("no signer (fault {}, detail {}); see SECURE_ELEMENT.md".format(refused.code, refused.detail))
     except JournalError as refused:
         if refused.code != causes.FAULT_JOURNAL_GEOMETRY:
+            board.note_fault(refused.code, 0, 0)
             raise
         return _refuse("the flash cannot hold a journal: at least 4 segments of whole sectors; see SPEC.md section 6")
+    except Exception as fault:
+        if board is not None:
+            board.note_fault(fault_code(fault), 0, 0)
+        raise
     board.say("ready")
     try:
         while not app.is_over:
             board.wait(app.step())
     except Exception as fault:
-        from acq.app import fault_code
-
-        board.note_fault(fault_code(fault))  # the next boot's event record carries it
+        board.note_fault(fault_code(fault), app.boot, app.seconds)  # the next boot's event record carries it
         raise
     board.restart()
     return _RESTART
@@ -83,7 +88,11 @@ def _build(board):
 
     facts = BootFacts(start, signer.public_key)
     board.forget_start()
-    for name in _FILES if getattr(board, "updates", None) is None else ("acq.record", "acq.update_door") + _FILES:
+    if getattr(board, "updates", None) is not None:
+        for name in ("acq.record", "acq.update_door"):
+            gc.collect()
+            __import__(name)
+    for name in _FILES[_POLLS if board.safe else 0 :]:
         gc.collect()
         __import__(name)
     from acq.app import App

@@ -8,16 +8,11 @@ code and starts again, and an event record of the next boot tells of it. Killed 
 with the journal's head.
 """
 
-from acqwire import causes
-
 from acq.chain import Chain
 from acq.dialect import const
-from acq.faults import BusError, JournalError, SettingsError, SignerFault
+from acq.instant import FAR_US
 from acq.journal import Journal
 from acq.link import Link
-from acq.modbus.client import Client
-from acq.sampler import Sampler
-from acq.schedule import Schedule
 from acq.sealing import Sealing
 from acq.timebase import Timebase
 
@@ -27,7 +22,7 @@ _READ_BYTES = 64
 
 
 class App:
-    """One module."""
+    """One module. `boot`: its number; `seconds`: since, looked at in every round."""
 
     def __init__(self, board, plan, facts, writer, sealer) -> None:
         """board: what boards/host.HostBoard has; plan: plan.Plan; facts: identity.BootFacts;
@@ -40,24 +35,19 @@ class App:
         chain = Chain(journal.head_seq, journal.head_boot, journal.head_hash)
         facts.torn_count = journal.torn_count
         self._timebase = Timebase(board.clock, board.entropy)
-        client = Client(board.bus, board.clock, plan.baud, plan.parity, plan.stop_bits)
-        self._notices = notices = None
-        schedule = Schedule(plan.slot_ms)
-        if plan.confirm:
-            from acq.confirm import Confirming
+        self._notices = None
+        if board.safe:
+            from acq.still import Sampler
 
-            client = Confirming(client, plan, schedule, self._timebase)
-        if plan.notices is not None:  # own inputs or calibration marks
-            from acq.notices import Notices
-
-            self._notices = notices = Notices(board, plan, client)
-            client = notices.client
-        self._sampler = Sampler(plan, client, schedule)
+            self._sampler = Sampler(plan)
+        else:
+            self._sampler = self._open(plan)
         self._link = Link(plan.link_address, plan.device, signer.kid, chain.boot, journal, self._timebase, writer)
         self._sealing = Sealing(
             board, plan, facts, journal, chain, self._timebase, self._sampler, self._link, sealer
         )  # fmt: skip
-        self._sealing.notices = notices
+        self._sealing.notices = self._notices
+        self._link.faults = board.faults
         self._updates = None
         store = getattr(board, "updates", None)  # a board without a place for a second program has none
         if store is not None:
@@ -69,6 +59,30 @@ class App:
         self._is_draining = False
         self._is_drained = False
         self.is_over = False  # everything is sealed and another program is to start
+        self.boot = chain.boot
+        self.seconds = 0
+        # A start that has lasted five minutes was a good one (boards/notes.py); safe mode ends by a restart after an
+        # hour: whatever it was may have passed
+        self._due_s = 3600 if board.safe else 300
+
+    def _open(self, plan):
+        from acq.modbus.client import Client
+        from acq.sampler import Sampler
+        from acq.schedule import Schedule
+
+        board = self._board
+        schedule = Schedule(plan.slot_ms)
+        client = Client(board.bus, board.clock, plan.baud, plan.parity, plan.stop_bits)
+        if plan.confirm:
+            from acq.confirm import Confirming
+
+            client = Confirming(client, plan, schedule, self._timebase)
+        if plan.notices is not None:  # own inputs or calibration marks
+            from acq.notices import Notices
+
+            self._notices = Notices(board, plan, client)
+            client = self._notices.client
+        return Sampler(plan, client, schedule)
 
     def step(self) -> int:
         """One round of the tasks; for how many microseconds nothing needs to be done unless a line has bytes."""
@@ -86,9 +100,13 @@ class App:
             is_quiet = is_idle and sampler.wait_us(now) >= board.flash.append_ms * 1000
             updates.step(is_idle, is_quiet, self._link.acknowledged_seq)
             if updates.wants_restart:
-                self._leave(updates)
-        if sampler.is_alive(now) and sealing.is_alive(now):  # that this round has ended is the heartbeat of `_talk`
+                self._is_draining = True
+                self.is_over = updates.finish(sampler, sealing, self._link)
+        is_alive = sampler.is_alive(now) and sealing.is_alive(now) and (updates is None or updates.is_alive())
+        if is_alive:  # that this round has ended is the heartbeat of `_talk`
             board.feed()
+        if now.s != self.seconds:
+            self.look(now)
         if not self._is_draining:
             if board.wants_drain():
                 self._is_draining = True
@@ -105,13 +123,18 @@ class App:
             talk_wait_us = min(talk_wait_us, notices.wait_us(now))
         return min(talk_wait_us, sampler.wait_us(now), sealing.wait_us(now))
 
-    def _leave(self, updates) -> None:
-        """Seal what there is, then make room for another program."""
-        if not self._is_draining:
-            self._is_draining = True
-            self._sampler.finish()
-        is_sealed = self._sampler.is_finished and self._sealing.is_idle and self._link.is_quiet
-        self.is_over = updates.must_restart(is_sealed)
+    def look(self, now) -> None:
+        """Once a second: the light; whether this start has run well, or has been safe for long enough."""
+        board = self._board
+        self.seconds = now.s
+        board.flashes(self._sealing.health.flashes(now, self._updates))
+        if now.s < self._due_s or not self._sampler.is_idle:
+            return
+        if not board.safe:
+            self._due_s = FAR_US
+            board.good()
+        elif self._sealing.is_idle and self._link.is_quiet or now.s >= self._due_s + 120:  # a journal without room
+            self.is_over = True
 
     def _talk(self) -> int:
         """Move bytes between line and link, one piece each way; for how many microseconds nothing is to be done."""
@@ -126,10 +149,3 @@ class App:
             link.sent(taken)
             return 0
         return 0 if count else _LONGEST_WAIT_US
-
-
-def fault_code(fault: Exception) -> int:
-    """causes.FAULT_* of an exception that ended the program."""
-    if isinstance(fault, (BusError, JournalError, SettingsError, SignerFault)):
-        return fault.code
-    return causes.FAULT_MEMORY if isinstance(fault, MemoryError) else causes.FAULT_PROGRAM

@@ -36,3 +36,10 @@ class SignerFault(Exception):
         super().__init__(code, detail)
         self.code = code
         self.detail = detail
+
+
+def fault_code(fault: Exception) -> int:
+    """causes.FAULT_* of an exception that ended the program."""
+    if isinstance(fault, (BusError, JournalError, SettingsError, SignerFault)):
+        return fault.code
+    return causes.FAULT_MEMORY if isinstance(fault, MemoryError) else causes.FAULT_PROGRAM

@@ -40,12 +40,10 @@ class Journal:
 
     def _forget(self) -> None:
         self._states = bytearray(self._count)
-        self.head_seq = self.newest_seq = self.head_boot = self.oldest_seq = self.torn_count = 0
+        self.head_seq = self.newest_seq = self.head_boot = self.oldest_seq = self.torn_count = self._released_seq = 0
         self.head_hash = self.read_hash = self._released_hash = b""
-        self._released_seq = 0
         self._head = -1  # position of the segment with the newest entry; it is never erased
-        self._oldest = -1  # position of the first live segment
-        self._kept = -1  # position of the first live segment that is not wholly released
+        self._oldest = self._kept = -1  # positions of the first live segment, and of the first not wholly released
         self._base, self._base_number = self._count - 1, 0  # from here numbers are counted on
         self._open, self._offset = -1, 0  # segment being written and where in it, -1: the next entry opens one
         self._cursor, self._cursor_offset, self._cursor_seq = -1, 0, 0  # entry found last by seek
@@ -127,6 +125,10 @@ class Journal:
         fits = self._fits(self._ring.entry_bytes(envelope_bytes))
         needed = (0 if is_reserved else 1) + (0 if fits else 1)
         return self._free_behind(self._base, needed, fits) == needed
+
+    def is_filling(self) -> bool:
+        """What is not released takes more than half of the ring."""
+        return self._kept >= 0 and 2 * ((self._base - self._kept) % self._count + 1) > self._count
 
     def append(self, kind: int, seq: int, boot: int, content_hash: bytes, envelope) -> None:
         """Durable and read back on return. Raises JournalError: FAULT_JOURNAL_FULL (nothing was taken: offer the same
@@ -270,10 +272,8 @@ class Journal:
         ring = self._ring
         if self._head < 0 or seq > self.head_seq:
             return 0
-        if self._cursor >= 0 and self._cursor_seq <= seq:
-            position, offset = self._cursor, self._cursor_offset
-        else:
-            position, offset = self._oldest, ring.first_entry
+        is_wanted = self._cursor >= 0 and self._cursor_seq <= seq
+        position, offset = (self._cursor, self._cursor_offset) if is_wanted else (self._oldest, ring.first_entry)
         while position != self._head:
             following = self._next_live(position)
             if not ring.read_header(following) or ring.first_seq > seq:

@@ -27,6 +27,7 @@ _BODY_BYTES = (
     (frames.ACKNOWLEDGE, _RECORD_HEAD_BYTES),
     (frames.TIME_ASK, 0),
     (frames.TIME_SET, frames.NONCE_BYTES + 12),
+    (frames.FAULTS_ASK, 0),
 )  # size of each question's body
 _UPDATE_QUESTIONS = (frames.UPDATE_ASK, frames.UPDATE_BEGIN, frames.UPDATE_DATA, frames.UPDATE_END)
 _UPDATE_FRAME_BYTES = frames.HEADER_BYTES + 4 + frames.UPDATE_PIECE_BYTES + frames.CRC_BYTES
@@ -41,9 +42,9 @@ class Link:
     `busy_ms`: while it is not 0 every question is answered BUSY with it (set by the app around long flash work).
     `buf`, `start`, `end`: what waits to be sent. `reader`: its counters. `foreign_count`: good frames for other modules
     or other modules' answers. `acknowledged_seq`: newest that the gateway has acknowledged since this start. `updates`:
-    update_door.UpdateDoor, None where the board has no place for a second program. `damage_first_seq`,
-    `damage_last_seq`: a span found unreadable, until the app has set both to 0. RAM: one transmit buffer of 4,629
-    bytes, one receive buffer of 64, of 524 from the first update on.
+    update_door.UpdateDoor, None where the board has no place for a second program. `faults()`: the body of FAULTS,
+    None where the board keeps none. `damage_first_seq`, `damage_last_seq`: a span found unreadable, until the app has
+    set both to 0. RAM: one transmit buffer of 4,629 bytes, one receive buffer of 64, of 524 from the first update on.
     """
 
     def __init__(self, address: int, device: str, kid: bytes, boot: int, journal, time, writer) -> None:
@@ -54,6 +55,7 @@ class Link:
         self.foreign_count = 0
         self.acknowledged_seq = 0
         self.updates = None
+        self.faults = None
         self.reader = FrameReader(_QUESTION_MAX_BYTES)
         self._journal = journal
         self._time = time
@@ -197,6 +199,10 @@ class Link:
             self._finish(frames.TIME_NONCE, frames.NONCE_BYTES)
         elif question in _UPDATE_QUESTIONS:
             self._finish(frames.UPDATE_STATE, self.updates.answer(body))
+        elif question == frames.FAULTS_ASK:
+            raw = b"" if self.faults is None else self.faults()
+            body[: len(raw)] = raw
+            self._finish(frames.FAULTS, len(raw))
         else:
             struct.pack_into(">BI", body, 0, self._taken[0], min(self._taken[1], 0xFFFFFFFF))
             self._finish(frames.TIME_TAKEN, 5)

@@ -87,7 +87,7 @@ class Sampler:
         self._full = None  # due for sealing, not taken yet
         self._is_spare_out = False  # with the sealer
         self.lost = Span(plan.slot_ms)
-        self._patience = [_Patience() for _ in self._analyzers]
+        self.patience = [_Patience() for _ in self._analyzers]
         self.counts = [0] * (_COLUMNS * len(self._analyzers))
         self._is_in_slot = False
         self._is_finishing = False
@@ -176,7 +176,7 @@ class Sampler:
         if self.lost.slot_count or (self._filling.slot_count == self._filling.slots_max and not self._turn()):
             self._lose_slot()
             return
-        for patience in self._patience:
+        for patience in self.patience:
             if patience.left_slots:
                 patience.left_slots -= 1
         self._is_in_slot = True
@@ -208,7 +208,7 @@ class Sampler:
             self._retries = 0
             if self._schedule.is_over(now) or self._schedule.left_us(now) < _ATTEMPT_MIN_US:
                 self._put_gap(causes.GAP_OVERRUN)
-            elif self._patience[index].is_pausing:
+            elif self.patience[index].is_pausing:
                 self._put_gap(causes.GAP_BACKOFF)
             else:
                 self._ask(now)
@@ -245,7 +245,7 @@ class Sampler:
             return
         outcome = self._client.outcome
         index = self._blocks[self._block].analyzer
-        patience = self._patience[index]
+        patience = self.patience[index]
         if outcome == causes.VALUE:
             patience.heard()
             self._count_value(index)
@@ -277,7 +277,7 @@ class Sampler:
         if self._retries >= self._analyzers[index].retries or self._schedule.left_us(now) < _ATTEMPT_MIN_US:
             return False
         if outcome == causes.GAP_TIMEOUT:
-            return self._patience[index].is_trusted()
+            return self.patience[index].is_trusted()
         # exceptions 5 (acknowledge) and 6 (busy) may pass within the slot; the others are the analyzer's last word
         return outcome < causes.GAP_EXCEPTION or outcome in _PASSING
 

@@ -128,8 +128,10 @@ class Updater:
 
     def watch(self, now_ms: int) -> None:
         """Whoever lets us wait is not waited for."""
-        if self.phase in (update.PHASE_HEAD, update.PHASE_FILES, update.PHASE_READY) and (
-            now_ms - self._heard_ms > update.IDLE_MAX_MS or now_ms - self._began_ms > update.TRANSFER_MAX_MS
+        is_ours = self.phase == update.PHASE_CHECKING  # nobody is waited for, and yet it must end
+        if (is_ours or self.phase in (update.PHASE_HEAD, update.PHASE_FILES, update.PHASE_READY)) and (
+            now_ms - self._began_ms > update.TRANSFER_MAX_MS
+            or (now_ms - self._heard_ms > update.IDLE_MAX_MS and not is_ours)
         ):
             self._refuse(update.REASON_SLOW)
 

@@ -15,6 +15,7 @@ _OFFSET_BYTES = 4
 _BUSY_MS = 50  # until a piece has found its quiet moment
 _PATIENCE_MS = 2000  # then any moment between two analyzers will do
 _RESTART_MAX_MS = 120000  # a journal without room does not hold up the restart for longer: it will count the loss
+_HANG_MS = 60000  # work that has found no moment for so long: a task does not end what it has begun
 _REFUSALS_TOLD = 8  # events of refused updates in a boot; whoever babbles must not fill the journal
 _SIZES = ((frames.UPDATE_ASK, 0), (frames.UPDATE_BEGIN, 12), (frames.UPDATE_END, limits.HASH_BYTES))
 
@@ -131,9 +132,17 @@ class UpdateDoor:
                     update.RESULT_REFUSED, updater.reason, updater.version, self._firmware_hash, new_hash
                 )
 
-    def must_restart(self, is_sealed: bool) -> bool:
-        """Now: everything is sealed, or has had its time."""
-        return self.wants_restart and (is_sealed or self._timebase.now_ms() - self._restart_ms > _RESTART_MAX_MS)
+    def is_alive(self) -> bool:
+        """The heartbeat: what is to be done is being done. An update that takes for ever is refused (update.watch), one
+        that is switched restarts in time (`finish`)."""
+        return not self.has_work or self._timebase.now_ms() - self._quiet_ms < _HANG_MS
+
+    def finish(self, sampler, sealing, link) -> bool:
+        """Seal what there is to make room for another program; whether it is to start now: all has had its time."""
+        sampler.finish()
+        if sampler.is_finished and sealing.is_idle and link.is_quiet:
+            return True
+        return self._timebase.now_ms() - self._restart_ms > _RESTART_MAX_MS
 
     def _restart(self, now_ms: int) -> None:
         if not self.wants_restart:

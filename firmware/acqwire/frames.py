@@ -6,8 +6,7 @@ zero byte. All numbers are big-endian. Answers repeat address and number of the 
 
 FRAME_MAX_BYTES = 4608  # header + body + CRC, before COBS
 HEADER_BYTES = 4  # wire version, address, type, number: one byte each
-CRC_BYTES = 4  # CRC-32 of header and body, big-endian
-CRC_POLYNOMIAL = 0x04C11DB7  # CRC-32 of IEEE 802.3: reflected, initial and final 0xFFFFFFFF (binascii.crc32)
+CRC_BYTES = 4  # CRC-32 of IEEE 802.3 (binascii.crc32; polynomial 0x04C11DB7, reflected) of header and body, big-endian
 DELIMITER = 0  # COBS delimiter
 WINDOW_MAX = 8  # record frames in answer to one FETCH
 ADDRESS_MIN = 1
@@ -27,6 +26,7 @@ UPDATE_ASK = 0x06  #               empty
 UPDATE_BEGIN = 0x07  #             roots bytes u32, manifest bytes u32, total bytes u32
 UPDATE_DATA = 0x08  #              offset u32, a piece of 1..UPDATE_PIECE_BYTES
 UPDATE_END = 0x09  #               SHA-256 of the manifest 32
+FAULTS_ASK = 0x0A  #               empty
 
 # Module -> gateway                body
 WELCOME = (
@@ -39,6 +39,7 @@ RELEASED = 0x83  #                 result u8 (RELEASE_*), oldest seq u64 still k
 TIME_NONCE = 0x84  #               nonce 8
 TIME_TAKEN = 0x85  #               decision u8 (fields.SYNC_*; 0: nonce unknown), round trip ms u32
 UPDATE_STATE = 0x86  #             phase u8, reason u8 (update.*), next offset u32, slot u8, is trial u8, version u32
+FAULTS = 0x87  #                   the last faults, life.FAULT_FORMAT x life.FAULTS_MAX at most
 BUSY = 0x8E  #                     wait ms u16, then ask again
 REFUSED = 0x8F  #                  reason u8 (REFUSE_*), oldest u8, newest u8 wire version
 

@@ -18,6 +18,7 @@ import mps2
 from acqwire import causes
 
 from acq.faults import BusError, JournalError
+from boards.notes import Notes
 
 _BUS = 1
 _UPLINK = 2
@@ -169,7 +170,7 @@ class MpsStart:
         return "is not readable as JSON" if code == causes.FAULT_SETTINGS_SYNTAX else "has a value that is not allowed"
 
 
-class MpsBoard:
+class MpsBoard(Notes):
     """`bus`, `uplink`, `flash`, `clock`, `entropy`; `start`: MpsStart, until it is forgotten."""
 
     updates = None  # no place for a second program: a new one is frozen into a new image
@@ -178,6 +179,7 @@ class MpsBoard:
         """Raises ValueError or OSError for a directory that cannot be used."""
         self.start = MpsStart(directory)
         self._directory = directory
+        self.begin(self.start.reset_cause)
         mps2.start()
         self.clock = MpsClock()
         self.entropy = MpsEntropy()
@@ -195,23 +197,14 @@ class MpsBoard:
         """Up to `count` bytes of a file of the directory."""
         return mps2.file_read(self._path(name), start, count)
 
-    # Why the last run ended
+    def exists(self, name: str) -> bool:
+        return mps2.file_exists(self._path(name))
 
-    def note_fault(self, code: int) -> None:
-        """The program ends by itself: keep the code for the next start."""
-        _replace(self._path("fault.bin"), "{} {}".format(code, self.noted_fault()[1] + 1).encode())
+    def replace(self, name: str, content) -> None:
+        _replace(self._path(name), content)
 
-    def noted_fault(self):
-        """(causes.FAULT_*, how often since the last event of it); (0, 0): none."""
-        if not mps2.file_exists(self._path("fault.bin")):
-            return 0, 0
-        words = self.read_part("fault.bin", 0, 64).split()
-        return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
-
-    def forget_fault(self) -> None:
-        """Its event record is durable."""
-        if mps2.file_exists(self._path("fault.bin")):
-            mps2.file_remove(self._path("fault.bin"))
+    def remove(self, name: str) -> None:
+        mps2.file_remove(self._path(name))
 
     # Running
 
@@ -225,6 +218,9 @@ class MpsBoard:
 
     def feed(self) -> None:
         """No watchdog: QEMU's parent is one."""
+
+    def flashes(self, count: int) -> None:
+        """The machine has no light."""
 
     def wants_drain(self) -> bool:
         """Whether the file `drain` has been seen."""

@@ -10,6 +10,10 @@ Serial lines are ttys (host_tty), flash is a file (host_flash), reset and power 
     key.bin           private key, made at the first start
     public_key.bin    written at each start, for enrolment
     fault.bin         why the program ended by itself; gone when its event record is durable
+    last_faults.bin   bad starts and the last faults (notes.py)
+    heartbeat.bin     a supervisor's file (tools/demo/watchdog.py): written to while every task makes progress
+    reset_cause.bin   why the supervisor ended the last run, where it did: `watchdog`
+    lamp_flashes      what the light of a module of hardware would show (acq/health.py)
     update/           programs beside the checkout's own (host_updates.py); absent: the module takes no updates
     drain             whoever makes this file asks the module to stop polling at the end of the present slot and to seal
                       what it has. It goes on answering the link. When everything is sealed and durable it removes the
@@ -28,9 +32,10 @@ import time
 
 from boards import open_updates
 from boards.host_clock import HostClock
-from boards.host_files import exists, replace
+from boards.host_files import exists, open_raw, replace
 from boards.host_flash import FileFlash
 from boards.host_tty import HostBus, Tty, poll_lines
+from boards.notes import Notes
 
 _LOOK_US = 500000  # the drain file is looked for this often
 _IS_MICROPYTHON = sys.implementation.name == "micropython"
@@ -43,7 +48,7 @@ class HostEntropy:
         return os.urandom(count)
 
 
-class HostBoard:
+class HostBoard(Notes):
     """`bus`, `uplink`, `flash`, `clock`, `entropy`; `start`: host_start.HostStart, until it is forgotten."""
 
     def __init__(self, directory: str) -> None:
@@ -52,6 +57,7 @@ class HostBoard:
 
         self.start = HostStart(directory)
         self._directory = directory
+        self.begin(self.start.reset_cause)
         lines = self.start.lines
         self._inputs = lines.get("inputs")
         self.clock = HostClock()
@@ -63,6 +69,8 @@ class HostBoard:
         self._looked = self.clock.ticks()
         self._is_draining = exists(self._path("drain"))
         self.updates = open_updates((None, directory))
+        self._beat = open_raw(self._path("heartbeat.bin"), "r+b") if self.exists("heartbeat.bin") else None
+        self._seen = -1
 
     def forget_start(self) -> None:
         """Nothing of host_start is needed any more."""
@@ -85,23 +93,14 @@ class HostBoard:
             file.seek(start)
             return file.read(count)
 
-    # Why the last run ended
+    def exists(self, name: str) -> bool:
+        return exists(self._path(name))
 
-    def note_fault(self, code: int) -> None:
-        """The program ends by itself: keep the code for the next start."""
-        replace(self._path("fault.bin"), "{} {}".format(code, self.noted_fault()[1] + 1).encode())
+    def replace(self, name: str, content) -> None:
+        replace(self._path(name), content)
 
-    def noted_fault(self):
-        """(causes.FAULT_*, how often since the last event of it); (0, 0): none."""
-        if not exists(self._path("fault.bin")):
-            return 0, 0
-        words = self.read_part("fault.bin", 0, 64).split()
-        return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
-
-    def forget_fault(self) -> None:
-        """Its event record is durable."""
-        if exists(self._path("fault.bin")):
-            os.remove(self._path("fault.bin"))
+    def remove(self, name: str) -> None:
+        os.remove(self._path(name))
 
     # Running
 
@@ -117,7 +116,16 @@ class HostBoard:
             gc.collect()
 
     def feed(self) -> None:
-        """No watchdog: the process' parent is one."""
+        """Touch the supervisor's file, where there is one. Without a supervisor nobody watches."""
+        if self._beat is not None:
+            self._beat.seek(0)
+            self._beat.write(b"\n")
+
+    def flashes(self, count: int) -> None:
+        """The light: a number in a file, written when it changes."""
+        if count != self._seen:
+            self._seen = count
+            self.replace("lamp_flashes", str(count).encode())
 
     def wants_drain(self) -> bool:
         """Whether the file `drain` has been seen."""

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 
-from acqwire import causes
+from acqwire import causes, fields
 
 from boards.host_files import exists, replace
 
@@ -17,8 +17,6 @@ _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n
 
 class HostStart:
     """`reset_cause`, `interpreter`, `lines` (board.json)."""
-
-    reset_cause = 1  # fields.RESET_POWER: a process always starts from nothing
 
     def __init__(self, directory: str) -> None:
         """Raises ValueError or OSError for a directory that cannot be used."""
@@ -32,6 +30,11 @@ class HostStart:
         )
         here = __file__.replace("\\", "/")
         self._root = here[: here.rfind("boards/")] or "./"
+        self.reset_cause = fields.RESET_POWER  # a process starts from nothing, unless its supervisor says otherwise
+        if exists(directory + "/reset_cause.bin"):
+            told = self.read_file("reset_cause.bin")
+            os.remove(directory + "/reset_cause.bin")
+            self.reset_cause = fields.RESET_WATCHDOG if told == b"watchdog" else fields.RESET_UNKNOWN
 
     def read_file(self, name: str) -> bytes:
         """A file of the module's directory, whole."""

@@ -8,6 +8,7 @@ lies in one folder of a LittleFS file system, where a file is replaced whole:
     element.json                     {"address", "slot"}: a secure element signs instead, and there is no key.bin
     public_key.bin                   written when it changes, for enrolment
     fault.bin                        why the program ended by itself; gone when its event record is durable
+    last_faults.bin                  bad starts and the last faults (notes.py)
     wanted.bin                       the reset that follows is our own
 
 The watchdog is armed by the first round of the program: mounting a journal and making a comb table take longer than
@@ -22,9 +23,12 @@ import time
 
 from acqwire import fields
 
+from boards.notes import Notes
+
 FOLDER = "/plumeproof"
 _TICKS_MASK = (1 << 30) - 1
-_BLINK_US = 500000
+_BLINK_US = 250000
+_PAUSE = 6  # blinks' halves between two groups of flashes
 _NONE_SUCH = 2  # ENOENT
 _POLL_IN = 1  # select.POLLIN, which the stubs of some ports lack
 
@@ -68,7 +72,7 @@ class Parts:
         self.element_bus = element_bus
 
 
-class IronBoard:
+class IronBoard(Notes):
     """`bus`, `uplink`, `flash`, `clock`, `entropy`; `start`: IronStart, until it is forgotten."""
 
     updates = None  # no places for a second program yet
@@ -87,13 +91,16 @@ class IronBoard:
         self._reset = parts.reset
         self._make_watchdog = parts.watchdog
         self._watchdog = None
-        self._is_lit = False
+        self._flashes = 0
+        self._phase = 0
         self._lit = self.clock.ticks()
+        self._light(True)  # until the first round, and for good where this start is refused
         self._poller = select.poll()
         for uart in parts.polled:
             self._poller.register(uart, _POLL_IN)
         start = IronStart(parts, self.clock)
         self.start = start  # type: IronStart | None
+        self.begin(start.reset_cause)
         if start.frozen_hash:
             close_console()
 
@@ -108,23 +115,20 @@ class IronBoard:
             file.seek(start)
             return file.read(count)
 
-    # Why the last run ended
+    def note_fault(self, code: int, boot: int, seconds: int) -> None:
+        """The program ends by itself; the watchdog brings the next start about, even if no round has armed it."""
+        Notes.note_fault(self, code, boot, seconds)
+        if self._watchdog is None:
+            self._watchdog = self._make_watchdog()
 
-    def note_fault(self, code: int) -> None:
-        """The program ends by itself: keep the code for the next start. The watchdog brings that about."""
-        replace(self._folder + "/fault.bin", "{} {}".format(code, self.noted_fault()[1] + 1).encode())
+    def exists(self, name: str) -> bool:
+        return exists(self._folder + "/" + name)
 
-    def noted_fault(self):
-        """(causes.FAULT_*, how often since the last event of it); (0, 0): none."""
-        if not exists(self._folder + "/fault.bin"):
-            return 0, 0
-        words = self.read_part("fault.bin", 0, 64).split()
-        return (int(words[0]), int(words[1])) if len(words) == 2 else (0, 0)
+    def replace(self, name: str, content) -> None:
+        replace(self._folder + "/" + name, content)
 
-    def forget_fault(self) -> None:
-        """Its event record is durable."""
-        if exists(self._folder + "/fault.bin"):
-            os.remove(self._folder + "/fault.bin")
+    def remove(self, name: str) -> None:
+        os.remove(self._folder + "/" + name)
 
     # Running
 
@@ -137,7 +141,8 @@ class IronBoard:
         gc.collect()
 
     def feed(self) -> None:
-        """A round of the program is over. The light changes twice a second as long as there are rounds."""
+        """A round of the program is over. The light flashes as long as there are rounds; one that comes late makes a
+        flash longer and leaves none out."""
         watchdog = self._watchdog
         if watchdog is None:
             watchdog = self._watchdog = self._make_watchdog()
@@ -145,8 +150,13 @@ class IronBoard:
         now = self.clock.ticks()
         if not 0 <= self.clock.elapsed(now, self._lit) < _BLINK_US:
             self._lit = now
-            self._is_lit = not self._is_lit
-            self._light(self._is_lit)
+            flashes = self._flashes
+            self._phase = phase = (self._phase + 1) % (2 * flashes + _PAUSE if flashes else 2)
+            self._light(not phase & 1 and (phase < 2 * flashes or not flashes))
+
+    def flashes(self, count: int) -> None:
+        """So many flashes and a pause; 0: flashes without a pause."""
+        self._flashes = count
 
     def wants_drain(self) -> bool:
         """Nobody asks a board of hardware to drain."""

@@ -11,7 +11,7 @@ import json
 import struct
 import sys
 
-from acqwire import fields, frames
+from acqwire import causes, fields, frames
 from flash_parts import PowerCut, PowerCutFlash
 from rig_lines import RigBus, RigClock, RigLine
 
@@ -75,7 +75,10 @@ class RigBoard:
         self.parameters = parameters
         self.clock, self.bus, self.uplink, self.flash = clock, bus, line, flash
         self.entropy = RigEntropy()
-        self.fault = (0, 0)
+        self.fault = (0, 0, 0)  # as boards/notes.py: event, fault, count
+        self.safe = self.fault_count = 0
+        self.good_count = 0
+        self.lamp = []  # as it changed
         self.is_draining = False
         self.drained_count = 0
         self.fed = 0
@@ -88,7 +91,20 @@ class RigBoard:
         return self.fault
 
     def forget_fault(self) -> None:
-        self.fault = (0, 0)
+        if self.fault[0] == causes.EVENT_TASK_FAULT and self.safe:
+            self.fault = (causes.EVENT_SAFE_MODE, self.safe, self.fault_count)
+        else:
+            self.fault = (0, 0, 0)
+
+    def good(self) -> None:
+        self.good_count += 1
+
+    def faults(self) -> bytes:
+        return bytes(range(9)) * 16
+
+    def flashes(self, count: int) -> None:
+        if not self.lamp or self.lamp[-1] != count:
+            self.lamp.append(count)
 
     def collect(self) -> None:
         if _IS_MICROPYTHON:  # under pytest CPython would need 0.1 s for it

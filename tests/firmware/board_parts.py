@@ -11,7 +11,8 @@ BOARDS = (
     ("rp2_pico_de", "rp2"),
     ("stm32_pyboard", "stm32"),
 )
-FILES = ("settings.json", "parameters.json", "key.bin", "public_key.bin", "fault.bin", "wanted.bin", "element.json")
+FILES = ("settings.json", "parameters.json", "key.bin", "public_key.bin", "fault.bin", "last_faults.bin", "wanted.bin",
+         "element.json")  # fmt: skip
 
 
 class Set:

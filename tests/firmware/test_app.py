@@ -237,14 +237,14 @@ def test_damage_found_while_sending_is_an_event():
 
 def test_the_fault_that_ended_the_last_run_is_an_event_until_it_is_durable():
     rig = Rig()
-    rig.board.fault = (causes.FAULT_PROGRAM, 3)
+    rig.board.fault = (causes.EVENT_TASK_FAULT, causes.FAULT_PROGRAM, 3)
     rig.start()
     rig.run(1200000)
     rig.fetch_all()
     event = rig.records[2]
     assert rig.kinds()[:3] == [fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT]
     assert (event[fields.EVENT_CODE], event[fields.EVENT_ARGS]) == (causes.EVENT_TASK_FAULT, [causes.FAULT_PROGRAM, 3])
-    assert rig.board.fault == (0, 0)
+    assert rig.board.fault == (0, 0, 0)
 
 
 def test_drain_seals_what_there_is_and_polls_no_more():

@@ -6,8 +6,7 @@ from acqwire import causes, frames
 from app_parts import Rig
 from atecc_parts import Chip, is_good
 
-from acq.app import fault_code
-from acq.faults import SignerFault
+from acq.faults import SignerFault, fault_code
 
 
 def _module(**what):

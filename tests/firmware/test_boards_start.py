@@ -97,17 +97,18 @@ def test_reset_causes():
 def test_a_fault_is_kept_and_counted_until_it_is_told():
     def test(place):
         board = place.board
-        assert board.noted_fault() == (0, 0)
-        board.note_fault(12)
-        board.note_fault(10)
-        assert place.module.open_board(place.folder).noted_fault() == (10, 2)
+        assert board.noted_fault() == (0, 0, 0)
+        board.note_fault(12, 4, 100)
+        assert len(place.rig.watchdogs) == 1  # no round has armed it, and it is what brings the next start
+        board.note_fault(10, 4, 101)
+        assert place.module.open_board(place.folder).noted_fault() == (causes.EVENT_TASK_FAULT, 10, 2)
         board.forget_fault()
-        assert board.noted_fault() == (0, 0)
+        assert board.noted_fault() == (0, 0, 0)
 
     on_each(test)
 
 
-def test_the_watchdog_is_armed_by_the_first_round_and_the_light_blinks():
+def test_the_watchdog_is_armed_by_the_first_round():
     def test(place):
         board = place.board
         assert not place.rig.watchdogs
@@ -119,13 +120,40 @@ def test_the_watchdog_is_armed_by_the_first_round_and_the_light_blinks():
         assert 8000 <= watchdog.timeout <= 30000
 
     on_each(test)
+
+
+def _flashes(place, pin, seconds, tick_us):
+    """Lengths in milliseconds of the times in which the light was off, over so many seconds of rounds."""
+    began = place.rig.time.now
+    while place.rig.time.now - began < seconds * 1000000:
+        place.board.feed()
+        place.rig.time.now += tick_us
+    dark, off = [], None
+    for when, level in place.rig.pin_times(pin):
+        if when < began:
+            continue
+        if level and off is not None:
+            dark.append((when - off) // 1000)
+        off = None if level else when if off is None else off
+    return dark
+
+
+def test_the_light_is_steady_at_the_start_then_flashes_so_often_between_two_pauses():
     for name, port, pin in (("rp2_pico_2ch", "rp2", "25"), ("stm32_pyboard", "stm32", "LED_GREEN")):
         place = Set(name, port)
-        for _ in range(2000):
-            place.board.feed()
-            place.rig.time.now += 2000
-        levels = [level for _, level in place.rig.pin_times(pin)][1:]
-        assert 7 <= len(levels) <= 9 and levels[:2] == [1, 0]
+        assert [level for _, level in place.rig.pin_times(pin)][-1] == 1
+        for count in (1, 3, 7):
+            place.board.flashes(count)
+            _flashes(place, pin, 8, 2000)  # whatever group was under way
+            dark = _flashes(place, pin, 24, 2000)
+            groups = [index for index, length in enumerate(dark) if length > 1000]
+            assert len(groups) >= 4 and all(b - a == count for a, b in zip(groups[1:], groups[2:])), (count, dark)
+            late = _flashes(place, pin, 60, 240000)  # rounds that come late leave no flash out
+            groups = [index for index, length in enumerate(late) if length > 1000]
+            assert len(groups) >= 4 and all(b - a == count for a, b in zip(groups[1:], groups[2:])), (count, late)
+        place.board.flashes(0)
+        _flashes(place, pin, 8, 2000)
+        assert max(_flashes(place, pin, 8, 2000)) < 300
         place.clear()
 
 

@@ -45,6 +45,6 @@ def test_an_unknown_fault_is_noted_and_ends_the_process(tmp_path, fault, code):
                 [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=False, env=os.environ
             )
             assert ended.returncode == 1 and ended.stdout == "ready\n" and "Traceback" in ended.stderr
-            assert (rig.folder / "fault.bin").read_text() == f"{code} {count}"
+            assert (rig.folder / "fault.bin").read_text() == f"{code} {count} 1 0"  # before its first second
     finally:
         rig.close()

@@ -21,7 +21,7 @@ FRAME_TYPES = frozenset(
     (
         frames.HELLO, frames.FETCH, frames.ACKNOWLEDGE, frames.TIME_ASK, frames.TIME_SET,
         frames.UPDATE_ASK, frames.UPDATE_BEGIN, frames.UPDATE_DATA, frames.UPDATE_END, frames.UPDATE_STATE,
-        frames.WELCOME, frames.RECORD,
+        frames.FAULTS_ASK, frames.FAULTS, frames.WELCOME, frames.RECORD,
         frames.END, frames.MISSING, frames.RELEASED, frames.TIME_NONCE, frames.TIME_TAKEN, frames.BUSY, frames.REFUSED,
     )
 )  # fmt: skip

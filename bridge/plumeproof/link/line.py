@@ -16,6 +16,7 @@ from plumeproof.link.session import (
     Answer,
     Busy,
     End,
+    Faults,
     Missing,
     RecordFrame,
     Refused,
@@ -112,6 +113,10 @@ class Line:
     def update_end(self, manifest_hash: bytes) -> UpdateState:
         """Raises LinkTimeout; asking again is harmless."""
         return self._only(self._exchange(lambda: self._session.update_end(manifest_hash)), UpdateState)
+
+    def faults_ask(self) -> Faults:
+        """Raises LinkTimeout; LinkError where the module keeps no faults."""
+        return self._only(self._exchange(self._session.faults_ask), Faults)
 
     def _exchange(self, question: Callable[[], Frame], answers: list[Answer] | None = None) -> list[Answer]:
         answers = [] if answers is None else answers

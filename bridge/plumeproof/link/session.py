@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, limits
+from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, frames, life, limits
 
 from plumeproof.errors import LinkVersionError
 from plumeproof.model import Frame
@@ -92,6 +92,22 @@ class UpdateState:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a run of the module's program ended. `boot` and `uptime_s` are 0 where nobody could note them."""
+
+    code: int
+    boot: int
+    uptime_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """The last faults that the module has kept, oldest first."""
+
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Busy:
     """The question was not carried out; ask again after `wait_ms`."""
 
@@ -107,7 +123,9 @@ class Refused:
     newest: int
 
 
-Answer = Welcome | RecordFrame | End | Missing | Released | TimeNonce | TimeTaken | UpdateState | Busy | Refused
+Answer = (
+    Welcome | RecordFrame | End | Missing | Released | TimeNonce | TimeTaken | UpdateState | Faults | Busy | Refused
+)
 
 _RECORD_HEAD = struct.Struct(">Q32s")
 _WELCOME_HEAD = struct.Struct(f">BIQQ32s{limits.KID_BYTES}s")
@@ -116,6 +134,7 @@ SEQ_MAX = 2**63 - 1  # as records have it (evidence.record); at one a millisecon
 _RELEASED = struct.Struct(">BQQ")
 _TAKEN = struct.Struct(">BI")
 _UPDATE_STATE = struct.Struct(">BBIBBI")
+_FAULT = struct.Struct(life.FAULT_FORMAT)
 _BUSY = struct.Struct(">H")
 _REFUSED = struct.Struct(">BBB")
 
@@ -130,6 +149,7 @@ _ANSWERS = {
     frames.UPDATE_BEGIN: ({frames.UPDATE_STATE}, frames.UPDATE_STATE),
     frames.UPDATE_DATA: ({frames.UPDATE_STATE}, frames.UPDATE_STATE),
     frames.UPDATE_END: ({frames.UPDATE_STATE}, frames.UPDATE_STATE),
+    frames.FAULTS_ASK: ({frames.FAULTS}, frames.FAULTS),
 }
 _ALWAYS = {frames.BUSY, frames.REFUSED}
 
@@ -185,6 +205,10 @@ class Session:
     def update_end(self, manifest_hash: bytes) -> Frame:
         """Switch to the program of this manifest."""
         return self.ask(frames.UPDATE_END, manifest_hash)
+
+    def faults_ask(self) -> Frame:
+        """Why did your last runs end?"""
+        return self.ask(frames.FAULTS_ASK)
 
     def accept(self, frame: Frame) -> tuple[Answer, bool] | None:
         """The answer in `frame` and whether it closes the question; None for what was not asked for.
@@ -251,6 +275,10 @@ def _parse(frame: Frame) -> Answer | None:
                 return None
             phase, reason, offset, slot, is_trial, version = _UPDATE_STATE.unpack(body)
             return UpdateState(phase, reason, offset, slot, bool(is_trial), version)
+        case frames.FAULTS:
+            if len(body) % _FAULT.size or len(body) > life.FAULTS_MAX * _FAULT.size:
+                return None
+            return Faults(tuple(Fault(*words) for words in _FAULT.iter_unpack(body) if words[0]))
         case frames.BUSY:
             return Busy(*_BUSY.unpack(body)) if len(body) == _BUSY.size else None
         case frames.REFUSED:
