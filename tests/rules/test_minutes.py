@@ -14,9 +14,10 @@ import pytest
 
 from plumeproof.evidence import decoding, intervals
 from plumeproof.evidence.strips import strips_of
-from plumeproof.rules.first_level import STATE_NAMES, RangeRule, lay_out
+from plumeproof.rules.first_level import RangeRule, lay_out
 from plumeproof.rules.minutes import Minutes, join, sum_minutes
 from plumeproof.rules.plant import parse_plant
+from plumeproof.rules.plant_state import START_UP, STOPPED
 from tests.doubles.timed_module import START_UTC_MS, TimedModule, build_set
 
 PLANT = """
@@ -156,8 +157,8 @@ def test_states_are_told_in_milliseconds():
     strips = run(3, changes=False)
     found = summed(strips, START_UTC_MS, 60)
     assert (found.states.sum(axis=0) == 60_000).all()
-    assert found.states[STATE_NAMES.index("stopped")].sum() > 0
-    assert found.states[STATE_NAMES.index("start_up")].sum() > 0
+    assert found.states[STOPPED].sum() > 0
+    assert found.states[START_UP].sum() > 0
 
 
 def test_a_device_that_is_not_there_is_absent_and_the_plant_runs():

@@ -19,12 +19,9 @@ import numpy.typing as npt
 
 from plumeproof.evidence import decoding, intervals
 from plumeproof.evidence.strips import Strip
-from plumeproof.rules.plant import MINUTE_MS, STATES, Calibration, Plant, Source
+from plumeproof.rules.plant import MINUTE_MS, Calibration, Plant, Source
+from plumeproof.rules.plant_state import OPERATING, state_of
 from plumeproof.rules.settings import Settings
-
-NORMAL = 0  # code of normal operation; then the place in plant.STATES, from 1
-STATE_NAMES = ("normal", *STATES)
-STOPPED = STATE_NAMES.index("stopped")
 
 Values = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
@@ -54,7 +51,7 @@ class Quantity:
 @dataclass(frozen=True, slots=True)
 class Row:
     """One quantity over whole minutes: `values` float64, `status` uint8 (decoding.py, intervals.py), `state` uint8
-    (STATE_NAMES), all (minutes, slots of a minute)."""
+    (plant_state.py), all (minutes, slots of a minute)."""
 
     quantity: Quantity
     values: Values
@@ -160,14 +157,14 @@ class _Span:
 def _states(plant: Plant, span: _Span) -> Bytes:
     """The plant's state at the slots of its finest signal, (minutes, slots)."""
     slots = max((MINUTE_MS // rule.slot_ms for rule in plant.states), default=1)
-    state = np.full((span.minutes, slots), NORMAL, np.uint8)
+    state = np.full((span.minutes, slots), OPERATING, np.uint8)
     is_open = np.ones((span.minutes, slots), np.bool_)  # no rule has applied yet
     for rule in plant.states:
         values, status = span.readings(rule.source, None, rule.slot_ms)
         assert rule.above is not None or rule.below is not None  # parse_plant
         is_beyond = values > rule.above if rule.above is not None else values < float(rule.below or 0.0)
         applies = _spread(decoding.is_valid(status) & is_beyond, slots) & is_open
-        state[applies] = STATE_NAMES.index(rule.state)
+        state[applies] = state_of(rule.state)
         is_open &= ~applies
     return state
 

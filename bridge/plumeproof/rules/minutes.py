@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from plumeproof.evidence import decoding
 from plumeproof.rules import _kernels
-from plumeproof.rules.first_level import STATE_NAMES, STOPPED, Quantity, Row
+from plumeproof.rules.first_level import Quantity, Row
 from plumeproof.rules.plant import MINUTE_MS
+from plumeproof.rules.plant_state import STATE_COUNT, STOPPED
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -29,7 +30,7 @@ Values = npt.NDArray[np.float64]
 class Minutes:
     """Arrays are (quantities, minutes). `expected`: slots in which the plant was not stopped; `n` of them count, with
     `total`, `m2` (squared deviations from the mean of the minute), `low`, `high`; all 0 where nothing counts.
-    `invalid`: status number to how many of the expected slots have it. `states`: (STATE_NAMES, minutes), milliseconds.
+    `invalid`: status number to how many of the expected slots have it. `states`: (plant_state codes, minutes), milliseconds.
     """
 
     start_utc_ms: int
@@ -132,5 +133,5 @@ def _sum_row(row: Row, counted: npt.NDArray[np.bool_], n: Counts, sums: Values) 
 def _state_ms(rows: Sequence[Row]) -> Counts:
     """Milliseconds of every state in every minute, by the row of most slots: all rows tell the same states."""
     finest = max(rows, key=lambda row: row.quantity.slots)
-    counts = [np.count_nonzero(finest.state == state, axis=1) for state in range(len(STATE_NAMES))]
+    counts = [np.count_nonzero(finest.state == state, axis=1) for state in range(STATE_COUNT)]
     return np.array(counts, np.int64) * finest.quantity.slot_ms
