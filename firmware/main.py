@@ -73,6 +73,8 @@ def _build(board):
     start = board.start
     plan = read_plan(start.read_file("parameters.json"), start.read_file("settings.json"))
     del read_plan, acq.settings, sys.modules["acq.settings"]
+    if plan.notices is not None:
+        del acq.notice_settings, sys.modules["acq.notice_settings"]
     if hasattr(board.bus, "set_line"):  # a pty has neither speed nor parity
         board.bus.set_line(plan.baud, plan.parity, plan.stop_bits)
     gc.collect()

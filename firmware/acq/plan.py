@@ -36,5 +36,5 @@ class Plan:
         self.analyzers = ()
         self.blocks = ()
         self.confirm = ()  # those of `blocks` that confirm.py reads twice
-        self.notices = None  # notices.Wanted, where the set asks for it
+        self.notices = None  # notice_settings.Wanted, where the set asks for it
         self.link_address = 0  # from settings.json

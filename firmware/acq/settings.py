@@ -58,7 +58,7 @@ def _read_parameters(raw: bytes) -> Plan:
     if capacity(plan.blocks, 1) == 0:  # one slot is larger than a record: split the blocks over two modules
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "parameters.blocks")
     if "inputs" in top or "calibrations" in top:
-        from acq.notices import read_notices
+        from acq.notice_settings import read_notices
 
         plan.notices = read_notices(top, plan, _integer, _list)
     return plan

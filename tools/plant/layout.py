@@ -94,6 +94,8 @@ def _layout(whole: dict) -> Layout:
     owners = [item["analyzer"] for item in whole["blocks"]]
     analyzers = []
     for number, analyzer in enumerate(whole["analyzers"]):
+        if analyzer["unit"] == 0:
+            continue  # wired to the module's own inputs: not on this bus
         mine = [index for index, owner in enumerate(owners) if owner == number]
         channels = tuple(
             Channel(
