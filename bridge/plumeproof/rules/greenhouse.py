@@ -5,7 +5,8 @@
 
 No confidence interval is subtracted and nothing is clipped; start-up and shut-down count. CBAM's definitive period
 ((EU) 2025/2547 Annex II) is taken to be the same method (0.7: its exact text was not seen). Substitutes come from
-substitution.py, potentials from gwp.py. Functions of numbers work on floats and, element by element, on arrays.
+substitution.py, potentials from gwp.py; g/Nm3 from vol-% is conditions.percent_to_mg_m3 / 1000. Functions of numbers
+work on floats and, element by element, on arrays.
 """
 
 from __future__ import annotations
@@ -17,29 +18,25 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.errors import RuleError
-from plumeproof.rules.elementwise import Number, Numbers, Truth, as_numbers, finite, give, give_existing, safe
+from plumeproof.rules.conditions import MOLAR_MASSES
+from plumeproof.rules.elementwise import Count, Number, Numbers, Truth, as_numbers, finite, give_existing, safe
 from plumeproof.rules.gwp import GwpFactor
 from plumeproof.rules.series import as_mask, as_series, refuse_not_finite, refuse_other_lengths
+from plumeproof.rules.short_term import covers
 from plumeproof.rules.summation import add_in_lanes
 
-M_CO2_G_MOL = 44.009
-M_CO_G_MOL = 28.010
 COVERAGE = (4, 5)  # Art. 44: at least 80 % of the possible readings of the hour
 OUTAGE_NOTICE_H = 120  # Art. 45(1): out of service for more than 5 consecutive days (DK 0.9)
 
 Value = TypeVar("Value", float, Numbers)
 
 
-def is_hour_kept(points: npt.ArrayLike, points_max: npt.ArrayLike, coverage: tuple[int, int] = COVERAGE) -> Truth:
-    """Whether enough readings of one parameter exist in an hour; whole numbers only. Raises RuleError."""
-    found, most = np.asarray(points), np.asarray(points_max)
-    if found.dtype.kind not in "iu" or most.dtype.kind not in "iu":
-        raise RuleError("points", "are no whole numbers; count readings")
-    if np.any(found < 0) or np.any(found > most):
-        raise RuleError("points", "are below 0 or above the maximum possible; count each reading once")
-    share, whole = coverage
-    kept = (found.astype(np.int64) * whole >= most.astype(np.int64) * share) & (most > 0)
-    return give(np.asarray(kept))  # type: ignore[no-any-return]
+def is_hour_kept(points: Count, points_max: Count, coverage: tuple[int, int] = COVERAGE) -> Truth:
+    """Whether enough readings of one parameter exist in an hour (short_term.covers). Raises RuleError."""
+    kept = covers(points, points_max, coverage)
+    if np.any(np.asarray(points) > np.asarray(points_max)):
+        raise RuleError("points", "are more than the maximum possible; count each reading once")
+    return kept
 
 
 def co2_t(c_g_nm3: Value, flow_nm3_h: Value) -> Value:
@@ -54,12 +51,7 @@ def n2o_t(c_mg_nm3: Value, flow_nm3_h: Value) -> Value:
 
 def co_as_co2_g_nm3(co_mg_nm3: Value) -> Value:
     """CO counts as the molar equivalent of CO2 (Art. 43): g CO2/Nm3 to add."""
-    return co_mg_nm3 * M_CO2_G_MOL / M_CO_G_MOL / 1000.0
-
-
-def co2_g_nm3(co2_vol_pct: Value, molar_volume_l_mol: float = 22.414) -> Value:
-    """g/Nm3 at 273.15 K and 101.325 kPa from vol-% of the same gas (wet or dry)."""
-    return co2_vol_pct * 10.0 * M_CO2_G_MOL / molar_volume_l_mol
+    return co_mg_nm3 * MOLAR_MASSES["CO2"] / MOLAR_MASSES["CO"] / 1000.0
 
 
 def co2_vol_pct_from_rest(*others_vol_pct: Value) -> Value:

@@ -27,6 +27,12 @@ def longest_run(mask: npt.ArrayLike) -> int:
     return max((end - start for start, end in find_runs(mask)), default=0)
 
 
+def last_counting(values: Numbers, counts: Truths, before: int, most: int) -> Numbers:
+    """The newest values that count among the hours before `before`, at most `most` of them, oldest first."""
+    found = np.flatnonzero(counts[:before])
+    return np.asarray(values[found[-most:]] if most else values[:0], np.float64)
+
+
 def as_series(values: npt.ArrayLike, where: str) -> Numbers:
     """One dimension of float64. Raises RuleError."""
     try:
