@@ -22,10 +22,7 @@ from mini_unittest import Skipped
 
 from tools.rig.wiring import EMULATED, Wiring, WiringError, find_wiring
 
-# Files whose tests open an emulated module's directory without a rig, or another interpreter.
-OWN_EMULATOR = (
-    "test_main.py", "test_module_heap.py", "test_module_element.py", "test_module_send.py", "test_module_update.py",
-)  # fmt: skip
+OF_MODULES = ("system", "hil")  # folders whose tests have a module; without make_rig it is an emulated one of their own
 _WIRING = pytest.StashKey[Wiring]()
 
 
@@ -62,9 +59,9 @@ def pytest_report_header(config):
 def pytest_runtest_setup(item):
     wiring = item.config.stash[_WIRING]
     needs = [need for marker in item.iter_markers("needs") for need in marker.args]
-    if item.path.name in OWN_EMULATOR:
-        needs.append("module_folder")
-    missing = [need for need in needs if not wiring.offers(need)]
+    if item.path.parent.name in OF_MODULES:
+        needs.append("module_port" if "make_rig" in item.fixturenames else "module_folder")
+    missing = [need for need in dict.fromkeys(needs) if not wiring.offers(need)]
     if missing:
         pytest.skip(f"rig {wiring.name} lacks {' '.join(missing)}")
 

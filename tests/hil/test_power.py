@@ -50,7 +50,8 @@ def test_nothing_journaled_is_lost_by_cuts_at_any_moment(rig, request, seen):
         assert not lost and not gateway.holes
     boots = [record for record in gateway.records if isinstance(record.body, Boot)]
     gateway.collect(lambda records: isinstance(records[-1].body, Samples))
-    torn = sum(record.body.torn_count for record in boots)
+    torns = [record.body.torn_count for record in boots]
+    torn = max(torns) - torns[0]  # a torn entry is counted at each mount until its segment is erased
     seen("power", {"cuts": told, "boots": len(boots), "torn": torn, "records": len(gateway.records), "seed": SEED})
     assert 2 <= len(boots) <= cuts + 2
     assert torn <= cuts

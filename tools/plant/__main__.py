@@ -75,7 +75,8 @@ class Plant:
             await bus.close()
             for server in servers:
                 await server.stop()
-            log.write("state", state="stop", elapsed_s=round(bus.elapsed_s(), 3), **bus.counters)
+            cut = {} if capture is None else {"capture_is_cut": capture.is_cut}
+            log.write("state", state="stop", elapsed_s=round(bus.elapsed_s(), 3), **bus.counters, **cut)
             log.close()
             if capture is not None:
                 capture.close()

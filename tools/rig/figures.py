@@ -53,12 +53,17 @@ def figures_of(log: Sequence[dict[str, Any]], gateways: Iterable[Asker]) -> dict
         "gaps": 0,
         "values": 0,
     }
+    known: set[int] = set()  # a gateway that comes back has what the first one had
     for gateway in gateways:
-        found["records"] += len(gateway.records)
         found["holes"] += sum(last - first + 1 for first, last in gateway.holes)
-        by_seq = dict(zip((r.seq for r in gateway.records[-len(gateway.envelopes) :]), gateway.envelopes, strict=False))
+        # The last envelopes are those of the last records: a rig may have dropped what was before its test
+        envelopes = zip(reversed(gateway.records), reversed(gateway.envelopes), strict=False)
+        sizes = {record.seq: len(envelope) for record, envelope in envelopes}
         for record in gateway.records:
-            _add(found, record, len(by_seq.get(record.seq, b"")))
+            if record.seq not in known:
+                known.add(record.seq)
+                _add(found, record, sizes.get(record.seq, 0))
+    found["records"] = len(known)
     return found
 
 

@@ -88,15 +88,14 @@ class Recorder:
             ingest = Ingest(wiring.device, line, self._keys, ledger, impatient())  # type: ignore[arg-type]
             say(f"recording for {self._seconds:g} s")
             self._ask(ingest, line, None if switch is None else lambda: self._cut(switch))
-            origin = self._origin(ledger, capture.is_cut)
+            origin = self._origin(ledger)
+            _stop(plant)
+            is_cut = {"uplink": capture.is_cut, "bus": _last_words(Path(scratch) / wiring.device)["capture_is_cut"]}
         for kind, path in paths.items():
-            found = origin | {"is_cut": capture.is_cut if kind == "uplink" else self._is_full(path)}
+            found = origin | {"is_cut": is_cut[kind]}
             set_origin(path, found if kind == "uplink" else {k: v for k, v in found.items() if k != "ledger"})
             say(f"{path}: {path.stat().st_size} bytes, {len(read_capture(path).pieces)} pieces")
         return origin
-
-    def _is_full(self, path: Path) -> bool:
-        return path.stat().st_size > self._max_bytes - 2048  # the plant's writer stopped at the line that did not fit
 
     def _ask(self, ingest: Ingest, line: Line, cut: Callable[[], None] | None) -> None:
         """`seconds` count from the first greeting."""
@@ -138,7 +137,7 @@ class Recorder:
             raise RecordError(plant.communicate(timeout=PLANT_READY_S)[1].strip() or "the plant did not start")
         return plant
 
-    def _origin(self, ledger: SqliteLedger, is_cut: bool) -> dict[str, Any]:
+    def _origin(self, ledger: SqliteLedger) -> dict[str, Any]:
         wiring = self._wiring
         head = ledger.head(wiring.device)
         if head is None:
@@ -165,7 +164,6 @@ class Recorder:
             "interpreter": "" if boot is None else boot.interpreter,
             "seconds": self._seconds,
             "faults": list(self._faults),
-            "is_cut": is_cut,
             "link_address": wiring.link_address,
             "parameters": raw.decode(),
             "parameters_sha256": hashlib.sha256(raw).hexdigest(),
@@ -179,10 +177,14 @@ class Recorder:
 
 
 def _stop(plant: subprocess.Popen[str]) -> None:
-    plant.terminate()
-    plant.communicate(timeout=PLANT_READY_S)
+    if plant.poll() is None:
+        plant.terminate()
+        plant.communicate(timeout=PLANT_READY_S)
 
 
-def describe(origin: dict[str, Any]) -> str:
-    """For people: one line."""
-    return json.dumps({key: origin[key] for key in ("date", "rig", "board", "device", "firmware_hash", "seconds")})
+def _last_words(folder: Path) -> dict[str, Any]:
+    """Of the plant: the state line of its end. Raises RecordError when it has not come to it."""
+    last: dict[str, Any] = json.loads((folder / "plant.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    if last.get("state") != "stop":
+        raise RecordError("the analyzers' process died while it was recorded; is their adapter plugged in?")
+    return last

@@ -107,6 +107,8 @@ def parse_wiring(raw: bytes, path: Path) -> Wiring:
         whole = tomllib.loads(raw.decode())
     except ValueError as error:
         raise WiringError(f"{path}: no TOML: {error}") from error
+    if path.stem == EMULATED:
+        raise WiringError(f"{path}: no wiring file is called {EMULATED}; give it another name")
     top = _Table(whole, path, "")
     module = _Table(top.take("module", dict), path, "module")
     bus = top.take("bus", dict, None)
