@@ -11,14 +11,9 @@ def open_board(arguments):
         if len(arguments) != 2:
             raise ValueError("usage: main.py DIRECTORY (with board.json, settings.json, parameters.json)")
         return host.HostBoard(arguments[1])
-    if sys.platform == "qemu":
-        from boards import cortex_mps2
+    from boards import iron_choice
 
-        return cortex_mps2.MpsBoard(arguments[1])
-    from boards.iron_choice import choose, wanted_board
-
-    name = choose(sys.platform, getattr(sys.implementation, "_machine", ""), wanted_board())
-    return getattr(__import__("boards." + name), name).open_board()
+    return iron_choice.open_board(arguments)
 
 
 def open_updates(arguments):

@@ -1,4 +1,6 @@
-"""Which board file fits the port and the chip that this program runs on. Needed once, and on real boards only."""
+"""Which board file fits the port and the chip that this program runs on. Needed once, and not on a computer."""
+
+import sys
 
 # A word of what a stock image says it runs on -> the board file that fits it unless board.json names another
 _FIRST = (
@@ -10,6 +12,16 @@ _FIRST = (
 )
 _OTHERS = (("rp2", "rp2_pico_de"),)
 _FOLDERS = ("/plumeproof", "/flash/plumeproof")
+
+
+def open_board(arguments):
+    """The board that is no computer: its file, imported by name, so that nothing of another chip is."""
+    if sys.platform == "qemu":
+        from boards import cortex_mps2
+
+        return cortex_mps2.MpsBoard(arguments[1])
+    name = choose(sys.platform, getattr(sys.implementation, "_machine", ""), wanted_board())
+    return getattr(__import__("boards." + name), name).open_board()
 
 
 def choose(platform: str, machine: str, wanted: str) -> str:
