@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from plumeproof.errors import RuleError
 from plumeproof.rules import flow
+from plumeproof.rules.conditions import oxygen_factor, standardise
 from tests.rules.examples import assert_close, example
 
 E21, E21B, E26 = example("E21"), example("E21b"), example("E26")
@@ -96,8 +97,6 @@ def test_guards():
 @given(st.floats(0.1, 1e3), st.floats(0.1, 1e6), st.floats(0.0, 20.0), st.floats(0.0, 15.0))
 def test_reference_oxygen_leaves_the_mass(c, q, o2, reference):
     """Both at actual or both at reference O2: the same mass (E21b for all figures)."""
-    from plumeproof.rules.conditions import oxygen_factor, standardise
-
     c_ref, _ = standardise(c, oxygen_factor(o2, reference))
     q_ref, _ = flow.flow_at_reference_o2_m3_h(q, o2, reference)
     assert_close(flow.mass_kg_h(c_ref, q_ref, True)[0], flow.mass_kg_h(c, q, True)[0], rel=1e-12)
