@@ -5,13 +5,15 @@ drives DE and /RE as one net and floats at reset: it is set low before anything 
 (RAR/esphome-tigomonitor pull request 54, 2026-08-18). So there is no echo of our own bytes. Console: USB.
 
 Uplink and secure element: 3.3 V lines on pins 1, 2 and 4, 5 of the chip, for a wiring of one's own: look which of them
-the header of your revision brings out. No light of our own: the board's TX and RX lamps show the bus.
+the header of your revision brings out; an ADS1115 for own inputs may share the element's. No contacts. No light of our
+own: the board's TX and RX lamps show the bus.
 """
 
 import machine
 
 from boards import esp32_chip, iron
 from boards.iron_i2c import element_bus
+from boards.iron_inputs import inputs_maker
 from boards.uart_bus import RX_BUFFER_BYTES, TX_BUFFER_BYTES, PinDriver, UartBus, UartLine
 
 NAME = "esp32_s3_waveshare"
@@ -29,12 +31,13 @@ def open_board(folder: str = iron.FOLDER) -> iron.IronBoard:
         _LINK_UART, baudrate=_LINK_BAUD, tx=_LINK_TX, rx=_LINK_RX, timeout=0, rxbuf=RX_BUFFER_BYTES,
         txbuf=TX_BUFFER_BYTES,
     )  # fmt: skip
+    i2c = element_bus(machine.I2C, 0, sda=machine.Pin(_SDA), scl=machine.Pin(_SCL))
     return iron.IronBoard(
         iron.Parts(
             folder=folder, bus=bus, uplink=UartLine(link, piece_bytes=esp32_chip.PIECE_BYTES),
             flash=esp32_chip.open_journal(), entropy=esp32_chip.open_entropy(), polled=(bus.uart, link),
             watchdog=esp32_chip.open_watchdog, light=lambda is_on: None, reset=machine.reset,
             reset_cause=iron.reset_cause(machine),
-            element_bus=element_bus(machine.I2C, 0, sda=machine.Pin(_SDA), scl=machine.Pin(_SCL)),
+            element_bus=i2c, inputs=inputs_maker(i2c, iron.IronClock()),
         )
     )  # fmt: skip

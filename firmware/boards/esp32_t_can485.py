@@ -5,7 +5,7 @@ converter feeds the transceiver; /SHDN high wakes it. /RE high leaves the receiv
 nothing of our own is heard; low forces it on: an echo, for the self-test. UART 0 is the console on USB.
 
 Uplink: 3.3 V lines for an RS-232, RS-485 or USB adapter (see that the header has them). Light: the WS2812, dim green.
-Secure element: SDA 25, SCL 18.
+Secure element: SDA 25, SCL 18; an ADS1115 for own inputs may share them. No contacts: no free pin is sure.
 """
 
 import machine
@@ -13,6 +13,7 @@ import neopixel
 
 from boards import esp32_chip, iron
 from boards.iron_i2c import element_bus
+from boards.iron_inputs import inputs_maker
 from boards.uart_bus import RX_BUFFER_BYTES, TX_BUFFER_BYTES, UartBus, UartLine
 
 NAME = "esp32_t_can485"
@@ -42,13 +43,14 @@ def open_board(folder: str = iron.FOLDER) -> iron.IronBoard:
         pixel[0] = _GREEN if is_on else _DARK
         pixel.write()
 
+    i2c = element_bus(machine.I2C, 0, sda=machine.Pin(_SDA), scl=machine.Pin(_SCL))
     return iron.IronBoard(
         iron.Parts(
             folder=folder, bus=bus, uplink=UartLine(link, piece_bytes=esp32_chip.PIECE_BYTES),
             flash=esp32_chip.open_journal(), entropy=esp32_chip.open_entropy(), polled=(bus.uart, link),
             watchdog=esp32_chip.open_watchdog, light=light, reset=machine.reset,
             reset_cause=iron.reset_cause(machine),
-            element_bus=element_bus(machine.I2C, 0, sda=machine.Pin(_SDA), scl=machine.Pin(_SCL)),
+            element_bus=i2c, inputs=inputs_maker(i2c, iron.IronClock()),
         )
     )  # fmt: skip
 

@@ -56,9 +56,11 @@ def reset_cause(machine) -> int:
 class Parts:
     """What a board file has built. `bus`, `uplink`, `flash`, `entropy`: ports; `start`: iron_start.IronStart;
     `polled`: the UARTs to wait for; `watchdog`: makes one (called once); `light`: shows True or False; `reset`: the
-    port's machine.reset; `element_bus`: makes the ports.ElementBus."""
+    port's machine.reset; `element_bus`: makes the ports.ElementBus, `inputs` the ports.Inputs."""
 
-    def __init__(self, folder, bus, uplink, flash, entropy, polled, watchdog, light, reset, reset_cause, element_bus):
+    def __init__(
+        self, folder, bus, uplink, flash, entropy, polled, watchdog, light, reset, reset_cause, element_bus, inputs
+    ):
         self.folder = folder
         self.bus = bus
         self.uplink = uplink
@@ -70,6 +72,7 @@ class Parts:
         self.reset = reset
         self.reset_cause = reset_cause  # fields.RESET_*, as the port tells it
         self.element_bus = element_bus
+        self.inputs = inputs
 
 
 class IronBoard(Notes):
@@ -86,6 +89,7 @@ class IronBoard(Notes):
         self.flash = parts.flash
         self.entropy = parts.entropy
         self.clock = IronClock()
+        self.open_inputs = parts.inputs  # asked for only if the parameter set wants them
         self._folder = parts.folder
         self._light = parts.light
         self._reset = parts.reset

@@ -4,7 +4,8 @@ Bus: TX GP2 and DE GP3 from a PIO state machine (rp2_pio_bus), RX GP1 into UART 
 Uplink: UART 1 on GP4, GP5, its DE and /RE on GP6. Any breakout with DI, RO, DE, /RE at 3.3 V will do (MAX3485, SP3485,
 THVD1400). A resistor of 10 kOhm from each DE to ground keeps the drivers off until the program starts. Console: USB.
 
-Light: GP25. Secure element: I2C 0, SDA GP8, SCL GP9.
+Light: GP25. Secure element: I2C 0, SDA GP8, SCL GP9; an ADS1115
+for own inputs may share it. Contacts to ground: GP10 to GP13.
 """
 
 import machine
@@ -12,6 +13,7 @@ import machine
 from boards import iron, rp2_chip
 from boards.iron_entropy import Entropy
 from boards.iron_i2c import element_bus
+from boards.iron_inputs import inputs_maker
 from boards.rp2_pio_bus import PioBus
 from boards.uart_bus import RX_BUFFER_BYTES, TX_BUFFER_BYTES, PinDriver, UartLine
 
@@ -20,6 +22,7 @@ _BUS_UART, _BUS_TX, _BUS_DE, _BUS_RX, _UART_TX = 0, 2, 3, 1, 0
 _LINK_UART, _LINK_TX, _LINK_RX, _LINK_DE = 1, 4, 5, 6
 _LINK_BAUD = 115200
 _SDA, _SCL = 8, 9
+_CONTACTS = (10, 11, 12, 13)
 _LIGHT = 25
 
 
@@ -33,12 +36,13 @@ def open_board(folder: str = iron.FOLDER) -> iron.IronBoard:
         rxbuf=RX_BUFFER_BYTES, txbuf=TX_BUFFER_BYTES,
     )  # fmt: skip
     link_driver = PinDriver(machine.Pin(_LINK_DE, machine.Pin.OUT, value=0))
+    i2c = element_bus(machine.I2C, 0, sda=machine.Pin(_SDA), scl=machine.Pin(_SCL))
     return iron.IronBoard(
         iron.Parts(
             folder=folder, bus=bus, uplink=UartLine(link, link_driver, rp2_chip.LINK_PIECE_BYTES),
             flash=rp2_chip.open_journal(), entropy=Entropy(), polled=(bus.uart, link),
             watchdog=rp2_chip.open_watchdog, light=machine.Pin(_LIGHT, machine.Pin.OUT, value=0).value,
             reset=machine.reset, reset_cause=iron.reset_cause(machine),
-            element_bus=element_bus(machine.I2C, 0, sda=machine.Pin(_SDA), scl=machine.Pin(_SCL)),
+            element_bus=i2c, inputs=inputs_maker(i2c, iron.IronClock(), machine.Pin, _CONTACTS),
         )
     )  # fmt: skip

@@ -33,6 +33,7 @@ WHOLE = {
     "test_boards_module": "4m",
     "test_boards_start": "1m",
     "test_app_heap": "1m",
+    "test_board_inputs": "1m",
     "test_inputs": "1m",
     "test_calibration": "1m",
     "test_health": "1m",

@@ -54,6 +54,7 @@ class Rig:
         self.has_partition = True
         self.chip = W25q(self.time, sectors) if port == "stm32" else None
         self.state_machines = []
+        self.chips = {}  # on the I2C line, by address
 
     def note(self, *what) -> None:
         self.events.append((self.time.now,) + what)
@@ -118,12 +119,15 @@ def _machine(rig):
     class Watchdog(FakeWatchdog):
         the_rig = rig
 
+    class I2c(FakeI2c):
+        the_rig = rig
+
     names = {"PWRON_RESET": 1, "WDT_RESET": 3}
     if rig.port != "rp2":  # which knows these two only
         names["HARD_RESET"] = 2
         names["SOFT_RESET"] = 0 if rig.port == "stm32" else 5
     names.update(
-        Pin=Pin, UART=Uart, WDT=Watchdog, I2C=FakeI2c, SPI=lambda *what, **more: FakeSpi(rig.chip), reset=rig.reset,
+        Pin=Pin, UART=Uart, WDT=Watchdog, I2C=I2c, SPI=lambda *what, **more: FakeSpi(rig.chip), reset=rig.reset,
         reset_cause=lambda: rig.told_cause,
     )  # fmt: skip
     return names

@@ -1,4 +1,4 @@
-"""Pin, I2C and watchdog of the fakes. Not imitated: pulls, drive, interrupts; a floating pin reads 0."""
+"""Pin, I2C and watchdog of the fakes. Not imitated: drive, interrupts, pulls other than up; a floating pin reads 0."""
 
 from board_fakes.iron_time import CALL_US
 
@@ -9,11 +9,12 @@ class FakePin:
     the_rig = None
     IN = 0
     OUT = 1
+    PULL_UP = 2
 
-    def __init__(self, name, mode=None, value=None) -> None:
+    def __init__(self, name, mode=None, pull=None, value=None) -> None:
         self.name = str(name)
         self.rig = self.the_rig
-        self.rig.pins.setdefault(self.name, 0)
+        self.rig.pins.setdefault(self.name, 0 if pull is None else 1)
         if value is not None:
             self.value(value)
 
@@ -34,17 +35,26 @@ class FakePin:
 
 
 class FakeI2c:
-    """A bus that nobody is on."""
+    """A bus on which are the rig's `chips`, {address: chip with write(bytes), read(buf)}; 100 kHz."""
+
+    the_rig = None
 
     def __init__(self, *what, **more) -> None:
         self.writes = []
 
     def writeto(self, address, buf) -> int:
         self.writes.append((address, bytes(buf)))
-        raise OSError(19)
+        self._chip(address, len(buf)).write(bytes(buf))
+        return len(buf)
 
     def readfrom_into(self, address, buf) -> None:
-        raise OSError(19)
+        self._chip(address, len(buf)).read(buf)
+
+    def _chip(self, address, count):
+        self.the_rig.time.now += CALL_US + 90 * (1 + count)
+        if address not in self.the_rig.chips:
+            raise OSError(19)
+        return self.the_rig.chips[address]
 
 
 class FakeWatchdog:
