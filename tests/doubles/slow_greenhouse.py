@@ -48,3 +48,17 @@ def year_t(hours: Sequence[Hour], replacement: float | None) -> tuple[float, int
         counted += 1
         total += Fraction(concentration) * Fraction(flow) / 1_000_000
     return float(total), counted, replaced, missing
+
+
+def combined_variance(
+    values: Sequence[float], weights: Sequence[float], stated: float, is_relative: bool, divisor_squared: Fraction,
+    is_common: bool,
+) -> Fraction:  # fmt: skip
+    """Variance that one component adds to sum w_i x_i (GUM 5.1.2 uncorrelated, 5.2.2 note 1 fully correlated)."""
+    amount = Fraction(stated)
+    errors = [
+        Fraction(w) * (amount * abs(Fraction(x)) / 100 if is_relative else amount)
+        for x, w in zip(values, weights, strict=True)
+    ]
+    square = sum(errors) ** 2 if is_common else sum(error**2 for error in errors)
+    return Fraction(square) / divisor_squared

@@ -6,6 +6,7 @@ walks back through its list; nothing is kept between hours.
 
 from __future__ import annotations
 
+import bisect
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,8 +56,9 @@ def hj75(hours: Sequence[Hour], captured: int, possible: int, first: int = 0) ->
 
 def nearest_rank(values: Sequence[float], pct: int) -> float:
     """The smallest value that at least `pct` per cent of all do not exceed."""
-    for candidate in sorted(values):
-        if sum(one <= candidate for one in values) * 100 >= pct * len(values):
+    ordered = sorted(values)
+    for candidate in ordered:
+        if bisect.bisect_right(ordered, candidate) * 100 >= pct * len(values):
             return candidate
     raise ValueError("no values")
 

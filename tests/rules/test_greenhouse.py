@@ -13,6 +13,7 @@ from plumeproof.errors import RuleError
 from plumeproof.rules import greenhouse, mass_balance
 from plumeproof.rules.gwp import load_gwp
 from plumeproof.rules.series import find_runs, longest_run
+from plumeproof.rules.short_term import add_in_lanes_along
 from plumeproof.rules.substitution import fill, mean_plus_two_sigma
 from plumeproof.rules.summation import add_in_lanes, find_moments
 from plumeproof.rules.tiers import judge_tier, load_tiers
@@ -202,6 +203,7 @@ def test_lanes_are_those_of_the_page(numbers):
     ten = [lanes[i] + lanes[i + 10] for i in range(10)]
     five = [ten[i] + ten[i + 5] for i in range(5)]
     assert add_in_lanes(numbers) == ((five[0] + five[1]) + (five[2] + five[3])) + five[4]
+    assert add_in_lanes(numbers) == add_in_lanes_along(np.array(numbers, dtype=np.float64))
 
 
 @given(st.lists(st.tuples(NUMBERS, st.booleans()), max_size=60))

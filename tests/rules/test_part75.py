@@ -107,7 +107,7 @@ def history(seed: int, size: int, good: float) -> list[slow.Hour]:
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(0, 10_000),
     st.sampled_from([0.7, 0.85, 0.93, 0.97, 0.999]),
@@ -145,8 +145,8 @@ def test_a_gap_at_the_end_waits_for_its_hour_after():
     assert not open_.is_substituted.any()
     valid[-1] = True
     closed = part75.fill_hours(values, valid, ran, "concentration", 900.0)
-    assert closed.values[-3:].tolist() == [797.5, 797.5, 799.0] or closed.methods[-3:-1] == ("hb_ha", "hb_ha")
-    assert closed.values[-3] == (796.0 + 799.0) / 2
+    assert closed.values[-3:].tolist() == [797.5, 797.5, 799.0]
+    assert closed.methods[-3:] == ("hb_ha", "hb_ha", "")
 
 
 @pytest.mark.parametrize(

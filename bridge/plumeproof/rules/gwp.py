@@ -84,8 +84,13 @@ class GwpTable:
 
 
 @cache
-def load_gwp(name_or_path: str | Path = "gwp") -> GwpTable:
-    """The table of the bridge, or one of your own. Raises RuleError."""
+def load_gwp() -> GwpTable:
+    """The table of this release."""
+    return read_gwp("gwp")
+
+
+def read_gwp(name_or_path: str | Path) -> GwpTable:
+    """A table of your own, by its path. Raises RuleError."""
     head, (sets, uses) = load_table(name_or_path, _read)
     return GwpTable(head, MappingProxyType({one.id: one for one in sets}), uses)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from types import MappingProxyType
 
 from plumeproof.errors import ParametersError, RuleError
@@ -64,9 +63,9 @@ def judge_tier(stream: str, uncertainty_pct: float, required: int | None = None)
 
 
 @cache
-def load_tiers(name_or_path: str | Path = "mrr_tiers") -> TierTable:
-    """Raises RuleError."""
-    head, streams = load_table(name_or_path, lambda reader: read_rows(reader, "streams", _read_stream))
+def load_tiers() -> TierTable:
+    """The table of this release."""
+    head, streams = load_table("mrr_tiers", lambda reader: read_rows(reader, "streams", _read_stream))
     return TierTable(head, MappingProxyType({stream.id: stream for stream in streams}))
 
 
