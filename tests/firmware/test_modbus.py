@@ -337,6 +337,10 @@ def test_what_could_be_mistaken_is_held_back_and_nothing_else():
     assert (outcome, len(bus.sent)) == (causes.GAP_TIMEOUT, 1) and 50000 <= spent_us < 52000
     assert read_late(client, clock, 9)[:2] == (causes.VALUE, 9)  # twice the time-out has passed
     assert len(bus.sent) == 2
+    for address in (7, 9, 7, 9):  # and with it all suspicion
+        clock.now += 1000
+        outcome, found, spent_us = read_late(client, clock, address)
+        assert (outcome, found) == (causes.VALUE, address) and spent_us < 10000
 
 
 def test_the_answer_to_somebody_elses_request_is_not_taken_for_ours():

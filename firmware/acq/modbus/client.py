@@ -111,6 +111,8 @@ class Client:
         if self._left(now):
             self._count = 0
             return self._clock.elapsed(now, self._began) >= self._timeout_us and self._end(causes.GAP_TIMEOUT)
+        if not 0 <= self._clock.elapsed(now, self._asked) < self._patience_us:
+            self._wanted[0] = 0  # it never came
         self._bus.send(self._request, 8)
         self._sent = self._clock.ticks()
         self._seen = self._sent
@@ -131,10 +133,13 @@ class Client:
 
     def _overhear(self) -> None:
         """If what stands in `buf` ends with a request, somebody else has sent it, or it is our echo."""
-        start = self._count - 8
-        if start >= 0 and crc16(self.buf, start, self._count) == 0:
+        buf, last, start = self.buf, self._wanted, self._count - 8
+        if start >= 0 and crc16(buf, start, self._count) == 0:
+            is_other = last[0] == buf[start] and (last[2] != buf[start + 2] or last[3] != buf[start + 3])
             for index in range(8):
-                self._wanted[index] = self.buf[start + index]
+                last[index] = buf[start + index]
+            if is_other:
+                last[2] = last[3] = 0xFF  # two answers may come: no address is safe from both
             self._asked = self._seen
 
     def _listen(self) -> bool:
@@ -150,6 +155,7 @@ class Client:
             if self._count >= len(self.buf) or self._clock.elapsed(now, self._seen) >= self.timing.t35_us:
                 self._overhear()
                 if self._left(now):
+                    self._wanted[2] = self._wanted[3] = 0xFF
                     return self._end(causes.GAP_MISMATCH)  # what comes next may be ours or theirs
                 self._count = 0  # another frame has ended; ours may still come
         if self._clock.elapsed(now, self._sent) < self._timeout_us:
