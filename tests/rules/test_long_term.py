@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plumeproof.errors import RuleError
-from plumeproof.rules import long_term
+from plumeproof.rules import long_term, plant_state
+from plumeproof.rules.rule_set import load_rule_set
 from tests.rules.examples import assert_close, example
 
 E12, E12B = example("E12"), example("E12b")
@@ -72,6 +73,18 @@ def test_empty_day_and_all_days_at_once():
     assert days.mean[1] == days.total[1] == 0.0
     # Not limited: a day is valid as soon as it has a value.
     assert long_term.day_averages(VALUES, marks([3]), ~marks([3]), None, None).is_valid is True
+
+
+def test_day_with_only_start_up():
+    """A combustion plant's day of start-up has no value and is no discarded day; waste that burns is compared."""
+    states = np.full(48, plant_state.START_UP)
+    for name, is_valid in (("eu_ied_lcp", False), ("eu_ied_waste", True)):
+        rules = load_rule_set(name).settings
+        used = plant_state.is_compared(states, rules.start_up_compared)
+        day = long_term.day_averages(
+            VALUES, used, used & False, rules.discard_limit_per_day, rules.min_valid_sta_per_day
+        )
+        assert (day.exists, day.is_valid, day.is_discarded) == (is_valid, is_valid, False)
 
 
 def test_month_and_both_routes_of_the_year():
