@@ -32,7 +32,7 @@ def hj75(hours: Sequence[Hour], captured: int, possible: int, first: int = 0) ->
             found.append(None)
             continue
         start = place
-        while start > first and hours[start - 1].ran and hours[start - 1].value is None:
+        while start > 0 and hours[start - 1].ran and hours[start - 1].value is None:
             start -= 1
         end = place
         while end < len(hours) and hours[end].ran and hours[end].value is None:

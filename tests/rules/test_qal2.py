@@ -224,8 +224,12 @@ def test_due_dates():
     assert ast.due == date(2025, 2, 28)
     assert ast.state_on(date(2025, 2, 28)) == "soon" and ast.state_on(date(2025, 3, 1)) == "overdue"
     assert ast.state_on(date(2024, 12, 30)) == "soon" and ast.state_on(date(2024, 12, 29)) == "fine"
-    with pytest.raises(RuleError):
-        due_dates.find_due_dates(date(2024, 2, 29), qal2_max_years=0)
+    only = due_dates.find_due_dates(date(2024, 2, 29), qal2_max_years=None)
+    assert [one.test for one in only] == ["AST"]
+    assert due_dates.find_due_dates(date(2024, 2, 29), qal2_max_years=None, ast_max_months=None) == ()
+    for settings in ({"qal2_max_years": 0}, {"ast_max_months": 61}):
+        with pytest.raises(RuleError, match="outside"):
+            due_dates.find_due_dates(date(2024, 2, 29), **settings)
 
 
 @given(st.dates(date(1990, 1, 1), date(2090, 1, 1)), st.integers(0, 120))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plumeproof.errors import RuleError
-from plumeproof.rules.qal3 import KINDS, Key, Reading, load_chart_settings, start_chart
+from plumeproof.rules.qal3 import KINDS, Key, Reading, chart_settings_with, load_chart_settings, start_chart
 from plumeproof.rules.qal3_document import from_document, to_document
 from tests.doubles import slow_quality as slow
 from tests.rules.examples import assert_close, example
@@ -70,6 +70,13 @@ def test_e19b_shewhart():
     assert_close(points[0].action_limit, wanted["limit"])
     assert [point.verdict == "alarm" for point in points] == wanted["alarms"]
     assert [point.verdict for point in points] == ["fine", "fine", "warning", "alarm", "alarm"]
+
+
+def test_shewhart_limits_of_a_rule_set():
+    _, points = play(start_chart(KEY, "shewhart", 1.0, chart_settings_with(1.0, 1.5)), [0.9, -1.2, 1.6])
+    assert [point.verdict for point in points] == ["fine", "warning", "alarm"]
+    with pytest.raises(RuleError, match="shewhart"):
+        chart_settings_with(3.0, 2.0)
 
 
 @given(DIFFERENCES, st.sampled_from([0.5, 1.2, 3.0]))

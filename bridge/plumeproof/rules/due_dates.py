@@ -38,22 +38,30 @@ def find_due_dates(
     last_qal2: date,
     last_ast: date | None = None,
     *,
-    qal2_max_years: int = 5,
-    ast_max_months: int = 12,
+    qal2_max_years: int | None = 5,
+    ast_max_months: int | None = 12,
     range_left_on: date | None = None,
     major_change_on: date | None = None,
-) -> tuple[DueDate, DueDate]:
-    """(AST, QAL2). Events on or before the last QAL2 are answered by it and do not count. Raises RuleError."""
-    if not (1 <= qal2_max_years <= 10 and 1 <= ast_max_months <= 60):
-        raise RuleError("qal2_max_years, ast_max_months", "are outside 1..10 years and 1..60 months")
+) -> tuple[DueDate, ...]:
+    """AST and QAL2, the one or the other left out where the rule set has no interval for it (None).
+
+    Events on or before the last QAL2 are answered by it and do not count. Raises RuleError.
+    """
+    for name, interval, most in (("qal2_max_years", qal2_max_years, 10), ("ast_max_months", ast_max_months, 60)):
+        if interval is not None and not 1 <= interval <= most:
+            raise RuleError(name, f"{interval} is outside 1..{most}")
     if last_ast is not None and last_ast < last_qal2:
         last_ast = None  # of the calibration before
-    ast = DueDate("AST", add_months(last_ast or last_qal2, ast_max_months), "interval")
+    found = []
+    if ast_max_months is not None:
+        found.append(DueDate("AST", add_months(last_ast or last_qal2, ast_max_months), "interval"))
+    if qal2_max_years is None:
+        return tuple(found)
     qal2 = DueDate("QAL2", add_months(last_qal2, 12 * qal2_max_years), "interval")
     for event, why in ((range_left_on, "range_surveillance"), (major_change_on, "major_change")):
         if event is not None and event > last_qal2 and add_months(event, AFTER_CHANGE_MONTHS) < qal2.due:
             qal2 = DueDate("QAL2", add_months(event, AFTER_CHANGE_MONTHS), why)
-    return ast, qal2
+    return (*found, qal2)
 
 
 def add_months(day: date, months: int) -> date:

@@ -130,9 +130,10 @@ def fill_mass(
 ) -> Filled:
     """Fills the bad runs of the hours from `first` on; the hours before it are the history that is looked back into.
 
-    A bad run is of consecutive hours in which the plant ran and the mass is not valid. An hour of it that is
-    `out_of_control` looks back from the last `calibrated` hour (a passed calibration) before the run, any other from
-    the run's first hour. Without such a calibration, or any valid hour, there is no substitute. Raises RuleError.
+    A bad run is of consecutive hours in which the plant ran and the mass is not valid; one that began before `first`
+    has its whole length. An hour of it that is `out_of_control` looks back from the last `calibrated` hour (a passed
+    calibration) before the run, any other from the run's first hour. Without such a calibration, or any valid hour,
+    there is no substitute. Raises RuleError.
     """
     series, mask, ran = as_series(mass, "mass"), as_mask(valid, "valid"), as_mask(operating, "operating")
     bad, passed = as_mask(out_of_control, "out_of_control"), as_mask(calibrated, "calibrated")
@@ -141,14 +142,12 @@ def fill_mass(
     counts = mask & ran
     filled, has = np.where(mask, series, 0.0), mask.copy()
     look_back, short = np.zeros(series.shape, np.int64), np.zeros(series.shape, np.bool_)
-    wanted = ran & ~mask
-    wanted[:first] = False
-    for start, end in find_runs(wanted):
+    for start, end in find_runs(ran & ~mask):
         hours = find_look_back_h(capture, end - start)
         if hours is None:
             continue
         calibrations = np.flatnonzero(passed[:start])
-        for hour in range(start, end):
+        for hour in range(max(start, first), end):
             if bad[hour] and not calibrations.size:
                 continue
             before = int(calibrations[-1]) if bad[hour] else start

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import numpy.typing as npt
 
 from plumeproof.errors import RuleError
 from plumeproof.rules.elementwise import Number, Numbers, Truth, as_numbers, give
@@ -61,8 +62,8 @@ class CalibrationFunction:
 
 
 def calibrate(
-    x_ams: Sequence[float],
-    y_srm: Sequence[float],
+    x_ams: npt.ArrayLike,
+    y_srm: npt.ArrayLike,
     daily_elv: float,
     permissible_pct: float,
     *,
@@ -170,7 +171,7 @@ def find_sigma_0(daily_elv: float, permissible_pct: float) -> float:
     return _permissible(daily_elv, permissible_pct)[1] / EXPANSION
 
 
-def judge_variability(y_srm: Sequence[float], y_calibrated: Sequence[float], sigma_0: float) -> Variability:
+def judge_variability(y_srm: npt.ArrayLike, y_calibrated: npt.ArrayLike, sigma_0: float) -> Variability:
     """QAL2: s_D <= sigma_0 k_v(N). Raises RuleError."""
     return _variability(y_srm, y_calibrated, sigma_0, 1.0)
 
@@ -190,7 +191,7 @@ class AnnualTest:
         return self.variability.is_passed and self.is_bias_passed
 
 
-def judge_ast(y_srm: Sequence[float], y_calibrated: Sequence[float], sigma_0: float) -> AnnualTest:
+def judge_ast(y_srm: npt.ArrayLike, y_calibrated: npt.ArrayLike, sigma_0: float) -> AnnualTest:
     """At least 5 pairs; both series at reference conditions. Raises RuleError."""
     found = _variability(y_srm, y_calibrated, sigma_0, AST_VARIABILITY)
     t_095 = factors_of(found.n).t_095
@@ -199,7 +200,7 @@ def judge_ast(y_srm: Sequence[float], y_calibrated: Sequence[float], sigma_0: fl
     return AnnualTest(found, t_095, bias_limit, abs(found.mean) <= bias_limit, remarks)
 
 
-def _variability(y_srm: Sequence[float], y_calibrated: Sequence[float], sigma_0: float, share: float) -> Variability:
+def _variability(y_srm: npt.ArrayLike, y_calibrated: npt.ArrayLike, sigma_0: float, share: float) -> Variability:
     if not 0.0 < sigma_0 < math.inf:
         raise RuleError("sigma_0", f"{sigma_0} is not above 0; give ELV and permissible uncertainty")
     srm, calibrated = _pairs(y_srm, y_calibrated)
@@ -210,7 +211,7 @@ def _variability(y_srm: Sequence[float], y_calibrated: Sequence[float], sigma_0:
     return Variability(moments.n, moments.mean, s_d, sigma_0, k_v, limit, s_d <= limit)
 
 
-def _pairs(first: Sequence[float], second: Sequence[float], at_least: int = 3) -> tuple[Numbers, Numbers]:
+def _pairs(first: npt.ArrayLike, second: npt.ArrayLike, at_least: int = 3) -> tuple[Numbers, Numbers]:
     x, y = as_series(first, "the first of each pair"), as_series(second, "the second of each pair")
     refuse_other_lengths(x, pairs=y)
     if x.size < at_least:

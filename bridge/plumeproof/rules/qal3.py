@@ -33,6 +33,7 @@ FINE, WARNING, ALARM, HELD = "fine", "warning", "alarm", "held"
 MAGNITUDE_MAX = 1e100  # as rules/series.py
 UTC_MS_MAX = 4_102_444_800_000  # 2100-01-01, the last year that is averaged
 COUNT_MAX = 10**12
+FACTOR_MAX = 1e6  # of s_AMS
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -192,8 +193,16 @@ def start_chart(key: Key, kind: str, s_ams: float, settings: ChartSettings | Non
 
 @cache
 def load_chart_settings() -> ChartSettings:
-    """The settings of this release; `replace` gives others (a rule set's shewhart_*_sigma)."""
+    """The settings of this release."""
     return load_table("qal3_charts", _read_settings)[1]
+
+
+def chart_settings_with(warning_sigma: float, action_sigma: float) -> ChartSettings:
+    """Those of this release with a rule set's shewhart_warning_sigma and shewhart_action_sigma. Raises RuleError."""
+    if not 0.0 < warning_sigma <= action_sigma <= FACTOR_MAX:
+        raise RuleError("shewhart_warning_sigma", "must be above 0 and at most shewhart_action_sigma")
+    limits = ShewhartSettings(float(warning_sigma), float(action_sigma))
+    return replace(load_chart_settings(), shewhart=limits)
 
 
 def _difference(reading: Reading) -> float:
@@ -234,8 +243,8 @@ def read_numbers(
 
 def _positive(reader: Reader, key: str) -> float:
     value = reader.decimal(key)
-    if not 0.0 < value <= 1e6:
-        raise ParametersError("range", f"{reader.where}: {key} is not above 0, or beyond 1e6")
+    if not 0.0 < value <= FACTOR_MAX:
+        raise ParametersError("range", f"{reader.where}: {key} is not above 0, or beyond {FACTOR_MAX:g}")
     return value
 
 

@@ -112,6 +112,7 @@ def of_sum(quantities: Sequence[Quantity], k: float = COVERAGE_FACTOR) -> Uncert
         values, weights = np.where(counts, values, 0.0), np.where(counts, weights, 0.0)
         for component in quantity.components:
             errors = weights * as_numbers(standard_of(component, values))
+            refuse_not_finite(errors, counts, f"{where}, component {component.name[:40]}")
             own = abs(add_in_lanes(errors)) if component.is_common else math.sqrt(add_in_lanes(errors * errors))
             parts.append((quantity.name, component.name, own))
     variance = 0.0
