@@ -88,7 +88,15 @@ def flash_main(args: argparse.Namespace) -> dict[str, Any]:
 def provision_main(args: argparse.Namespace) -> dict[str, Any]:
     bus = {"baud": args.bus_baud, "parity": args.bus_parity, "stop_bits": args.bus_stop_bits}
     plan = compose_plan(
-        args.device, args.analyzer, args.table, args.link_address, args.slot_ms, args.seal_ms, bus, args.revision
+        args.device,
+        args.analyzer,
+        args.table,
+        args.link_address,
+        args.slot_ms,
+        args.seal_ms,
+        bus,
+        args.revision,
+        args.site,
     )
     if args.board is not None:
         find(args.board)
@@ -160,6 +168,7 @@ def parser() -> argparse.ArgumentParser:
         help="repeat, in polling order; PROFILE: a name, or a table (.csv, .xlsx, .json)",
     )  # fmt: skip
     providing.add_argument("--table", type=Path, metavar="FILE", help="TOML with all of it, or one register table")
+    providing.add_argument("--site", type=Path, metavar="FILE", help="own inputs, 4-20 mA loops, calibration marks")
     providing.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json to enter the key in")
     providing.add_argument("--slot-ms", type=int, default=1000)
     providing.add_argument("--seal-ms", type=int, default=60_000)

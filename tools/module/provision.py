@@ -25,6 +25,7 @@ from plumeproof.evidence.parameters import parse_parameters
 from plumeproof.keys import load_keys
 from plumeproof.possession import Proof, parse_proof
 from plumeproof.survey.profile import BUS, Choice, Profile, assemble, load_profile, parse_choice
+from plumeproof.survey.site import add_site, read_site
 from plumeproof.survey.table_file import read_profiles
 from tools.module.refusal import FAULT, USAGE, Refusal
 
@@ -69,8 +70,10 @@ def compose_plan(
     seal_ms: int,
     bus: Mapping[str, Any],
     revision: int,
+    site: Path | None = None,
 ) -> Plan:
-    """From `ID=PROFILE@UNIT` words, where PROFILE may be a register table, or a TOML file that says all of it.
+    """From `ID=PROFILE@UNIT` words, where PROFILE may be a register table, or a TOML file that says all of it. `site`:
+    own inputs, loops, calibration marks (plumeproof.survey.site).
 
     Raises Refusal with one line that names file, place and mend."""
     try:
@@ -85,6 +88,8 @@ def compose_plan(
         if not chosen:
             raise Refusal("no analyzer: name them with --analyzer ID=PROFILE@UNIT or --table FILE", USAGE)
         raw = assemble(device, chosen, slot_ms, seal_ms, {**BUS, **bus}, revision)
+        if site is not None:
+            raw = add_site(raw, read_site(site))
         parse_parameters(raw)
     except (ProfileError, ParametersError, ConfigError) as error:
         raise Refusal(str(error), USAGE) from error
