@@ -17,11 +17,12 @@ LEVELS = (SHORT_TERM, DAY, ROLLING_30_DAYS, MONTH, YEAR)
 MEASURED = "measured"  # mean of valid first level data, calibrated; the measurand's own unit
 STANDARDISED = "standardised"  # at reference conditions; may be negative
 VALIDATED = "validated"  # less the confidence interval, for comparison with a limit only
+PLAIN = "without_o2_exception"  # as VALIDATED, converted also where oxygen is below the reference; for the year only
 FLOW = "flow"  # m3/h at normal conditions, dry
 MASS = "mass"  # kg/h over a short term, kg over longer ones; from standardised values
 SUBSTITUTED = "substituted"  # as MASS or STANDARDISED, missing hours filled as the rule set says
 CO2E = "co2e"  # t CO2e, by the GWP set of the rule set, fossil share
-LAYERS = (MEASURED, STANDARDISED, VALIDATED, FLOW, MASS, SUBSTITUTED, CO2E)
+LAYERS = (MEASURED, STANDARDISED, VALIDATED, PLAIN, FLOW, MASS, SUBSTITUTED, CO2E)
 
 ENGINE_VERSION = "1"  # of the arithmetic: another number where any bit of any figure may differ
 
@@ -41,9 +42,7 @@ class InputRange:
 class Figure:
     """`value` is None where none can be computed; `is_valid` says whether the rule set lets it count.
 
-    `flags`: why not, or what to know, sorted: coverage, peripheral_missing, peripheral_substitute, over_air_o2,
-    state_<plant state>, outside_calibrated_range, substituted, discarded_day, too_few, provisional. `n_expected`,
-    `n_valid`, `n_invalid` count first level data at SHORT_TERM and short-term averages above it; `n_invalid` is sorted
+    `flags`: why not, or what to know, sorted; short_terms.py and long_terms.py name them. `n_expected`, `n_valid`, `n_invalid` count first level data at SHORT_TERM and short-term averages above it; `n_invalid` is sorted
     (cause, count). `minimum`, `maximum`, `deviation` (sample standard deviation) are of what was averaged.
     `uncertainty` is expanded with k = 2, in the unit of the value; None where no components are stated.
     `substituted_share`: of the period's short-term averages, 0 to 1. `state`: plant state of a short term by the

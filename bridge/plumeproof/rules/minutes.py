@@ -30,7 +30,7 @@ Values = npt.NDArray[np.float64]
 class Minutes:
     """Arrays are (quantities, minutes). `expected`: slots in which the plant was not stopped; `n` of them count, with
     `total`, `m2` (squared deviations from the mean of the minute), `low`, `high`; all 0 where nothing counts.
-    `invalid`: status number to how many of the expected slots have it. `states`: (plant_state codes, minutes), milliseconds.
+    `invalid`: status number to how many of the expected slots have it. `states`: (codes of plant_state, minutes), ms.
     """
 
     start_utc_ms: int

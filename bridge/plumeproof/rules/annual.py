@@ -1,0 +1,165 @@
+"""Tonnes of a month or year with missing hours substituted, by the rule set's method (averaging-rules 9.3, 10.2, 11.3).
+
+EU MRR and CBAM: the concentration of a missing hour is mean + 2 sigma over the hours of the period seen, so until the
+year has ended tonnes are provisional and are made again. Missing flow is not substituted: such hours are counted
+(greenhouse.Emission) and a person gives a mass balance. HJ 75 replaces hourly masses by the largest of the look-back.
+US part 75 needs the unit's history since its certification and is offered as functions (part75.py) only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from plumeproof.rules import calendar, greenhouse, hj75, substitution
+from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
+from plumeproof.rules.figure import CO2E, FLOW, MASS, STANDARDISED, SUBSTITUTED, YEAR, Figure
+from plumeproof.rules.figure_maker import FigureMaker
+from plumeproof.rules.gwp import load_gwp
+from plumeproof.rules.plant import Measurand
+from plumeproof.rules.term_series import TermSeries
+
+FLOW_ID = "flow"
+G_PER_MG = 1000.0
+
+# Flags of a figure
+HAS_SUBSTITUTES = "substituted"
+HOURS_WITHOUT_FIGURE = "hours_without_figure"  # flow missing, or nothing to substitute from: they are in no total
+PROVISIONAL = "provisional"  # a longer period will change the substitute
+SIGMA_UNDEFINED = "sigma_undefined"  # one valid hour only: its value is the substitute
+CAPTURE_FAILED = "capture_rate_failed"  # HJ 75: below 75 %, no substitution is defined
+
+Series = Mapping[tuple[str, str], TermSeries]
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Hours of a period with substitutes: `mass_kg_h` where `has`; `concentration` as filled, mg/m3, 0.0 elsewhere."""
+
+    mass_kg_h: npt.NDArray[np.float64]
+    has: npt.NDArray[np.bool_]
+    has_run: npt.NDArray[np.bool_]
+    is_substituted: npt.NDArray[np.bool_]
+    concentration: npt.NDArray[np.float64]
+    flags: tuple[str, ...]
+
+
+def figures(
+    maker: FigureMaker,
+    measurand: Measurand,
+    series: Series,
+    level: str,
+    period: tuple[int, int],
+    inputs: Any,
+    reason: str,
+) -> Iterator[Figure]:
+    """The substituted mass, t, and for a greenhouse gas its CO2e, t. Nothing where the rule set has no substitution
+    and the measurand is no greenhouse gas, or where flow is not measured."""
+    settings = maker.rules.settings
+    is_greenhouse = measurand.greenhouse_gas is not None and settings.gwp is not None
+    if not (is_greenhouse or settings.substitution == "hj75_mass_only"):
+        return
+    found = fill(measurand, series, settings.substitution, settings.sigma)
+    if found is None:
+        return
+    mass_t = found.mass_kg_h * (settings.sta_min / 60.0) / 1000.0
+    emission = greenhouse.sum_hours(mass_t, found.has, found.has_run, found.is_substituted)
+    flags = list(found.flags)
+    flags += [HAS_SUBSTITUTES] if emission.hours_substituted else []
+    flags += [] if emission.is_complete else [HOURS_WITHOUT_FIGURE]
+    flags += [PROVISIONAL] if level != YEAR and emission.hours_substituted else []
+    n_run = int(np.count_nonzero(found.has_run))
+    counts = (
+        n_run,
+        emission.hours_op - emission.hours_substituted,
+        {"substituted": emission.hours_substituted, "without_figure": emission.hours_without_figure},
+    )
+    is_valid = emission.is_complete and emission.hours_op > 0
+    common: dict[str, Any] = {"flags": flags, "substituted_share": emission.substituted_share, "reason": reason}
+    yield maker.make(
+        (measurand.id, SUBSTITUTED, level), period, "t", emission.total_t if emission.hours_op else None, is_valid,
+        counts, inputs, **common,
+    )  # fmt: skip
+    if is_greenhouse:
+        assert measurand.greenhouse_gas is not None and settings.gwp is not None
+        factor = load_gwp().of_set(settings.gwp, measurand.greenhouse_gas)
+        split = greenhouse.split_biomass(emission.total_t, measurand.biomass_share_pct / 100.0, has_evidence=True)
+        co2e = greenhouse.co2e_t(split.fossil_t, factor)
+        yield maker.make(
+            (measurand.id, CO2E, level), period, "t CO2e", co2e if emission.hours_op else None, is_valid, counts,
+            inputs, **common,
+        )  # fmt: skip
+
+
+def fill(measurand: Measurand, series: Series, method: str, sigma: str) -> Hours | None:
+    """The hours of a period with substitutes. None where flow or mass is not measured."""
+    mass = series.get((measurand.id, MASS))
+    if mass is None:
+        return None
+    seen = _seen(mass)
+    has_run = mass.has_run & seen
+    if method == "mean_plus_2sigma":
+        return _by_concentration(measurand, series, mass, has_run, sigma)
+    if method == "hj75_mass_only":
+        return _by_mass(mass, has_run)
+    none = np.zeros(mass.count, np.bool_)
+    return Hours(np.where(mass.is_valid, mass.values, 0.0), mass.is_valid, has_run, none, np.zeros(mass.count), ())
+
+
+def _by_concentration(
+    measurand: Measurand, series: Series, mass: TermSeries, has_run: npt.NDArray[np.bool_], sigma: str
+) -> Hours | None:
+    concentration, flow = series.get((measurand.id, STANDARDISED)), series.get((FLOW_ID, FLOW))
+    if concentration is None or flow is None:
+        return None
+    valid = concentration.is_valid & has_run
+    substitute = substitution.mean_plus_two_sigma(concentration.values, valid, sigma)
+    filled = substitution.fill(concentration.values, valid, has_run, substitute)
+    # c [g/Nm3] V [Nm3/h] / 1000: kg/h (Annex VIII equation 1)
+    rate = filled.values / G_PER_MG * flow.values / 1000.0
+    has = filled.has & flow.is_valid
+    flags = (SIGMA_UNDEFINED,) if substitute.is_sigma_undefined and filled.is_substituted.any() else ()
+    return Hours(np.where(has, rate, 0.0), has, has_run, filled.is_substituted & has, filled.values, flags)
+
+
+def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_]) -> Hours:
+    """HJ 75-2017 tables 5 and 6, quarter by quarter; what is missing counts as other invalid time, because a record
+    does not say that an analyzer was out of control."""
+    valid = mass.is_valid & has_run
+    none = np.zeros(mass.count, np.bool_)
+    values, has = np.where(valid, mass.values, 0.0), valid.copy()
+    flags: tuple[str, ...] = ()
+    for first, end in _quarters(mass):
+        stopped = int(np.count_nonzero(~has_run[first:end]))
+        invalid = int(np.count_nonzero(has_run[first:end] & ~valid[first:end]))
+        capture = hj75.judge_capture(end - first, stopped, invalid)
+        flags = flags if capture.is_met else (CAPTURE_FAILED,)
+        filled = hj75.fill_mass(mass.values[:end], valid[:end], has_run[:end], none[:end], none[:end], capture, first)
+        values[first:end], has[first:end] = filled.values[first:end], filled.has[first:end]
+    return Hours(np.where(has, values, 0.0), has, has_run, has & ~valid, np.zeros(mass.count), flags)
+
+
+def _quarters(series: TermSeries) -> Iterator[tuple[int, int]]:
+    """[first, end) terms of each quarter of a year, by months: the period begins with one."""
+    length_ms = series.length_min * MINUTE_MS
+    middle = [series.start_utc_ms + place * length_ms + length_ms // 2 for place in range(series.count)]
+    # Local midnight of the period's first day tells the offset; quarters of the local calendar follow from it
+    offset_min = -(series.start_utc_ms // MINUTE_MS) % (DAY_MS // MINUTE_MS)
+    offset_min -= (DAY_MS // MINUTE_MS) if offset_min > 14 * 60 else 0
+    numbers = [(calendar.month_number(at, offset_min) - 1) // 3 for at in middle[:: DAY_MS // length_ms]]
+    per_day = DAY_MS // length_ms
+    first = 0
+    for day in range(1, len(numbers) + 1):
+        if day == len(numbers) or numbers[day] != numbers[day - 1]:
+            yield first * per_day, day * per_day
+            first = day
+
+
+def _seen(series: TermSeries) -> npt.NDArray[np.bool_]:
+    """Terms of days of which there are records at all."""
+    per_day = DAY_MS // (series.length_min * MINUTE_MS)
+    return np.asarray(np.repeat(series.has_figure.reshape(-1, per_day).any(axis=-1), per_day))

@@ -1,0 +1,195 @@
+"""The averaging engine: strips of records in, figures out, by the rule sets of a plant. Nothing is kept between calls.
+
+A short-term figure follows from the records on its term, the plant description and the rule set; a long-term figure
+from the short-term figures of its period. So the live bridge, which makes what was touched, and a bulk run, which makes
+everything, have the same bits by construction, whatever the portions, their order, or the number of threads.
+
+    engine = Engine(plant, [load_rule_set(name) for name in plant.rule_sets])
+    short = engine.short_term_figures(strips_by_device, start_utc_ms, end_utc_ms)
+    days = engine.long_term_figures(DAY, start_utc_ms, short)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from plumeproof.errors import RuleError
+from plumeproof.evidence import intervals
+from plumeproof.evidence.strips import Strip
+from plumeproof.rules import figure, long_terms, term_sums
+from plumeproof.rules.calendar import MINUTE_MS, floor_to
+from plumeproof.rules.figure import SHORT_TERM, Figure, FigureDocument
+from plumeproof.rules.figure_maker import FigureMaker, Span, Spread, input_ranges
+from plumeproof.rules.first_level import RangeRule, lay_out
+from plumeproof.rules.minutes import Minutes, sum_minutes
+from plumeproof.rules.plant import Plant
+from plumeproof.rules.plant_state import NAMES
+from plumeproof.rules.rule_set import RuleSet
+from plumeproof.rules.short_terms import Layer, MeasurandTerms, ShortTerms, short_terms
+
+FLOW_ID = "flow"  # as the flow's figures call it
+
+
+class Engine:
+    """`plant` by `rule_sets`; the figures of all of them come together. Raises RuleError for what does not fit."""
+
+    def __init__(self, plant: Plant, rule_sets: Sequence[RuleSet]) -> None:
+        self.plant = plant
+        self.rule_sets = tuple(rule_sets)
+        _refuse(plant, self.rule_sets)
+        self._makers = {rules.id: FigureMaker(plant, rules) for rules in self.rule_sets}
+
+    def documents(self) -> tuple[FigureDocument, ...]:
+        """The plant description and the rule sets that figures name by hash."""
+        found = {one.digest: one for maker in self._makers.values() for one in maker.documents()}
+        return tuple(found.values())
+
+    def devices(self) -> tuple[str, ...]:
+        """The modules whose records are needed."""
+        return tuple(sorted({source.device for source in self.plant.sources()}))
+
+    def term_lengths_min(self) -> tuple[int, ...]:
+        """Lengths of all short terms of all rule sets."""
+        lengths = {
+            length
+            for rules in self.rule_sets
+            for one in self.plant.measurands
+            for length in rules.settings.sta_min_of(one.id)
+        }
+        return tuple(sorted(lengths))
+
+    def offset_min(self, rules: RuleSet) -> int:
+        """Minutes east of UTC on whose clock a rule set's periods lie."""
+        return rules.settings.utc_offset_min(self.plant.utc_offset_min)
+
+    def floor(self, utc_ms: int) -> int:
+        """The latest instant at or before this one at which terms of every length and rule set begin."""
+        return floor_to(utc_ms, max(self.term_lengths_min()), self.offset_min(self.rule_sets[0]))
+
+    def short_term_figures(
+        self, strips: Mapping[str, Sequence[Strip]], start_utc_ms: int, end_utc_ms: int, reason: str = ""
+    ) -> list[Figure]:
+        """Figures of every whole short term inside [start, end). `strips`: of each device in seq order, at least those
+        that touch the period. A term in which no record has a slot has no figure. Raises RuleError."""
+        found: list[Figure] = []
+        minutes: dict[tuple[RangeRule, int, int], Minutes] = {}
+        spans = list(_spans_of(strips))
+        for rules in self.rule_sets:
+            for length_min in sorted({x for one in self.plant.measurands for x in rules.settings.sta_min_of(one.id)}):
+                length_ms, offset = length_min * MINUTE_MS, self.offset_min(rules)
+                first = floor_to(start_utc_ms + length_ms - 1, length_min, offset)
+                end = floor_to(end_utc_ms, length_min, offset)
+                if end <= first:
+                    continue
+                key = (RangeRule.of(rules.settings), first, end)
+                if key not in minutes:
+                    rows = lay_out(self.plant, strips, first, (end - first) // MINUTE_MS, key[0])
+                    minutes[key] = sum_minutes(rows, first)
+                sums = term_sums.merge(minutes[key], length_min, rules.settings.state_rule)
+                terms = short_terms(self.plant, rules, sums)
+                found += _term_figures(self._makers[rules.id], terms, spans, reason)
+        return found
+
+    def long_term_figures(
+        self, level: str, start_utc_ms: int, short: Iterable[Figure], reason: str = ""
+    ) -> list[Figure]:  # fmt: skip
+        """Figures of the day, month or year that begins at `start_utc_ms` (local midnight of the rule set), from the
+        short-term figures of it. ROLLING_30_DAYS: the window that ends where the day of `start_utc_ms` ends.
+
+        Only rule sets on whose clock a period begins there have one. Raises RuleError (unknown level).
+        """
+        by_rules: dict[str, list[Figure]] = {rules.id: [] for rules in self.rule_sets}
+        for one in short:
+            if one.rule_set in by_rules:
+                by_rules[one.rule_set].append(one)
+        found: list[Figure] = []
+        for rules in self.rule_sets:
+            period = long_terms.period_of(level, start_utc_ms, self.offset_min(rules))
+            if period is not None and by_rules[rules.id]:
+                found += long_terms.figures(self._makers[rules.id], level, period, by_rules[rules.id], reason)
+        return found
+
+
+def _spans_of(strips: Mapping[str, Sequence[Strip]]) -> Iterator[Span]:
+    for device, own in strips.items():
+        for strip in own:
+            parameters_hash = strip.parameters.parameters_hash
+            yield Span(device, strip.seq, strip.content_hash, parameters_hash, strip.first_utc_ms, strip.end_utc_ms)
+
+
+def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], reason: str) -> Iterator[Figure]:
+    sums = terms.sums
+    touching = _by_term(spans, sums.start_utc_ms, sums.length_min * MINUTE_MS, sums.count)
+    names = {number: intervals.name_of(number) for number in sums.invalid}
+    everything = list(terms.measurands) + ([terms.flow] if terms.flow is not None else [])
+    for term in range(sums.count):
+        if not touching[term]:
+            continue
+        inputs = input_ranges(touching[term])
+        start = sums.start_of(term)
+        period = (start, start + sums.length_min * MINUTE_MS)
+        state = NAMES[sums.state[term]] if sums.has_run[term] else "stopped"
+        for one in everything:
+            name = FLOW_ID if one.measurand is None else one.measurand.id
+            basis = maker.rules.settings.coverage_basis
+            expected = sums.period[one.row] if basis == "period" else sums.expected[one.row, term]
+            invalid = {names[number]: int(counts[one.row, term]) for number, counts in sums.invalid.items()}
+            if basis == "period":
+                invalid["stopped"] = int(sums.period[one.row] - sums.expected[one.row, term])
+            counts = (int(expected), int(sums.n[one.row, term]), invalid)
+            flags = [flag for flag, applies in one.flags.items() if applies[term]]
+            for layer_name, layer in _layers(one):
+                yield maker.make(
+                    (name, layer_name, SHORT_TERM),
+                    period,
+                    layer.unit,
+                    float(layer.values[term]) if layer.exists[term] else None,
+                    bool(layer.is_valid[term]),
+                    counts,
+                    inputs,
+                    flags=flags,
+                    state=state,
+                    spread=_spread(sums, one.row, term) if layer_name == figure.MEASURED else Spread(),
+                    reason=reason,
+                )
+
+
+def _layers(one: MeasurandTerms) -> Iterator[tuple[str, Layer]]:
+    yield from one.layers.items()
+    if one.plain is not None:
+        yield figure.PLAIN, one.plain
+
+
+def _spread(sums: term_sums.TermSums, row: int, term: int) -> Spread:
+    n = int(sums.n[row, term])
+    if n == 0:
+        return Spread()
+    deviation = float(np.sqrt(sums.m2[row, term] / (n - 1))) if n > 1 else None
+    return Spread(float(sums.low[row, term]), float(sums.high[row, term]), deviation)
+
+
+def _by_term(spans: Sequence[Span], start_utc_ms: int, length_ms: int, count: int) -> list[list[Span]]:
+    found: list[list[Span]] = [[] for _ in range(count)]
+    for span in spans:
+        first = max(0, (span.first_utc_ms - start_utc_ms) // length_ms)
+        last = min(count - 1, (span.end_utc_ms - 1 - start_utc_ms) // length_ms)
+        for term in range(first, last + 1):
+            found[term].append(span)
+    return found
+
+
+def _refuse(plant: Plant, rule_sets: Sequence[RuleSet]) -> None:
+    if not rule_sets:
+        raise RuleError(f"plant {plant.id}", "has no rule set; name one in rule_sets")
+    for one in plant.measurands:
+        if one.greenhouse_gas is not None and "O2" in one.needs:
+            mend = "its mass is concentration times flow at the oxygen as measured; take O2 out of needs"
+            raise RuleError(f"measurand {one.id}", f"is a greenhouse gas: {mend}")
+    clocks = {rules.id: rules.settings.utc_offset_min(plant.utc_offset_min) % 60 for rules in rule_sets}
+    if len(set(clocks.values())) > 1:
+        told = ", ".join(f"{name} at :{minute:02}" for name, minute in clocks.items())
+        raise RuleError(
+            f"plant {plant.id}", f"has rule sets whose hours begin apart ({told}); describe it once for each"
+        )
