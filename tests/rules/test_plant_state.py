@@ -54,6 +54,19 @@ def test_states_of_a_day():
     assert found.tolist() == wanted
 
 
+def test_states_go_on_from_the_one_before():
+    """Fire that is not normal: coming from a standstill or a start-up it starts up, from all others it shuts down."""
+    on, off = np.array([True]), np.array([False])
+    for before, wanted in (
+        (STOPPED, START_UP),
+        (START_UP, START_UP),
+        (OPERATING, SHUT_DOWN),
+        (OTHER, SHUT_DOWN),
+        (SHUT_DOWN, SHUT_DOWN),
+    ):
+        assert plant_state.states_from_signals(on, off, off, before).tolist() == [wanted]
+
+
 @given(
     st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), max_size=20),
     st.integers(0, 20),
