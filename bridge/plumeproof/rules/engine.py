@@ -28,6 +28,7 @@ from plumeproof.rules.plant import Plant
 from plumeproof.rules.plant_state import NAMES
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.short_terms import Layer, MeasurandTerms, ShortTerms, short_terms
+from plumeproof.rules.term_series import SeriesBuilder
 
 FLOW_ID = "flow"  # as the flow's figures call it
 
@@ -96,19 +97,21 @@ class Engine:
         self, level: str, start_utc_ms: int, short: Iterable[Figure], reason: str = ""
     ) -> list[Figure]:  # fmt: skip
         """Figures of the day, month or year that begins at `start_utc_ms` (local midnight of the rule set), from the
-        short-term figures of it. ROLLING_30_DAYS: the window that ends where the day of `start_utc_ms` ends.
+        short-term figures of it, which are taken one by one. ROLLING_30_DAYS: the window that ends with the day.
 
         Only rule sets on whose clock a period begins there have one. Raises RuleError (unknown level).
         """
-        by_rules: dict[str, list[Figure]] = {rules.id: [] for rules in self.rule_sets}
-        for one in short:
-            if one.rule_set in by_rules:
-                by_rules[one.rule_set].append(one)
-        found: list[Figure] = []
+        builders: dict[str, tuple[long_terms.Period, SeriesBuilder]] = {}
         for rules in self.rule_sets:
             period = long_terms.period_of(level, start_utc_ms, self.offset_min(rules))
-            if period is not None and by_rules[rules.id]:
-                found += long_terms.figures(self._makers[rules.id], level, period, by_rules[rules.id], reason)
+            if period is not None and long_terms.has_level(self._makers[rules.id], level):
+                builders[rules.id] = (period, SeriesBuilder(period, rules.settings.sta_min))
+        for one in short:
+            if one.rule_set in builders:
+                builders[one.rule_set][1].add(one)
+        found: list[Figure] = []
+        for name, (period, builder) in builders.items():
+            found += long_terms.figures(self._makers[name], level, period, builder, reason)
         return found
 
 

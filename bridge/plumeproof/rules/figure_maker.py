@@ -117,17 +117,3 @@ def input_ranges(spans: Iterable[Span]) -> tuple[InputRange, ...]:
         InputRange(device, first[device], last[device].seq, last[device].content_hash, last[device].parameters_hash)
         for device in sorted(first)
     )
-
-
-def joined_ranges(ranges: Iterable[InputRange]) -> tuple[InputRange, ...]:
-    """Of several figures' ranges, by device."""
-    first: dict[str, int] = {}
-    last: dict[str, InputRange] = {}
-    for one in ranges:
-        first[one.device] = min(one.first_seq, first.get(one.device, one.first_seq))
-        if one.device not in last or one.last_seq > last[one.device].last_seq:
-            last[one.device] = one
-    return tuple(
-        InputRange(device, first[device], one.last_seq, one.head_hash, one.parameters_hash)
-        for device, one in sorted(last.items())
-    )

@@ -7,7 +7,7 @@ annual.py. A period in which no record had a slot has no figure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,9 @@ from plumeproof.errors import RuleError
 from plumeproof.rules import annual, calendar, long_term
 from plumeproof.rules.calendar import DAY_MIN, DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import DAY, MASS, MONTH, PLAIN, ROLLING_30_DAYS, STANDARDISED, VALIDATED, YEAR, Figure
-from plumeproof.rules.figure_maker import FigureMaker, Spread, joined_ranges
+from plumeproof.rules.figure_maker import FigureMaker, Spread
 from plumeproof.rules.short_term import add_in_lanes_along
-from plumeproof.rules.term_series import TermSeries, series_of
+from plumeproof.rules.term_series import SeriesBuilder, TermSeries
 
 # Flags of a figure
 DISCARDED_DAY = "discarded_day"  # too many averages lost by malfunction or maintenance
@@ -48,19 +48,16 @@ def period_of(level: str, start_utc_ms: int, offset_min: int) -> Period | None:
     return found if found[0] == start_utc_ms else None
 
 
+def has_level(maker: FigureMaker, level: str) -> bool:
+    """Whether a rule set asks for figures of a level."""
+    return level != ROLLING_30_DAYS or maker.rules.settings.month == "rolling_30d"
+
+
 def figures(
-    maker: FigureMaker, level: str, period: Period, short: Sequence[Figure], reason: str = ""
-) -> Iterator[Figure]:
-    """Every figure of one period."""
-    settings = maker.rules.settings
-    if level == ROLLING_30_DAYS and settings.month != "rolling_30d":
-        return
-    series = series_of(short, period, settings.sta_min)
-    if not series:
-        return
-    inputs = joined_ranges(
-        one for figure in short if period[0] <= figure.start_utc_ms < period[1] for one in figure.inputs
-    )  # fmt: skip
+    maker: FigureMaker, level: str, period: Period, builder: SeriesBuilder, reason: str = ""
+) -> Iterator[Figure]:  # fmt: skip
+    """Every figure of one period, from the short-term figures that the builder was given."""
+    series, inputs = builder.series(), builder.inputs()
     for measurand in maker.plant.measurands:
         own = {
             layer: series[measurand.id, layer] for layer in (*_AVERAGED, PLAIN, MASS) if (measurand.id, layer) in series

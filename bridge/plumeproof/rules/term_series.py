@@ -6,14 +6,13 @@ or from fresh ones alike, so that longer averages have the same bits either way.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from plumeproof.rules.calendar import MINUTE_MS
-from plumeproof.rules.figure import SHORT_TERM, Figure
+from plumeproof.rules.figure import SHORT_TERM, Figure, InputRange
 from plumeproof.rules.plant_state import STOPPED, state_of
 from plumeproof.rules.short_terms import DISCARDED
 
@@ -42,26 +41,57 @@ class TermSeries:
         return int(self.values.shape[0])
 
 
-def series_of(
-    figures: Iterable[Figure], period_utc_ms: tuple[int, int], length_min: int
-) -> dict[tuple[str, str], TermSeries]:
-    """By (measurand, layer): the short-term figures of this length that lie inside the period."""
-    start, end = period_utc_ms
-    length_ms = length_min * MINUTE_MS
-    count = (end - start) // length_ms
-    by_key: dict[tuple[str, str], list[Figure]] = {}
-    for one in figures:
-        is_inside = start <= one.start_utc_ms and one.end_utc_ms <= end
-        if one.level == SHORT_TERM and is_inside and one.end_utc_ms - one.start_utc_ms == length_ms:
-            by_key.setdefault((one.measurand, one.layer), []).append(one)
-    return {key: _one_series(rows, start, length_min, count) for key, rows in sorted(by_key.items())}
+class SeriesBuilder:
+    """Takes short-term figures one after the other; holds arrays only, so a year of them needs no more than its numbers.
+
+    `inputs`: the records that all of them rest on.
+    """
+
+    def __init__(self, period_utc_ms: tuple[int, int], length_min: int) -> None:
+        self._start, self._end = period_utc_ms
+        self._length_min = length_min
+        self._series: dict[tuple[str, str], TermSeries] = {}
+        self._inputs: dict[str, InputRange] = {}
+
+    def add(self, one: Figure) -> None:
+        """A figure; one of another level or length, or outside the period, is left out."""
+        length_ms = self._length_min * MINUTE_MS
+        is_inside = self._start <= one.start_utc_ms and one.end_utc_ms <= self._end
+        if one.level != SHORT_TERM or not is_inside or one.end_utc_ms - one.start_utc_ms != length_ms:
+            return
+        key = (one.measurand, one.layer)
+        if key not in self._series:
+            self._series[key] = _empty(self._start, self._length_min, (self._end - self._start) // length_ms, one.unit)
+        found = self._series[key]
+        place = (one.start_utc_ms - self._start) // length_ms
+        found.has_figure[place] = True
+        found.exists[place] = one.value is not None
+        found.values[place] = 0.0 if one.value is None else one.value
+        found.is_valid[place] = one.is_valid
+        found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid
+        found.has_run[place] = state_of(one.state) != STOPPED
+        for own in one.inputs:
+            known = self._inputs.get(own.device)
+            if known is None:
+                self._inputs[own.device] = own
+            elif own.first_seq < known.first_seq or own.last_seq > known.last_seq:
+                last = own if own.last_seq > known.last_seq else known
+                self._inputs[own.device] = replace(last, first_seq=min(own.first_seq, known.first_seq))
+
+    def series(self) -> dict[tuple[str, str], TermSeries]:
+        """By (measurand, layer)."""
+        return dict(sorted(self._series.items()))
+
+    def inputs(self) -> tuple[InputRange, ...]:
+        """By device."""
+        return tuple(self._inputs[device] for device in sorted(self._inputs))
 
 
-def _one_series(rows: list[Figure], start: int, length_min: int, count: int) -> TermSeries:
-    found = TermSeries(
+def _empty(start: int, length_min: int, count: int, unit: str) -> TermSeries:
+    return TermSeries(
         start_utc_ms=start,
         length_min=length_min,
-        unit=rows[-1].unit,
+        unit=unit,
         has_figure=np.zeros(count, np.bool_),
         values=np.zeros(count),
         exists=np.zeros(count, np.bool_),
@@ -69,12 +99,3 @@ def _one_series(rows: list[Figure], start: int, length_min: int, count: int) -> 
         is_discarded=np.ones(count, np.bool_),
         has_run=np.ones(count, np.bool_),
     )
-    for one in rows:
-        place = (one.start_utc_ms - start) // (length_min * MINUTE_MS)
-        found.has_figure[place] = True
-        found.exists[place] = one.value is not None
-        found.values[place] = 0.0 if one.value is None else one.value
-        found.is_valid[place] = one.is_valid
-        found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid
-        found.has_run[place] = state_of(one.state) != STOPPED
-    return found
