@@ -11,15 +11,17 @@ import json
 import time
 from pathlib import Path
 
-from plumeproof.errors import LinkError, LinkTimeout
+from plumeproof.errors import LinkTimeout
 from plumeproof.evidence import chain
+from plumeproof.evidence.framing import FrameCodec
 from plumeproof.keys import load_keys
 from plumeproof.link.serial_port import SerialPort
+from plumeproof.link.session import Session, Welcome
 from plumeproof.model import Head
 from tests.doubles.module_rig import Gateway, PlantSide
 from tools.rig.wiring import Wiring, open_switch
 
-LOOK_S = 0.2
+LOOK_S = 0.05  # between two HELLOs to a module that starts; silence after which nothing more is on its way
 
 
 class HardwareRig(PlantSide):
@@ -69,6 +71,7 @@ class HardwareRig(PlantSide):
         self._switch.off()
         self._is_on = False
         time.sleep(self._wiring.power.off_s)
+        self._hear_out()  # what was said before the cut
         try:
             self._asking().line.hello()
         except LinkTimeout:
@@ -118,13 +121,22 @@ class HardwareRig(PlantSide):
             self._base = chain.head_behind(None, self.name, welcome.newest_seq, welcome.newest_hash, None)
             self._asking().line.acknowledge(self._base.seq, self._base.content_hash)
 
-    def _await(self):
+    def _await(self) -> Welcome:
+        """HELLO again and again, so that the answer comes when the module is there and not a time-out later."""
+        session = Session(self._wiring.link_address)
+        codec = FrameCodec()
+        question = codec.encode(session.hello())
         until_s = time.monotonic() + self._wiring.start_s
-        while True:
-            try:
-                return self._asking().line.hello()
-            except LinkError as error:
-                reason = error
-            where = self._wiring.module_port
-            assert time.monotonic() < until_s, f"nobody answers at {where} within {self._wiring.start_s} s: {reason}"
-            time.sleep(LOOK_S)
+        while time.monotonic() < until_s:
+            self._stream.write(question)
+            for frame in codec.feed(self._stream.read(4096, LOOK_S)):
+                accepted = session.accept(frame)
+                if accepted is not None and isinstance(accepted[0], Welcome):
+                    self._hear_out()
+                    return accepted[0]
+        raise AssertionError(f"nobody answers at {self._wiring.module_port} within {self._wiring.start_s} s")
+
+    def _hear_out(self) -> None:
+        """Until the line is silent."""
+        while self._stream.read(4096, LOOK_S):
+            pass

@@ -83,6 +83,7 @@ def _options(**more: Any) -> dict[str, Any]:
         "legend_box_size": 10,
         "margin": 12,
         "print_values": False,
+        "max_scale": 7,  # lines of the grid
         "explicit_size": False,
     } | more
 

@@ -18,6 +18,7 @@ TEMPLATES = Path(__file__).with_name("templates")
 EMULATED_FLASH_BYTES, EMULATED_UNIT_BYTES = 262_144, 256  # tests/doubles/module_rig.py, boards/host_flash.py
 DAY_S = 86_400
 REASON_MAX = 600
+HOST, WIDE = "host", ", of a heap twice a board's: words have 64 bits here"
 ANALYZER_COLUMNS = ("requests", "repeated", "shortest ms", "last ms", "longest ms")
 
 
@@ -72,7 +73,7 @@ def render(run: Run) -> str:
         run=run,
         facts=_facts(run),
         tiles=_tiles(run, rigs),
-        plots=[_round_trips(rigs), _bus_use(rigs), _power(run), _heap(rigs)],
+        plots=[_round_trips(rigs), _bus_use(rigs), _power(run), _heap(run, rigs)],
         wear=_wear(run, rigs),
         analyzers=_analyzers(rigs),
         columns=ANALYZER_COLUMNS,
@@ -159,17 +160,17 @@ def _power(run: Run) -> Plot:
     return Plot(title, words, plots.bars(series, labels, "cut", "s"))
 
 
-def _heap(rigs: list[dict[str, Any]]) -> Plot:
+def _heap(run: Run, rigs: list[dict[str, Any]]) -> Plot:
     title = "Free heap of the module"
     boots = [health for rig in rigs if (health := [h for h in rig["health"] if h["heap_free"]])]
     if not boots:
         return Plot(title, "No health record came: the first is sealed 60 s after a boot (soak of 75 s or more).")
     longest = max(boots, key=len)
     low = min(h["heap_free"] for health in boots for h in health)
-    words = f"From the module's signed health records. Lowest {low:,} bytes."
+    words = f"From the module's signed health records. Lowest {low:,} bytes{WIDE if run.wiring.board == HOST else ''}."
     points = [(h["mono_ms"] / 1000, h["heap_free"] / 1024) for h in longest]
     if len(points) < 2:
-        return Plot(title, words + " One record only: nothing to draw.")
+        return Plot(title, words + " One record only: nothing to draw (they come at 60 s and each hour).")
     return Plot(title, words, plots.line({"": points}, "s since boot", "KiB"))
 
 
