@@ -42,7 +42,8 @@ class InputRange:
 class Figure:
     """`value` is None where none can be computed; `is_valid` says whether the rule set lets it count.
 
-    `flags`: why not, or what to know, sorted; short_terms.py and long_terms.py name them. `n_expected`, `n_valid`, `n_invalid` count first level data at SHORT_TERM and short-term averages above it; `n_invalid` is sorted
+    `flags`: why not, or what to know, sorted; short_terms.py, long_terms.py and annual.py name them. `n_expected`,
+    `n_valid`, `n_invalid` count first level data at SHORT_TERM and short-term averages above it; `n_invalid` is sorted
     (cause, count). `minimum`, `maximum`, `deviation` (sample standard deviation) are of what was averaged.
     `uncertainty` is expanded with k = 2, in the unit of the value; None where no components are stated.
     `substituted_share`: of the period's short-term averages, 0 to 1. `state`: plant state of a short term by the

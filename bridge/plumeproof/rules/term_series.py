@@ -42,7 +42,7 @@ class TermSeries:
 
 
 class SeriesBuilder:
-    """Takes short-term figures one after the other; holds arrays only, so a year of them needs no more than its numbers.
+    """Takes short-term figures one after the other and holds arrays only: a year of them needs only its numbers.
 
     `inputs`: the records that all of them rest on.
     """

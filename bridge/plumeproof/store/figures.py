@@ -16,7 +16,7 @@ from typing import Any
 import apsw
 
 from plumeproof.ports import Clock
-from plumeproof.rules.figure import Figure, FigureDocument, InputRange
+from plumeproof.rules.figure import SHORT_TERM, Figure, FigureDocument, InputRange
 from plumeproof.store.connection import Writer
 
 STAGE = "figures"  # in the cursor table
@@ -108,6 +108,15 @@ class SqliteFigures:
         with self._writer.reading() as connection:
             rows = connection.execute(_OF_PERIOD, (plant, level, start_utc_ms, end_utc_ms)).fetchall()
         return [_figure(row[:-1]) for row in rows]
+
+    def newest_end(self, plant: str) -> int | None:
+        """End of the newest short term that has a figure, UTC ms; None before the first."""
+        with self._writer.reading() as connection:
+            row: Any = connection.execute(
+                "SELECT end_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms DESC LIMIT 1",
+                (plant, SHORT_TERM),
+            ).fetchone()
+        return None if row is None else int(row[0])
 
     def revisions(self, figure: Figure) -> Sequence[Figure]:
         """All revisions at the place of a figure, oldest first."""

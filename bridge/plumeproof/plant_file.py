@@ -1,0 +1,61 @@
+"""Reads plant descriptions and rule sets from files and makes the engine of a plant.
+
+engine = open_engine(Path("line-1.toml"), [Path("our_rules.json")])
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from plumeproof.errors import ConfigError, RuleError
+from plumeproof.rules.engine import Engine
+from plumeproof.rules.plant import Plant, parse_plant
+from plumeproof.rules.rule_set import RuleSet, load_rule_set, read_rule_set, rule_set_ids
+from plumeproof.toml_lines import find_lines
+
+FILE_MAX_BYTES = 256 * 1024  # a stack with every calibration of ten years is a tenth of it
+
+
+def load_plant(path: Path) -> Plant:
+    """A description, TOML or JSON by its ending. Raises ConfigError: one line with file, line, key and mend."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(FILE_MAX_BYTES + 1)
+    except OSError as error:
+        mend = "`plumeproof average --sample-plant` prints one"
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}; {mend}") from error
+    if len(raw) > FILE_MAX_BYTES:
+        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no plant description")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
+    if path.suffix == ".json":
+        try:
+            return parse_plant(json.loads(text), path)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ConfigError(str(path), f"no JSON: {error}") from error
+    lines = find_lines(text, path)
+    try:
+        return parse_plant(tomllib.loads(text), path, lines)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(str(path), f"no TOML: {error}") from error
+
+
+def choose_rule_sets(names: Sequence[str], files: Sequence[Path] = ()) -> list[RuleSet]:
+    """Rule sets by name, from files of your own first, then of this release. Raises RuleError."""
+    own = {rules.id: rules for rules in (read_rule_set(path) for path in files)}
+    unknown = [name for name in names if name not in own and name not in rule_set_ids()]
+    if unknown:
+        known = ", ".join((*own, *rule_set_ids()))
+        raise RuleError(f"rule set {unknown[0][:40]}", f"is none of {known}; a file of your own is named beside it")
+    return [own[name] if name in own else load_rule_set(name) for name in names]
+
+
+def open_engine(path: Path, rule_files: Sequence[Path] = (), rule_sets: Sequence[str] = ()) -> Engine:
+    """The engine of a plant, by its own rule sets or by those named. Raises ConfigError, RuleError."""
+    plant = load_plant(path)
+    return Engine(plant, choose_rule_sets(rule_sets or plant.rule_sets, rule_files))
