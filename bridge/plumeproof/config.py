@@ -124,6 +124,14 @@ class AveragingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PlantConfig:
+    """A stack whose figures are made: `file` describes it, `rule_files` are rule sets of your own that it names."""
+
+    file: Path = setting(_path)
+    rule_files: tuple[Path, ...] = setting(list_of(_path), ())
+
+
+@dataclass(frozen=True, slots=True)
 class MqttSinkConfig:
     """A broker. `ca_file` set: TLS with hostname check; `cert_file` and `key_file`: client certificate."""
 
@@ -177,6 +185,7 @@ class Config:
     keys: KeysConfig
     modules: tuple[ModuleConfig, ...]
     averaging: AveragingConfig
+    plants: tuple[PlantConfig, ...]
     mqtt_sinks: tuple[MqttSinkConfig, ...]
     https_sinks: tuple[HttpsSinkConfig, ...]
     dashboard: DashboardConfig
@@ -205,13 +214,14 @@ def parse_config(text: str, path: Path) -> Config:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}") from error
-    top = Section(tree, (), lines, path).only("gateway", "keys", "module", "averaging", "sink", "dashboard")
+    top = Section(tree, (), lines, path).only("gateway", "keys", "module", "averaging", "plant", "sink", "dashboard")
     sinks = top.inner("sink").only("mqtt", "https")
     config = Config(
         gateway=top.inner("gateway", is_needed=True).build(GatewayConfig),
         keys=top.inner("keys", is_needed=True).build(KeysConfig),
         modules=top.each("module", ModuleConfig, is_needed=True),
         averaging=top.inner("averaging").build(AveragingConfig),
+        plants=top.each("plant", PlantConfig),
         mqtt_sinks=sinks.each("mqtt", MqttSinkConfig),
         https_sinks=sinks.each("https", HttpsSinkConfig),
         dashboard=top.inner("dashboard").build(DashboardConfig),
@@ -237,7 +247,8 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
 
     seen: set[tuple[str, str]] = set()
     places: list[At] = [("module", i, key) for i in range(len(config.modules)) for key in ("device", "port")]
-    entries = {"module": config.modules, "mqtt": config.mqtt_sinks, "https": config.https_sinks}
+    places += [("plant", i, "file") for i in range(len(config.plants))]
+    entries = {"module": config.modules, "plant": config.plants, "mqtt": config.mqtt_sinks, "https": config.https_sinks}
     places += [("sink", kind, i, "name") for kind in ("mqtt", "https") for i in range(len(entries[kind]))]
     for at in places:
         value = getattr(entries[str(at[-3])][int(at[-2])], str(at[-1]))

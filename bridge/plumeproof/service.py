@@ -30,6 +30,7 @@ from plumeproof.observe import Health
 from plumeproof.ports import Clock, Ledger
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
+from plumeproof.store.figures import SqliteFigures
 from plumeproof.store.ledger import SqliteLedger
 from plumeproof.store.lock import LedgerLock
 from plumeproof.store.outbox import SqliteOutbox
@@ -74,6 +75,38 @@ class Averaging:
             from plumeproof.averaging_stage import AveragingStage
 
             stage = AveragingStage(*self._wanted)
+            self._step, self._counters = stage.step, lambda: asdict(stage.counters)
+        return 0.0 if self._step() else None
+
+    def recover(self, _error: Exception) -> float | None:
+        """It reads its cursor again by itself."""
+        return None
+
+    def counters(self) -> dict[str, int]:
+        """As Stage.counters."""
+        return self._counters()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Figures:
+    """The figures of all plants; like averaging made in its own thread, because it needs numba too."""
+
+    def __init__(self, ledger: Ledger, averages: SqliteAverages, figures: SqliteFigures, config: Config) -> None:
+        self._wanted = (ledger, averages, figures)
+        self._config = config
+        self._step: Callable[[], int] | None = None
+        self._counters: Callable[[], dict[str, int]] = dict
+
+    def step(self) -> float | None:
+        """As Stage.step. Raises ConfigError and RuleError for a description that was changed for the worse."""
+        if self._step is None:
+            from plumeproof.figures_stage import FiguresStage
+            from plumeproof.plant_file import open_engine
+
+            engines = [open_engine(plant.file, plant.rule_files) for plant in self._config.plants]
+            stage = FiguresStage(*self._wanted, engines, self._config.averaging.grace_s)
             self._step, self._counters = stage.step, lambda: asdict(stage.counters)
         return 0.0 if self._step() else None
 
@@ -197,7 +230,11 @@ class Service:
             relay.begin()
             relays.append(Worker("stage", "relay", relay, RELAY_REST_S, self, sinks))
         stage = Averaging(ledger, averages, config.averaging.intervals_s, config.averaging.grace_s)
-        averaging = Worker("stage", "averaging", stage, AVERAGING_REST_S, self, relays)
+        figures = []
+        if config.plants:
+            of_plants = Figures(ledger, averages, SqliteFigures(writer, self.clock), config)
+            figures.append(Worker("stage", "figures", of_plants, AVERAGING_REST_S, self))
+        averaging = Worker("stage", "averaging", stage, AVERAGING_REST_S, self, [*relays, *figures])
         uncertainty_ms = config.gateway.clock_uncertainty_ms
         modules = [
             Worker(
@@ -210,7 +247,7 @@ class Service:
             )
             for module in config.modules
         ]
-        self._workers = [*modules, averaging, *relays, *sinks]
+        self._workers = [*modules, averaging, *figures, *relays, *sinks]
 
     def stop(self) -> bool:
         """End every thread within STOP_TIMEOUT_S and close the ledger; False when one hangs on something outside.

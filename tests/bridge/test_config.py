@@ -175,7 +175,7 @@ def test_the_sample_is_a_configuration_and_shows_every_key():
     shown = tomllib.loads(uncommented_sample())
     tables = {
         "gateway": shown["gateway"], "keys": shown["keys"], "modules": shown["module"][0],
-        "averaging": shown["averaging"], "dashboard": shown["dashboard"],
+        "averaging": shown["averaging"], "plants": shown["plant"][0], "dashboard": shown["dashboard"],
         "mqtt_sinks": shown["sink"]["mqtt"][0], "https_sinks": shown["sink"]["https"][0],
     }  # fmt: skip
     assert set(tables) == {entry.name for entry in dataclasses.fields(Config)}

@@ -36,6 +36,10 @@ poll_interval_s = 0.2           # rest after an empty answer
 intervals_s = [60, 600, 1800, 3600, 86400]   # each divides the UTC day
 grace_s = 90                    # wait for late records before an interval is computed
 
+# [[plant]]                     # once for each stack whose figures are to be made by rule sets
+# file = "line-1.toml"          # `plumeproof average --sample-plant` prints one
+# rule_files = []               # rule sets of your own that it names
+
 [dashboard]
 enabled = true
 host = "127.0.0.1"              # this machine only; the page has no login
@@ -70,7 +74,12 @@ trend_minutes = 15
 """
 
 
-TABLES = {"modules": "module", "mqtt_sinks": "sink.mqtt", "https_sinks": "sink.https"}  # as the file names them
+TABLES = {
+    "modules": "module",
+    "plants": "plant",
+    "mqtt_sinks": "sink.mqtt",
+    "https_sinks": "sink.https",
+}  # as the file names them
 
 
 def add_parser(subparsers: Any) -> None:

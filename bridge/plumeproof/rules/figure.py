@@ -85,9 +85,9 @@ class Figure:
         return self.n_valid / self.n_expected if self.n_expected else None
 
     @property
-    def place(self) -> tuple[str, str, str, str, str, int]:
+    def place(self) -> tuple[str, str, str, str, str, int, int]:
         """What stays the same over all revisions of a figure."""
-        return (self.plant, self.rule_set, self.measurand, self.layer, self.level, self.start_utc_ms)
+        return (self.plant, self.rule_set, self.measurand, self.layer, self.level, self.start_utc_ms, self.end_utc_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,14 @@ FIRST = "first"  # reason of revision 0
 _NAMES = tuple(entry.name for entry in fields(Figure))
 _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO figure ({_COLUMNS}, made_utc_ms) VALUES ({', '.join('?' * (len(_NAMES) + 1))})"
-_PLACE = "plant = ? AND rule_set = ? AND measurand = ? AND layer = ? AND level = ? AND start_utc_ms = ?"
+_PLACE = (
+    "plant = ? AND rule_set = ? AND measurand = ? AND layer = ? AND level = ? AND start_utc_ms = ? AND end_utc_ms = ?"
+)
 _NEWEST = f"SELECT {_COLUMNS} FROM figure WHERE {_PLACE} ORDER BY revision DESC LIMIT 1"
 _OF_PERIOD = (
     f"SELECT {_COLUMNS}, max(revision) FROM figure WHERE plant = ?1 AND level = ?2 AND start_utc_ms >= ?3"
-    " AND end_utc_ms <= ?4 GROUP BY rule_set, measurand, layer, start_utc_ms"
-    " ORDER BY start_utc_ms, rule_set, measurand, layer"
+    " AND end_utc_ms <= ?4 GROUP BY rule_set, measurand, layer, start_utc_ms, end_utc_ms"
+    " ORDER BY start_utc_ms, end_utc_ms, rule_set, measurand, layer"
 )
 _values_of = attrgetter(*_NAMES)
 

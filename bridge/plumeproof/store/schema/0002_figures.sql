@@ -40,6 +40,6 @@ CREATE TABLE figure (
     revision          INTEGER NOT NULL,
     reason            TEXT    NOT NULL,
     made_utc_ms       INTEGER NOT NULL,
-    UNIQUE (plant, rule_set, measurand, layer, level, start_utc_ms, revision)
+    UNIQUE (plant, rule_set, measurand, layer, level, start_utc_ms, end_utc_ms, revision)
 ) STRICT;
 CREATE INDEX figure_by_time ON figure (plant, level, start_utc_ms);
