@@ -118,8 +118,10 @@ def make_rig(request, tmp_path, wiring):
 
     yield make
     for rig in made:
-        if request.config.getoption("--rig-outcomes") is not None:
-            from tools.rig.figures import figures_of
+        try:
+            if request.config.getoption("--rig-outcomes") is not None:
+                from tools.rig.figures import figures_of
 
-            request.node.user_properties.append(("rig", figures_of(rig.plant_log(), rig.gateways)))
-        rig.close()
+                request.node.user_properties.append(("rig", figures_of(rig.plant_log(), rig.gateways)))
+        finally:
+            rig.close()

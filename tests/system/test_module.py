@@ -272,7 +272,7 @@ def test_ctrl_c_ends_it_with_0(rig):
 
 @pytest.mark.needs("module_folder")
 def test_a_fault_of_the_program_is_told_by_the_next_boot(rig):
-    (rig.folder / "fault.bin").write_text(f"{causes.FAULT_PROGRAM} 2")
+    (rig.folder / "fault.bin").write_text(f"{causes.FAULT_PROGRAM} 2 1 0")
     rig.start()
     gateway = rig.gateway()
     gateway.collect(lambda records: any(isinstance(record.body, Event) for record in records))

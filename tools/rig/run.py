@@ -24,7 +24,6 @@ FOLDER = Path(".cache") / "rig"
 SUITE = ("tests/system/test_module.py", "tests/hil")
 CAPTURES = "tests/captures"
 OUTCOMES_MAX_BYTES = 64 * 1024 * 1024
-PYTEST_INTERRUPTED = 2
 WORDS = ("passed", "failed", "skipped")
 
 
@@ -50,8 +49,6 @@ def run_suite(chosen: argparse.Namespace, say: Callable[[str], None]) -> int:
     files = (*SUITE, CAPTURES) if chosen.with_captures else SUITE
     began = datetime.datetime.now().astimezone()
     ended = subprocess.run([sys.executable, "-m", "pytest", *files, *words, *chosen.pytest], cwd=ROOT, check=False)
-    if ended.returncode == PYTEST_INTERRUPTED:
-        raise KeyboardInterrupt
     tests = read_outcomes(outcomes)
     if not tests:
         raise RunError(f"no test ran (pytest ended with {ended.returncode}); see above")
