@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup mpy demo kills powercuts test cortex bench rig check trial picture conform clean
+.PHONY: setup mpy demo kills powercuts noise test cortex bench rig check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -20,6 +20,9 @@ kills:
 
 powercuts: setup
 	@$(VENV)/python -m tools.powercuts $(ARGS)
+
+noise: setup
+	@$(VENV)/python -m tools.noise $(ARGS)
 
 test: setup
 	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)

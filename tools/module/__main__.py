@@ -4,9 +4,10 @@
     flash PORT --board NAME    the program over the console, read back and compared
     provision PORT|DIRECTORY --device ID --analyzer ID=PROFILE@UNIT ... --link-address N --keys keys.json
     update PORT --release DIR  a signed release over the link
+    loopback PORT --board NAME what the board's driver does to the analyzer bus; unplug the analyzers first
 
-PORT of `provision` and `flash` is the board's console, of `update` its link. Exit status: 0 done, 1 a fault found at
-the module, 2 wrong usage or configuration, 3 it cannot be reached.
+PORT of `provision`, `flash` and `loopback` is the board's console, of `update` its link. Exit status: 0 done, 1 a fault
+found at the module, 2 wrong usage or configuration, 3 it cannot be reached.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import rfc8785
 from acqwire import frames
 from tqdm import tqdm
 
-from tools.module import label
+from tools.module import label, loopback
 from tools.module.boards import BOARDS, FIRMWARE, check, data_folder, find, hold
 from tools.module.boards import ask as ask_facts
 from tools.module.console import BAUD, Console
@@ -30,7 +31,7 @@ from tools.module.emulated import Directory
 from tools.module.flash import choose_files, firmware_hash, flash
 from tools.module.info import ask_console, lines_of, read_folder
 from tools.module.provision import Place, compose_plan, prepare_directory, provision
-from tools.module.refusal import UNREACHABLE, USAGE, Refusal
+from tools.module.refusal import FAULT, UNREACHABLE, USAGE, Refusal
 from tools.module.uplink import ask_link, find_release, update
 from tools.release.package import collect
 
@@ -147,10 +148,26 @@ def update_main(args: argparse.Namespace) -> dict[str, Any]:
     return told
 
 
+def loopback_main(args: argparse.Namespace) -> dict[str, Any]:
+    find(args.board)
+    with ExitStack() as stack:
+        console = stack.enter_context(Console(args.port, args.baud))
+        stack.enter_context(hold(console, check(args.board, ask_facts(console), args.port, True)))  # no key is made
+        heard = loopback.ask_loopback(console, args.board)
+    if not args.json:
+        print("\n".join(loopback.lines_of(heard)))
+    fault = next((f"at {one.baud} baud {one.fault}" for one in heard if one.fault), None)
+    if fault is not None:
+        if args.json:
+            print(json.dumps({"port": args.port, **loopback.report(heard)}))
+        raise Refusal(f"{args.port}: {fault}", FAULT)
+    return {"port": args.port, **loopback.report(heard)}
+
+
 def parser() -> argparse.ArgumentParser:
     """All verbs."""
     whole = argparse.ArgumentParser(prog="plumeproof module", description="a module from the box to keys.json")
-    verbs = whole.add_subparsers(dest="verb", required=True, metavar="info|flash|provision|update")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="info|flash|provision|update|loopback")
     info = verbs.add_parser("info", help="who it is and what it holds")
     info.add_argument("port", metavar="PORT|DIRECTORY", help="serial port (link or console), or emulated module")
     info.add_argument("--console", action="store_true", help="ask at the console only")
@@ -188,6 +205,10 @@ def parser() -> argparse.ArgumentParser:
     updating.add_argument("port", metavar="PORT", help="the module's link")
     updating.add_argument("--release", required=True, type=Path, metavar="DIR", help="release file, or its folder")
     updating.set_defaults(run=update_main)
+    looping = verbs.add_parser("loopback", help="what the driver does to the analyzer bus")
+    looping.add_argument("port", metavar="PORT", help="the board's console; no analyzers on its bus")
+    looping.add_argument("--board", required=True, metavar="NAME", help=" ".join(sorted(BOARDS)))
+    looping.set_defaults(run=loopback_main)
     for one in (info, providing, updating):
         one.add_argument("--link-address", type=_address, default=1, metavar="N", help="default 1")
     for one in (flashing, providing):
@@ -195,7 +216,7 @@ def parser() -> argparse.ArgumentParser:
             "--element", type=_element, metavar="ADDRESS:SLOT", help="a secure element has the key, e.g. 0x60:0"
         )
         one.add_argument("--from", dest="folder", type=Path, default=FIRMWARE, help="program, .py or .mpy files")
-    for one in (info, flashing, providing, updating):
+    for one in (info, flashing, providing, updating, looping):
         one.add_argument("--baud", type=int, default=BAUD, help=f"of PORT; default {BAUD}")
         one.add_argument("--json", action="store_true", help="print one JSON object")
     return whole

@@ -1,4 +1,4 @@
-"""`plumeproof module info|provision|flash|update`: work at one module. It lives in tools/ of the checkout.
+"""`plumeproof module info|provision|flash|update|loopback`: work at one module. It lives in tools/ of the checkout.
 
 All arguments go to `python -m tools.module`, whose lines and exit status are this verb's own.
 """
@@ -14,7 +14,7 @@ from plumeproof.cli.checkout import run_tool
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers; its options are those of tools/module, `--help` too."""
     parser: argparse.ArgumentParser = subparsers.add_parser(
-        "module", help="look at, provision, flash and update a module (needs the checkout)", add_help=False
+        "module", help="look at, provision, flash, update and test a module (needs the checkout)", add_help=False
     )
     parser.set_defaults(main=main)
 
