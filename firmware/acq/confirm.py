@@ -90,7 +90,8 @@ class Confirming:
         if timeout_us < _ATTEMPT_MIN_US:
             self.outcome = causes.GAP_UNCONFIRMED
             return True
-        first, buf, start = self._first, self.buf, self.data_start
+        first, buf = self._first, self.buf  # two at a time: three make a tuple on the heap
+        start = self.data_start
         for index in range(self.data_bytes):
             first[index] = buf[start + index]
         self._is_second = True
@@ -101,7 +102,8 @@ class Confirming:
     def _agrees(self) -> bool:
         if self._client.outcome != causes.VALUE:
             return False
-        first, buf, start = self._first, self.buf, self.data_start
+        first, buf = self._first, self.buf  # two at a time: three make a tuple on the heap
+        start = self.data_start
         for index in range(self.data_bytes):
             if first[index] != buf[start + index]:
                 return False

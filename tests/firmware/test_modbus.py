@@ -343,6 +343,26 @@ def test_what_could_be_mistaken_is_held_back_and_nothing_else():
         assert (outcome, found) == (causes.VALUE, address) and spent_us < 10000
 
 
+def test_each_analyzer_is_given_twice_its_own_time_out():
+    clock = TickClock()
+    bus = LateBus(clock, 5000, lost=(0, 1, 2))
+    client = Client(bus, clock, 19200, "N", 1)
+    read_late(client, clock, 7, timeout_us=2000000, unit=2)  # a slow one is nothing to the others
+    read_late(client, clock, 7)
+    assert read_late(client, clock, 9)[0] == causes.GAP_TIMEOUT
+    read_late(client, clock, 9)
+    assert read_late(client, clock, 9)[0] == causes.VALUE
+    # An attempt that the slot's end cuts short does not shorten it
+    clock = TickClock()
+    bus = LateBus(clock, 30000, lost=())
+    client = Client(bus, clock, 19200, "N", 1)
+    assert read_late(client, clock, 7)[:2] == (causes.VALUE, 7)
+    clock.now += 200000
+    assert read_late(client, clock, 7, timeout_us=6000)[0] == causes.GAP_TIMEOUT
+    assert [read_late(client, clock, 9)[0] for _ in range(2)] == [causes.GAP_TIMEOUT] * 2  # 100 ms and more
+    assert read_late(client, clock, 9)[:2] == (causes.VALUE, 9)
+
+
 def test_the_answer_to_somebody_elses_request_is_not_taken_for_ours():
     theirs, answer = frame(17, 3, 0, 50, 0, 2), frame(17, 3, 4, 9, 9, 9, 9)
     # Overheard before ours: not asked while that answer may come, and not at all within our own time

@@ -7,7 +7,7 @@ Nothing is allocated between begin and the end.
 
 An answer does not name the address it was read from. So while the answer to an earlier request may still come, nothing
 of the same unit, function and length is asked at another address: it would be taken for that (`_left`). The same goes
-for a request of somebody else that was overheard. An analyzer answers within twice the longest time-out or never.
+for a request of somebody else that was overheard. An analyzer answers within twice its time-out or never.
 """
 
 from acqwire import causes, limits
@@ -50,7 +50,7 @@ class Client:
         self._cause = 0  # why what came so far was no answer
         self._wanted = bytearray(8)  # the last request whose answer may still come, ours or not; unit 0: none
         self._asked = 0  # when that was
-        self._patience_us = 0  # for how long it may
+        self._patience = {}  # for how many microseconds it may, per unit; nothing is added once all were asked
 
     def begin(self, unit: int, function: int, address: int, quantity: int, timeout_us: int) -> None:
         """Start a read; the answer must be whole within timeout_us (below 536 s) of the request."""
@@ -59,7 +59,7 @@ class Client:
         self.data_bytes = pdu.data_bytes(function, quantity)
         self._timeout_us = timeout_us
         # Some silences more, so that who comes behind a mute one is not asked at the very end of its own time
-        self._patience_us = max(self._patience_us, 2 * timeout_us + 4 * self.timing.t35_us)
+        self._patience[unit] = max(self._patience.get(unit, 0), 2 * timeout_us + 4 * self.timing.t35_us)
         self._request[0] = unit
         rtu.close_frame(self._request, pdu.write_request(self._request, 1, function, address, quantity))
         self._began = self._clock.ticks()
@@ -111,7 +111,7 @@ class Client:
         if self._left(now):
             self._count = 0
             return self._clock.elapsed(now, self._began) >= self._timeout_us and self._end(causes.GAP_TIMEOUT)
-        if not 0 <= self._clock.elapsed(now, self._asked) < self._patience_us:
+        if not 0 <= self._clock.elapsed(now, self._asked) < self._patience[self._unit]:
             self._wanted[0] = 0  # it never came
         self._bus.send(self._request, 8)
         self._sent = self._clock.ticks()
@@ -129,11 +129,12 @@ class Client:
         if pdu.data_bytes(last[1], last[4] << 8 | last[5]) != self.data_bytes:
             return 0
         passed_us = self._clock.elapsed(now, self._asked)
-        return max(0, self._patience_us - passed_us) if passed_us >= 0 else 0
+        return max(0, self._patience[other[0]] - passed_us) if passed_us >= 0 else 0
 
     def _overhear(self) -> None:
         """If what stands in `buf` ends with a request, somebody else has sent it, or it is our echo."""
-        buf, last, start = self.buf, self._wanted, self._count - 8
+        buf, last = self.buf, self._wanted  # two at a time: three make a tuple on the heap
+        start = self._count - 8
         if start >= 0 and crc16(buf, start, self._count) == 0:
             is_other = last[0] == buf[start] and (last[2] != buf[start + 2] or last[3] != buf[start + 3])
             for index in range(8):
@@ -148,9 +149,9 @@ class Client:
         if count:
             self._count += count
             self._seen = now
-            verdict = self._judge()
-            if verdict >= 0:
-                return self._end(verdict)
+            outcome = self._judge()
+            if outcome >= 0:
+                return self._end(outcome)
         if self._cause != causes.GAP_TIMEOUT and self._count and self._is_wrong():
             if self._count >= len(self.buf) or self._clock.elapsed(now, self._seen) >= self.timing.t35_us:
                 self._overhear()
