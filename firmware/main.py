@@ -18,12 +18,12 @@ from acqwire import causes
 from acq.faults import JournalError, SettingsError, SignerFault, fault_code
 from boards import open_board
 
-_POLLS = 5  # the first ones of these, which safe mode does without: what polls may be what cannot run
-_FILES = (
-    "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.schedule", "acq.sampler",
-    "acq.ring", "acq.journal", "acq.link", "acq.cbor", "acq.record", "acq.instant", "acq.timebase", "acq.health",
-    "acq.sealing", "acq.chain",
+_LARGE = (
+    "acq.ring", "acq.journal", "acq.link", "acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.sampler",
+    "acq.cbor", "acq.record", "acq.sealing",
 )  # fmt: skip
+_SMALL = ("acq.schedule", "acq.timebase", "acq.app")
+_POLLING = ("acq.modbus.crc16", "acq.modbus.rtu", "acq.modbus.client", "acq.sampler", "acq.schedule")
 _RESTART = 4  # asks boards/loader.py for the next start
 
 
@@ -89,17 +89,32 @@ def _build(board):
     from acq.identity import BootFacts
 
     facts = BootFacts(start, signer.public_key)
+    del BootFacts, acq.identity, sys.modules["acq.identity"]
     board.forget_start()
     if getattr(board, "updates", None) is not None:
         for name in ("acq.record", "acq.update_door"):
             gc.collect()
             __import__(name)
-    for name in _FILES[_POLLS if board.safe else 0 :]:
+    for name in _LARGE:
+        _load(name, board.safe)
+    if not board.safe:
+        from acq.batch import pair
+
+        # Compiling the large files needs room, and so do these; behind all files there would be no place left for them
         gc.collect()
-        __import__(name)
+        plan.batches = pair(plan)
+    for name in _SMALL:
+        _load(name, board.safe)
     from acq.app import App
 
     return App(board, plan, facts, writer, sealer)
+
+
+def _load(name: str, is_safe) -> None:
+    """Safe mode does without what polls: that may be what cannot run."""
+    if not is_safe or name not in _POLLING:
+        gc.collect()
+        __import__(name)
 
 
 def _refuse(reason: str) -> int:

@@ -29,8 +29,8 @@ _PORTS = {
     "stm32": ("stm32_pyboard",),
 }
 _EVERY = (
-    "__init__", "ads1115", "block_flash", "iron", "iron_choice", "iron_entropy", "iron_i2c", "iron_inputs", "iron_start",
-    "loader", "notes", "spi_nor", "uart_bus",
+    "__init__", "ads1115", "block_flash", "iron", "iron_choice", "iron_entropy", "iron_i2c", "iron_inputs",
+    "iron_start", "iron_updates", "loader", "notes", "notes_start", "spi_nor", "uart_bus", "update_folder",
 )  # fmt: skip
 _OF_PORT = {  # from MicroPython's ports/PORT/modules
     "esp32": ("_boot.py", "flashbdev.py", "inisetup.py"),

@@ -55,6 +55,11 @@ class App:
 
             self._updates = UpdateDoor(store, self._timebase, facts.firmware_hash, chain.seq)
             self._link.updates = self._sealing.updates = self._updates
+        self._lamp = None
+        if board.has_light:
+            from acq.lamp import Lamp
+
+            self._lamp = Lamp(self._sampler, self._link, journal, self._updates)
         self._read_buf = bytearray(_READ_BYTES)
         self._is_draining = False
         self._is_drained = False
@@ -93,7 +98,7 @@ class App:
             notices.look(now)
         sampler.step(now)
         sealing.step(now)
-        talk_wait_us = self._talk()
+        wait_us = self._talk()
         updates = self._updates
         if updates is not None:
             is_idle = sampler.is_idle
@@ -118,16 +123,17 @@ class App:
             board.drained()
         self._timebase.look()
         if updates is not None and updates.has_work:
-            return 0 if sampler.is_idle else min(talk_wait_us, 1000)
+            return 0 if sampler.is_idle else min(wait_us, 1000)
         if notices is not None:
-            talk_wait_us = min(talk_wait_us, notices.wait_us(now))
-        return min(talk_wait_us, sampler.wait_us(now), sealing.wait_us(now))
+            wait_us = min(wait_us, notices.wait_us(now))
+        return min(wait_us, sampler.wait_us(now), sealing.wait_us(now))
 
     def look(self, now) -> None:
         """Once a second: the light; whether this start has run well, or has been safe for long enough."""
         board = self._board
         self.seconds = now.s
-        board.flashes(self._sealing.health.flashes(now, self._updates))
+        if self._lamp is not None:
+            board.flashes(self._lamp.flashes(now))
         if now.s < self._due_s or not self._sampler.is_idle:
             return
         if not board.safe:

@@ -15,15 +15,24 @@ _FRAME_BYTES = const(205)
 _BLOCK_HEADS_BYTES = const(1 + 3 + 3)  # array of two, two byte string heads
 
 
-def capacity(blocks, seal_slots: int) -> int:
-    """How many slots a record of these blocks can hold for certain, at most seal_slots; 0: not even one."""
+def capacity(blocks, count: int) -> int:
+    """How many slots a record of these blocks can hold for certain, at most count; 0: not even one."""
     room = limits.RECORD_MAX_BYTES - _FRAME_BYTES - _BLOCK_HEADS_BYTES * len(blocks)
     width = len(blocks)  # one outcome byte per block and slot
-    slots = min(seal_slots, limits.SLOTS_PER_RECORD_MAX)
+    slots = min(count, limits.SLOTS_PER_RECORD_MAX)
     for block in blocks:
         width += block.width_bytes
         slots = min(slots, limits.STRING_MAX_BYTES // block.width_bytes)
     return max(0, min(slots, room // width))
+
+
+def pair(plan):
+    """Two batches for a plan, the larger part of a module's buffers. Raises ValueError when not one slot of all blocks
+    fits a record."""
+    count = capacity(plan.blocks, max(1, plan.seal_ms // plan.slot_ms))
+    if count == 0:
+        raise ValueError("one slot of all blocks is larger than a record")
+    return Batch(plan.blocks, count, plan.slot_ms), Batch(plan.blocks, count, plan.slot_ms)
 
 
 class _BlockBuffer:
@@ -58,13 +67,13 @@ class Batch:
         for buffer in self._buffers:
             buffer.end = self.slots_max
 
-    def put_value(self, k: int, source, start: int, count: int) -> None:
-        """Block k of the current slot is source[start:start + count]."""
+    def put_value(self, k: int, data, start: int, count: int) -> None:
+        """Block k of the current slot is data[start:start + count]."""
         buffer = self._buffers[k]
         buf, end = buffer.buf, buffer.end
         buf[self.slot_count] = 0
         for index in range(start, start + count):
-            buf[end] = source[index]
+            buf[end] = data[index]
             end += 1
         buffer.end = end
 

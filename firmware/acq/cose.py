@@ -35,13 +35,13 @@ class Sealer:
         if self._is_busy or not 0 < count <= limits.RECORD_MAX_BYTES:
             raise ValueError("seal: busy, or payload of 0 or more than 4096 bytes")
         head = build_bytes_head(count)
-        hasher = hashlib.sha256(b"\x84\x6a" + labels.SIGNATURE_CONTEXT.encode())  # array of 4, text of 10
-        hasher.update(bytes((0x40 | _PROTECTED_BYTES,)))
-        hasher.update(self._protected)
-        hasher.update(b"\x40")  # external data: empty byte string
-        hasher.update(head)
-        hasher.update(self.payload[:count])
-        self.content_hash = hasher.digest()
+        digest = hashlib.sha256(b"\x84\x6a" + labels.SIGNATURE_CONTEXT.encode())  # array of 4, text of 10
+        digest.update(bytes((0x40 | _PROTECTED_BYTES,)))
+        digest.update(self._protected)
+        digest.update(b"\x40")  # external data: empty byte string
+        digest.update(head)
+        digest.update(self.payload[:count])
+        self.content_hash = digest.digest()
         front = _TAG + bytes((0x40 | _PROTECTED_BYTES,)) + self._protected + b"\xa0" + head
         self._start = _HEAD_MAX_BYTES - len(front)
         self._view[self._start : _HEAD_MAX_BYTES] = front

@@ -1,13 +1,4 @@
-"""What a health record tells (SPEC.md section 4.3) and what the light says (MANUAL.md section 8): gathers what the
-parts of the module count anyway.
-
-Flashes between two pauses; the worst has the word:
-
-    0  an update is being written, or its restart is near: no pause     4  no gateway has been heard for ten minutes
-    1  polling, every analyzer answers                                  5  more than half of the journal waits for it
-    2  an analyzer is silent                                            6  the journal is full: slots are lost
-    3  all of them are                                                  7  safe mode: nothing is polled
-"""
+"""What a health record tells (SPEC.md section 4.3): gathers what the parts of the module count anyway."""
 
 from acq.dialect import const, mem_free
 
@@ -24,8 +15,6 @@ class Health:
         self._sampler = sampler
         self._link = link
         self._journal = journal
-        self._count = 0  # of good frames, when it was seen to grow last, and
-        self._looked = 0  # when that was, in seconds of the boot
         self._due_s = 60  # of the boot: whoever sets a module up sees soon how its analyzers answer
 
     @property
@@ -58,28 +47,3 @@ class Health:
         journal = self._journal
         count = journal.newest_seq - max(self._link.acknowledged_seq, journal.oldest_seq - 1)
         return journal.torn_count, journal.fault_count & _COUNT_MAX, count & _COUNT_MAX
-
-    def flashes(self, now, updates) -> int:
-        """One of the numbers above, once a second; allocates nothing. updates: update_door.UpdateDoor or None."""
-        journal, patience = self._journal, self._sampler.patience
-        count = self._link.reader.frame_count
-        if count != self._count:
-            self._count = count
-            self._looked = now.s
-        if updates is not None and (updates.has_work or updates.wants_restart):
-            return 0
-        if not patience:
-            return 7
-        if self._sampler.lost.slot_count or not journal.has_room(4096, False):  # the largest record there is
-            return 6
-        if journal.is_filling():
-            return 5
-        if now.s - self._looked >= 600:
-            return 4
-        count = 0
-        for analyzer in patience:
-            if analyzer.pause_slots:
-                count += 1
-        if count:
-            return 3 if count == len(patience) else 2
-        return 1

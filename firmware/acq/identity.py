@@ -27,15 +27,14 @@ class BootFacts:
 def firmware_hash(start) -> bytes:
     """SHA-256 over path, 0x00 and SHA-256 of each file, in byte order of the paths."""
     whole = hashlib.sha256()
-    chunk = bytearray(_CHUNK_BYTES)
-    view = memoryview(chunk)
+    buf = memoryview(bytearray(_CHUNK_BYTES))
     for path in sorted(path.encode() for path in start.firmware_paths()):
         single = hashlib.sha256()
         with start.open_firmware(path.decode()) as file:
-            count = file.readinto(chunk)
+            count = file.readinto(buf)
             while count:
-                single.update(view[:count])
-                count = file.readinto(chunk)
+                single.update(buf[:count])
+                count = file.readinto(buf)
         whole.update(path)
         whole.update(b"\x00")
         whole.update(single.digest())

@@ -25,9 +25,9 @@ def inverse(number: int, modulus: int) -> int:
     if low == 0:
         return 0
     while low != 1:
-        quotient, rest = divmod(high, low)
-        low, high = rest, low
-        x, y = y - quotient * x, x
+        k, z = divmod(high, low)
+        low, high = z, low
+        x, y = y - k * x, x
     return x % modulus
 
 

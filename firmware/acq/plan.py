@@ -38,3 +38,4 @@ class Plan:
         self.confirm = ()  # those of `blocks` that confirm.py reads twice
         self.notices = None  # notice_settings.Wanted, where the set asks for it
         self.link_address = 0  # from settings.json
+        self.batches = None  # batch.pair, where main.py has made it while the heap had a place; else the sampler does

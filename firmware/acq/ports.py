@@ -135,10 +135,21 @@ class UpdateStore:
 
     board = ""  # what a manifest calls this board
     mpy = 0  # low 10 bits of sys.implementation._mpy; 0: takes .py files only
-    capacity_bytes = 0  # room for the files of one program
 
     def feed(self) -> None:
         """Called in between at a start: the watchdog's."""
+
+    def guard(self):
+        """A slot's program starts, whose trial must not hang for ever: what has to be kept alive while it runs."""
+
+    def give_up(self, reason) -> None:
+        """A slot's program has ended by itself, not for a restart; one on trial must not stay so. May not return."""
+
+    def room(self, place: int) -> int:
+        """Bytes that files in this place may take, what lies there now counted as free."""
+
+    def footprint(self, size: int) -> int:
+        """What a file of so many bytes takes of it."""
 
     def factory_root(self) -> bytes:
         """The root document that came with the board, b"" for none."""
@@ -152,8 +163,8 @@ class UpdateStore:
     def folder(self, place: int) -> str:
         """What goes to the front of sys.path to import from this place."""
 
-    def clear(self, place: int) -> None:
-        """Remove everything in it."""
+    def clear(self, place: int) -> bool:
+        """Remove one thing in it, so that no call takes long; False: there was nothing."""
 
     def create(self, place: int, name: str):
         """A new empty file, with the folders on its way: write(buf), close()."""

@@ -36,12 +36,12 @@ class RecordBuilder:
         self._device = device
         self._parameters_hash = parameters_hash
 
-    def begin(self, kind: int, own_count: int, chain, stamp):
-        """What every record has; `own_count` fields follow. The writer."""
+    def begin(self, kind: int, count: int, chain, stamp):
+        """What every record has; `count` fields follow. The writer."""
         writer = self._writer
         has_utc = stamp.utc_status != fields.UTC_NONE
         writer.reset()
-        writer.map(_COMMON_COUNT + own_count + (_UTC_COUNT if has_utc else 0))
+        writer.map(_COMMON_COUNT + count + (_UTC_COUNT if has_utc else 0))
         self.uint(fields.VERSION, WIRE_VERSION)
         self.uint(fields.KIND, kind)
         writer.uint(fields.DEVICE)
@@ -143,8 +143,8 @@ class RecordBuilder:
         self.uint(fields.EVENT_CODE, code)
         writer.uint(fields.EVENT_ARGS)
         writer.array(len(arguments))
-        for argument in arguments:
-            writer.int(argument)
+        for value in arguments:
+            writer.int(value)
         return writer.end
 
     def build_health(self, chain, stamp, health) -> int:

@@ -27,8 +27,8 @@ class Nonces:
 
     def __init__(self, secret: int, digest: bytes, order: int) -> None:
         self._order = order
-        reduced = int.from_bytes(digest, "big") % order  # bits2octets, section 2.3.4
-        seed = secret.to_bytes(32, "big") + reduced.to_bytes(32, "big")
+        data = int.from_bytes(digest, "big") % order  # bits2octets, section 2.3.4
+        seed = secret.to_bytes(32, "big") + data.to_bytes(32, "big")
         value = b"\x01" * 32
         key = bytes(32)
         key = _hmac(key, value, b"\x00", seed)

@@ -125,9 +125,9 @@ class Ring:
         start = position * self.segment_bytes + offset
         if offset + journal.ENTRY_HEADER_BYTES > self.segment_bytes:
             return ENTRY_NONE
-        looks = self._read_checked(start, self._head_view, journal.ENTRY_MAGIC)
-        if looks != _GOOD:
-            return ENTRY_NONE if looks == _BLANK else ENTRY_UNREADABLE
+        state = self._read_checked(start, self._head_view, journal.ENTRY_MAGIC)
+        if state != _GOOD:
+            return ENTRY_NONE if state == _BLANK else ENTRY_UNREADABLE
         found = struct.unpack_from(journal.ENTRY_FORMAT, self._head)
         self.kind, self.count, self.seq, self.boot, self.content_hash = found[2], found[4], found[5], found[6], found[7]
         self.length = self.entry_bytes(self.count)

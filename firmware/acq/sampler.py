@@ -9,7 +9,7 @@ Between the first poll and the sealing nothing is allocated.
 
 from acqwire import causes
 
-from acq.batch import Batch, capacity
+from acq.batch import pair
 from acq.dialect import const
 
 _SILENT_SLOTS = const(3)  # silent in so many slots running: back off
@@ -79,11 +79,7 @@ class Sampler:
         self._analyzers = plan.analyzers
         self._client = client
         self._schedule = schedule
-        slots_max = capacity(self._blocks, max(1, plan.seal_ms // plan.slot_ms))
-        if slots_max == 0:
-            raise ValueError("sampler: one slot of all blocks is larger than a record")
-        self._filling = Batch(self._blocks, slots_max, plan.slot_ms)
-        self._spare = Batch(self._blocks, slots_max, plan.slot_ms)
+        self._filling, self._spare = plan.batches or pair(plan)
         self._full = None  # due for sealing, not taken yet
         self._is_spare_out = False  # with the sealer
         self.lost = Span(plan.slot_ms)
@@ -253,18 +249,17 @@ class Sampler:
             self._block += 1
             self._begin_block(now)
             return
-        is_silent = outcome == causes.GAP_TIMEOUT
         if self._may_retry(index, outcome, now):
             self._retries += 1
             self._filling.retries += 1
             self._count(index, _RETRIES)
             self._ask(now)
             return
-        if is_silent:
+        if outcome == causes.GAP_TIMEOUT:
             # Cut short, nobody can say whether it would have answered; yet who is silent for half a slot takes the
             # others' time and is asked more rarely
-            is_answerable = not self._is_cut or 2 * self._attempt_us >= self._schedule.slot_us
-            if is_answerable and not patience.is_pausing:
+            is_due = not self._is_cut or 2 * self._attempt_us >= self._schedule.slot_us
+            if is_due and not patience.is_pausing:
                 patience.unheard()
             if self._is_cut:
                 outcome = causes.GAP_OVERRUN

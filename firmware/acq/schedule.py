@@ -41,7 +41,7 @@ class Schedule:
         self._start.set(self._end)
         self._pass(self._end)
 
-    def _pass(self, moment) -> None:
+    def _pass(self, now) -> None:
         """Move it on by one slot."""
-        moment.s += self._slot_s
-        moment.add_us(self._slot_rest_us)
+        now.s += self._slot_s
+        now.add_us(self._slot_rest_us)

@@ -46,7 +46,7 @@ class Sealing:
     def __init__(self, board, plan, facts, journal, chain, timebase, sampler, link, sealer) -> None:
         self._board = board
         self._facts = facts  # until the boot record is durable
-        self.health = Health(sampler, link, journal, facts.reset_cause)
+        self._health = Health(sampler, link, journal, facts.reset_cause)
         self._journal = journal
         self._chain = chain
         self._timebase = timebase
@@ -153,7 +153,7 @@ class Sealing:
             self._span = self._sampler.take_lost()
         if self._span is not None:
             return _OVERFLOW
-        return _HEALTH if self.health.is_due(now) else _NONE
+        return _HEALTH if self._health.is_due(now) else _NONE
 
     def _build(self, job: int) -> int:
         builder, chain, stamp = self._builder, self._chain, self._stamp
@@ -183,7 +183,7 @@ class Sealing:
         if job == _NOTICE:
             return self.notices.build(builder, chain, stamp)
         if job == _HEALTH:
-            return builder.build_health(chain, stamp, self.health)
+            return builder.build_health(chain, stamp, self._health)
         return builder.build_overflow(chain, stamp, self._span)
 
     def _read_parameters(self, start: int, count: int) -> bytes:
@@ -213,7 +213,7 @@ class Sealing:
         self._job = _NONE
         self._finish(job, now)
         self._board.collect()  # the leavings of the signature, while the bus is quiet
-        self.health.look()
+        self._health.look()
 
     def _finish(self, job: int, now) -> None:
         """The record is durable: what it told of is done with."""
@@ -240,7 +240,7 @@ class Sealing:
             self._batch = None
             self._sampler.release()
         elif job == _HEALTH:
-            self.health.told(now)
+            self._health.told(now)
         elif job == _OVERFLOW:
             self._span = None
 
@@ -257,8 +257,8 @@ class Sealing:
     def _erase_ahead(self, now) -> None:
         """In a pause of bus and link. The gateway is told BUSY while the bus would allow it and the link does not."""
         link, erase_ms = self._link, self._board.flash.erase_ms
-        wanted_us = min(erase_ms * 1000, self._slot_us // 2)
-        is_bus_quiet = self._sampler.is_idle and self._sampler.wait_us(now) >= wanted_us
+        wait_us = min(erase_ms * 1000, self._slot_us // 2)
+        is_bus_quiet = self._sampler.is_idle and self._sampler.wait_us(now) >= wait_us
         link.busy_ms = 0
         if not is_bus_quiet or not self._journal.prepare(True):
             return

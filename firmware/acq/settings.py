@@ -48,9 +48,9 @@ def _read_parameters(raw: bytes) -> Plan:
     plan.slot_ms = _integer(top, "parameters.slot_ms", limits.SLOT_MIN_MS, limits.SLOT_MAX_MS)
     plan.seal_ms = _integer(top, "parameters.seal_ms", plan.slot_ms, limits.SEAL_MAX_MS)
     _read_bus(plan, _value(top, "parameters.bus"))
-    unit_min = 0 if "inputs" in top else limits.UNIT_MIN
+    minimum = 0 if "inputs" in top else limits.UNIT_MIN
     plan.analyzers = [
-        _read_analyzer(item, unit_min) for item in _list(top, "parameters.analyzers", limits.ANALYZERS_MAX)
+        _read_analyzer(item, minimum) for item in _list(top, "parameters.analyzers", limits.ANALYZERS_MAX)
     ]
     count = len(plan.analyzers)
     plan.blocks = [_read_block(item, count) for item in _list(top, "parameters.blocks", limits.BLOCKS_MAX)]
@@ -74,20 +74,20 @@ def _read_bus(plan: Plan, item) -> None:
     plan.stop_bits = _integer(item, "bus.stop_bits", 1, 2)
 
 
-def _read_analyzer(item, unit_min: int) -> Analyzer:
+def _read_analyzer(item, minimum: int) -> Analyzer:
     return Analyzer(
-        _integer(item, "analyzers.unit", unit_min, limits.UNIT_MAX),
+        _integer(item, "analyzers.unit", minimum, limits.UNIT_MAX),
         _integer(item, "analyzers.timeout_ms", 1, _TIMEOUT_MAX_MS),
         _integer(item, "analyzers.retries", 0, _RETRIES_MAX),
     )
 
 
-def _read_block(item, analyzer_count: int) -> Block:
-    analyzer = _integer(item, "blocks.analyzer", 0, analyzer_count - 1)
+def _read_block(item, count: int) -> Block:
+    analyzer = _integer(item, "blocks.analyzer", 0, count - 1)
     function = _integer(item, "blocks.function", READ_COILS, READ_INPUT_REGISTERS)
     address = _integer(item, "blocks.address", 0, 0xFFFF)
-    is_bits = function <= READ_DISCRETE_INPUTS
-    quantity = _integer(item, "blocks.quantity", 1, limits.BITS_MAX if is_bits else limits.REGISTERS_MAX)
+    maximum = limits.BITS_MAX if function <= READ_DISCRETE_INPUTS else limits.REGISTERS_MAX
+    quantity = _integer(item, "blocks.quantity", 1, maximum)
     if address + quantity > 0x10000:
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, "blocks.quantity")
     if "confirm" in item:
@@ -147,8 +147,8 @@ def _integer(item, where: str, minimum: int, maximum: int) -> int:
     return value
 
 
-def _list(item, where: str, count_max: int):
+def _list(item, where: str, maximum: int):
     value = _value(item, where)
-    if not isinstance(value, list) or not 1 <= len(value) <= count_max:
+    if not isinstance(value, list) or not 1 <= len(value) <= maximum:
         raise SettingsError(causes.FAULT_SETTINGS_VALUE, where)
     return value

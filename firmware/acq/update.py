@@ -36,8 +36,7 @@ class Updater:
     def _forget(self, phase: int, reason: int) -> None:
         self.phase, self.reason = phase, reason
         self.next_offset = 0
-        self.version = 0
-        self.new_hash = b""
+        self.version, self.new_hash = 0, b""
         self._roots_bytes = self._manifest_bytes = self._total_bytes = 0
         self._manifest_hash = b""
         self._trust = None
@@ -66,6 +65,7 @@ class Updater:
         self._forget(update.PHASE_HEAD, update.REASON_NONE)
         self._began_ms = self._heard_ms = now_ms
         head_bytes = roots_bytes + manifest_bytes
+        self._slot = update.SLOT_B if self._choice.slot == update.SLOT_A else update.SLOT_A
         if self._choice.is_trial:
             self._refuse(update.REASON_ORDER)  # the other slot is the one to return to
         elif not self._store.factory_root():
@@ -73,7 +73,7 @@ class Updater:
         elif (
             not 0 < manifest_bytes <= update.MANIFEST_MAX_BYTES
             or not 0 <= roots_bytes <= update.ROOTS_MAX * update.ROOT_MAX_BYTES
-            or not head_bytes < total_bytes <= head_bytes + min(update.TOTAL_MAX_BYTES, self._store.capacity_bytes)
+            or not head_bytes < total_bytes <= head_bytes + min(update.TOTAL_MAX_BYTES, self._store.room(self._slot))
         ):
             self._refuse(update.REASON_SIZE)
         else:
@@ -171,11 +171,17 @@ class Updater:
         self._judge(trust)
         if roots_bytes + manifest_bytes + trust.manifest.total_bytes != self._total_bytes:
             raise UpdateError(update.REASON_SIZE)
-        self._slot = update.SLOT_B if self._choice.slot == update.SLOT_A else update.SLOT_A
-        yield
+        left = store.room(self._slot)
+        self._list = store.open(update.INCOMING, update.MANIFEST_NAME)
+        for _, size, _ in trust.manifest.entries(self._list, trust.signed_at):
+            left -= store.footprint(size)
+            yield
+        self._close_list()
+        if left < 0:  # sizes alone do not tell: a file of one byte may take a whole block
+            raise UpdateError(update.REASON_SIZE)
         # power fails from here on: the slot that is not chosen is incomplete, and nobody starts it
-        store.clear(self._slot)
-        yield
+        while store.clear(self._slot):
+            yield
         with store.open(update.INCOMING, update.MANIFEST_NAME) as head:
             for name, left in ((update.ROOTS_NAME, roots_bytes), (update.MANIFEST_NAME, manifest_bytes)):
                 self._file = store.create(self._slot, name)
@@ -217,7 +223,8 @@ class Updater:
         except StopIteration:
             self._close_list()
             check_names(self._store, self._slot, self._trust.manifest)
-            self._store.clear(update.INCOMING)
+            while self._store.clear(update.INCOMING):
+                pass  # one file and its folder
             self.phase = update.PHASE_READY
             return
         path, self._left, _ = self._entry

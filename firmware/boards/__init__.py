@@ -25,4 +25,8 @@ def open_updates(arguments):
             from boards.host_updates import HostUpdates
 
             return HostUpdates(arguments[1] + "/update")
-    return None
+    if sys.platform in ("linux", "darwin", "qemu"):
+        return None
+    from boards import iron_choice
+
+    return iron_choice.open_updates()

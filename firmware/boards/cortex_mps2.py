@@ -19,6 +19,7 @@ from acqwire import causes
 
 from acq.faults import BusError, JournalError
 from boards.notes import Notes
+from boards.notes_start import begin
 
 _BUS = 1
 _UPLINK = 2
@@ -173,13 +174,14 @@ class MpsStart:
 class MpsBoard(Notes):
     """`bus`, `uplink`, `flash`, `clock`, `entropy`; `start`: MpsStart, until it is forgotten."""
 
+    has_light = False
     updates = None  # no place for a second program: a new one is frozen into a new image
 
     def __init__(self, directory: str) -> None:
         """Raises ValueError or OSError for a directory that cannot be used."""
         self.start = MpsStart(directory)
         self._directory = directory
-        self.begin(self.start.reset_cause)
+        begin(self, self.start.reset_cause)
         mps2.start()
         self.clock = MpsClock()
         self.entropy = MpsEntropy()
@@ -218,9 +220,6 @@ class MpsBoard(Notes):
 
     def feed(self) -> None:
         """No watchdog: QEMU's parent is one."""
-
-    def flashes(self, count: int) -> None:
-        """The machine has no light."""
 
     def wants_drain(self) -> bool:
         """Whether the file `drain` has been seen."""

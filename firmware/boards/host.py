@@ -13,7 +13,7 @@ Serial lines are ttys (host_tty), flash is a file (host_flash), reset and power 
     last_faults.bin   bad starts and the last faults (notes.py)
     heartbeat.bin     a supervisor's file (tools/demo/watchdog.py): written to while every task makes progress
     reset_cause.bin   why the supervisor ended the last run, where it did: `watchdog`
-    lamp_flashes      what the light of a module of hardware would show (acq/health.py)
+    lamp_flashes      where this file is there at the start: what the light of a module of hardware shows (acq/lamp.py)
     update/           programs beside the checkout's own (host_updates.py); absent: the module takes no updates
     drain             whoever makes this file asks the module to stop polling at the end of the present slot and to seal
                       what it has. It goes on answering the link. When everything is sealed and durable it removes the
@@ -57,7 +57,7 @@ class HostBoard(Notes):
 
         self.start = HostStart(directory)
         self._directory = directory
-        self.begin(self.start.reset_cause)
+        self._count_start()
         lines = self.start.lines
         self._inputs = lines.get("inputs")
         self.clock = HostClock()
@@ -70,7 +70,15 @@ class HostBoard(Notes):
         self._is_draining = exists(self._path("drain"))
         self.updates = open_updates((None, directory))
         self._beat = open_raw(self._path("heartbeat.bin"), "r+b") if self.exists("heartbeat.bin") else None
+        self.has_light = self.exists("lamp_flashes")
         self._seen = -1
+
+    def _count_start(self) -> None:
+        import boards
+        from boards.notes_start import begin
+
+        begin(self, self.start.reset_cause)
+        del boards.notes_start, sys.modules["boards.notes_start"]
 
     def forget_start(self) -> None:
         """Nothing of host_start is needed any more."""

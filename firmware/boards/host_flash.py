@@ -29,10 +29,10 @@ class FileFlash:
         self._old = bytearray(_PROGRAM_BYTES)
         touch(path)
         self._file = open_raw(path, "r+b")
-        present = self._file.seek(0, 2)
+        count = self._file.seek(0, 2)
         # killed while filling: the next start fills the rest; a part sector is erased bytes as well
-        while present < size_bytes:
-            present += self._file.write(self._blank[: _PROGRAM_BYTES - present % _PROGRAM_BYTES])
+        while count < size_bytes:
+            count += self._file.write(self._blank[: _PROGRAM_BYTES - count % _PROGRAM_BYTES])
 
     def read(self, offset: int, buf) -> None:
         self._check(offset, len(buf), 1)

@@ -28,8 +28,8 @@ class HostStart:
         self.interpreter = "{} {} {}".format(
             sys.implementation.name, ".".join(str(part) for part in sys.implementation.version[:3]), sys.platform
         )
-        here = __file__.replace("\\", "/")
-        self._root = here[: here.rfind("boards/")] or "./"
+        path = __file__.replace("\\", "/")
+        self._root = path[: path.rfind("boards/")] or "./"
         self.reset_cause = fields.RESET_POWER  # a process starts from nothing, unless its supervisor says otherwise
         if exists(directory + "/reset_cause.bin"):
             told = self.read_file("reset_cause.bin")

@@ -78,11 +78,13 @@ class Parts:
 class IronBoard(Notes):
     """`bus`, `uplink`, `flash`, `clock`, `entropy`; `start`: IronStart, until it is forgotten."""
 
-    updates = None  # no places for a second program yet
+    has_light = True
+    updates = None  # iron_choice.open_board gives it its places for a second program
 
     def __init__(self, parts: Parts) -> None:
         """Raises ValueError for a board that is not set up."""
         from boards.iron_start import IronStart
+        from boards.notes_start import begin
 
         self.bus = parts.bus
         self.uplink = parts.uplink
@@ -104,14 +106,15 @@ class IronBoard(Notes):
             self._poller.register(uart, _POLL_IN)
         start = IronStart(parts, self.clock)
         self.start = start  # type: IronStart | None
-        self.begin(start.reset_cause)
-        if start.frozen_hash:
+        begin(self, start.reset_cause)
+        if start.is_production:
             close_console()
 
     def forget_start(self) -> None:
-        """Nothing of iron_start is needed any more."""
+        """Nothing of iron_start and notes_start is needed any more."""
         self.start = None
         sys.modules.pop("boards.iron_start", None)
+        sys.modules.pop("boards.notes_start", None)
 
     def read_part(self, name: str, start: int, count: int) -> bytes:
         """Up to `count` bytes of a file of the folder."""

@@ -1,5 +1,6 @@
 """Which board file fits the port and the chip that this program runs on. Needed once, and not on a computer."""
 
+import os
 import sys
 
 # A word of what a stock image says it runs on -> the board file that fits it unless board.json names another
@@ -12,16 +13,6 @@ _FIRST = (
 )
 _OTHERS = (("rp2", "rp2_pico_de"),)
 _FOLDERS = ("/plumeproof", "/flash/plumeproof")
-
-
-def open_board(arguments):
-    """The board that is no computer: its file, imported by name, so that nothing of another chip is."""
-    if sys.platform == "qemu":
-        from boards import cortex_mps2
-
-        return cortex_mps2.MpsBoard(arguments[1])
-    name = choose(sys.platform, getattr(sys.implementation, "_machine", ""), wanted_board())
-    return getattr(__import__("boards." + name), name).open_board()
 
 
 def choose(platform: str, machine: str, wanted: str) -> str:
@@ -52,3 +43,30 @@ def wanted_board() -> str:
         except (ValueError, KeyError, TypeError):
             raise ValueError(folder + '/board.json is not {"board": "..."}')
     return ""
+
+
+def open_board(arguments):
+    """The board that is no computer: its file, imported by name, so that nothing of another chip is."""
+    if sys.platform == "qemu":
+        from boards import cortex_mps2
+
+        return cortex_mps2.MpsBoard(arguments[1])
+    name = choose(sys.platform, getattr(sys.implementation, "_machine", ""), wanted_board())
+    board = getattr(__import__("boards." + name), name).open_board()
+    board.updates = open_updates()
+    return board
+
+
+def open_updates():
+    """Where a board of hardware keeps further programs (ports.UpdateStore), None without the folder that provisioning
+    makes for them. Opens no line. Raises ValueError."""
+    for folder in _FOLDERS:
+        try:
+            os.stat(folder + "/update")
+        except OSError:  # absent, or no file system: then nothing else of the module can be read either
+            continue
+        from boards.iron_updates import IronUpdates
+
+        machine = getattr(sys.implementation, "_machine", "")
+        return IronUpdates(folder + "/update", choose(sys.platform, machine, wanted_board()))
+    return None

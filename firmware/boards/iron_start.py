@@ -17,7 +17,8 @@ _WAIT_MAX_US = 20000
 
 
 class IronStart:
-    """`reset_cause`, `interpreter`; `frozen_hash`: of the program where its files are frozen, else b""."""
+    """`reset_cause`, `interpreter`; `frozen_hash`: of the program where its files are frozen, else b"";
+    `is_production`: the image has a frozen one."""
 
     def __init__(self, parts, clock) -> None:
         """Raises ValueError for a board that has not been provisioned."""
@@ -33,11 +34,14 @@ class IronStart:
         try:
             from frozen_hash import HASH  # type: ignore[import-not-found]  # made by manifest.py
 
-            self.frozen_hash = HASH
+            frozen = HASH
         except ImportError:
-            self.frozen_hash = b""
+            frozen = b""
         here = __file__
         self._root = here[: here.rfind("boards/")]  # "" where the program lies in the current directory
+        self.is_production = bool(frozen)
+        # What runs from a slot on such an image is not what was frozen: its own files are hashed
+        self.frozen_hash = b"" if "/update/" in self._root else frozen
 
     def read_file(self, name: str) -> bytes:
         """A file of the folder, whole."""

@@ -17,39 +17,49 @@ _IS_MICROPYTHON = sys.implementation.name == "micropython"
 def start(main, arguments) -> int:
     """Run whatever is chosen until it ends for good; exit status. main: the factory's."""
     own_path = sys.path[:]
-    folder = _choose(arguments)
-    status = main(arguments) if folder is None else _run(folder, arguments)
+    store, folder = _choose(arguments)
+    # Judging leaves half a program behind: the factory's too starts anew then, or it would not fit the heap
+    status = _run(store, folder, arguments) if "acq.update_boot" in sys.modules else main(arguments)
     while status == RESTART:
         _forget_program()
         sys.path[:] = own_path
-        status = _run(_choose(arguments), arguments)
+        status = _run(*_choose(arguments), arguments)
     return status
 
 
 def _choose(arguments):
-    """Folder of the slot to run, None for the factory."""
+    """(ports.UpdateStore, folder of the slot to run): None for the factory."""
     from boards import open_updates
 
     store = open_updates(arguments)
     if store is None or not (store.read_choice(0) or store.read_choice(1)):
-        return None
+        return store, None
     from acq.update_boot import choose
 
     slot = choose(store, store.feed)
-    return store.folder(slot) if slot else None
+    return store, store.folder(slot) if slot else None
 
 
-def _run(folder, arguments) -> int:
+def _run(store, folder, arguments) -> int:
     """The program in this folder, None: the factory's once more."""
     _forget_program()
     if folder is not None:
         sys.path.insert(0, folder)
+        guard = store.guard()  # noqa: F841  # lives as long as this call: a board's timer behind a trial
     if not _IS_MICROPYTHON:
         import importlib
 
         sys.dont_write_bytecode = True  # a file that nobody signed would condemn the slot
         importlib.invalidate_caches()
-    return __import__("main").main(arguments)
+    try:
+        status = __import__("main").main(arguments)
+    except Exception as fault:
+        if folder is not None:
+            store.give_up(fault)
+        raise
+    if folder is not None and status not in (0, RESTART):
+        store.give_up(status)
+    return status
 
 
 def _forget_program() -> None:

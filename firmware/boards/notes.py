@@ -10,21 +10,18 @@ that polls, and one bad one of those is enough for the next safe mode. Another p
     0       144   the last 16 faults as the link tells them (acqwire/life.py), oldest first; zeros where there is none
     144     5     bad starts in a row u8, boot u32 of the newest fault.bin that is in the ring
     149     5     1: this start has not run well yet u8, count u32 of that fault.bin
-    154     n     path of this file: whose starts these are
+    154     n     path of notes_start.py: whose starts these are
 
-Base of the boards, which bring the files: `read_part`, `exists`, `replace` (whole), `remove`.
+Base of the boards, which bring the files: `read_part`, `exists`, `replace` (whole), `remove`. A start is counted by
+notes_start.py, whose code is dropped behind it.
 """
 
-import struct
-
-from acqwire import causes, fields
+from acqwire import causes
 
 from acq.dialect import const
 
 _BYTES = const(512)  # more than either file has
-_HEAD_BYTES = const(144)
-_FAULT = const(9)  # bytes of one in the ring
-_TRIES = const(3)
+HEADER_BYTES = const(144)
 
 
 class Notes:
@@ -34,55 +31,24 @@ class Notes:
     safe = fault_count = 0
     told = False  # safe mode is in the chain
 
-    def begin(self, reset_cause: int) -> None:
-        """Once, before anything that may fail: count this start until it has run well.
-
-        Power fails before the file is replaced: the same again, but that a watchdog's reset is forgotten."""
-        raw = self._read("last_faults.bin")
-        tail = __file__.encode()
-        ring, is_waiting, number, first = bytes(_HEAD_BYTES), 0, 0, 0
-        if len(raw) > _HEAD_BYTES:  # else the first start ever
-            ring = raw[:_HEAD_BYTES]
-            if raw[_HEAD_BYTES + 10 :] == tail:
-                self.fault_count = raw[_HEAD_BYTES]
-                is_waiting = raw[_HEAD_BYTES + 5]
-            first = struct.unpack(">I", raw[_HEAD_BYTES + 1 : _HEAD_BYTES + 5])[0]
-            number = struct.unpack(">I", raw[_HEAD_BYTES + 6 : _HEAD_BYTES + 10])[0]
-        cause, count, boot, seconds = self._parse()
-        if cause == 0 or (count, boot) == (number, first):  # none, or it was there before the last run
-            cause = seconds = 0
-            if reset_cause == fields.RESET_WATCHDOG:
-                cause = causes.FAULT_WATCHDOG  # nobody could note in which boot, and when
-        if cause:
-            where = 0 if cause == causes.FAULT_WATCHDOG else boot
-            ring = ring[_FAULT:] + struct.pack(">BI", cause, where) + struct.pack(">I", seconds)
-            self.fault_count = min(self.fault_count + 1, 255) if is_waiting else 0
-        elif self.fault_count >= _TRIES:
-            self.fault_count = _TRIES - 1
-        if self.fault_count >= _TRIES:
-            self.safe = cause
-        self.replace(
-            "last_faults.bin", ring + struct.pack(">BI", self.fault_count, boot) + struct.pack(">BI", 1, count) + tail
-        )
-
     def good(self) -> None:
         """This start has run well. Power fails before the file is replaced: that was no fault either."""
-        raw = bytearray(self._read("last_faults.bin"))
-        raw[_HEAD_BYTES] = raw[_HEAD_BYTES + 5] = 0
+        raw = bytearray(self.read_file("last_faults.bin"))
+        raw[HEADER_BYTES] = raw[HEADER_BYTES + 5] = 0
         self.replace("last_faults.bin", raw)
 
     def faults(self) -> bytes:
         """The last faults, as the link tells them."""
-        return self._read("last_faults.bin")[:_HEAD_BYTES]
+        return self.read_file("last_faults.bin")[:HEADER_BYTES]
 
     def note_fault(self, code: int, boot: int, seconds: int) -> None:
         """The program ends by itself: keep the code for the next start."""
-        self.replace("fault.bin", "{} {} {} {}".format(code, self._parse()[1] + 1, boot, seconds).encode())
+        self.replace("fault.bin", "{} {} {} {}".format(code, self.parse_fault()[1] + 1, boot, seconds).encode())
 
     def noted_fault(self):
         """What the chain is to tell: (causes.EVENT_*, causes.FAULT_*, count); (0, 0, 0): nothing. The fault that ended
         the last run and how often since the last event of it, then safe mode and how many bad starts."""
-        words = self._parse()
+        words = self.parse_fault()
         if words[0]:
             return causes.EVENT_TASK_FAULT, words[0], words[1]
         if self.safe and not self.told:
@@ -96,29 +62,29 @@ class Notes:
         else:
             self.told = True
 
-    # Of the board
+    # The board's
 
-    def read_part(self, name: str, start: int, count: int) -> bytes:
-        raise NotImplementedError
+    def read_part(self, name, start, count):
+        pass
 
-    def exists(self, name: str) -> bool:
-        raise NotImplementedError
+    def exists(self, name):
+        pass
 
-    def replace(self, name: str, content) -> None:
-        raise NotImplementedError
+    def replace(self, name, content):
+        pass
 
-    def remove(self, name: str) -> None:
-        raise NotImplementedError
+    def remove(self, name):
+        pass
 
-    def _parse(self):
+    def parse_fault(self):
         """fault.bin; zeros where there is none, and where it is damaged: that must keep no module from its work."""
-        words = self._read("fault.bin").split()
-        if len(words) != 4:
-            return 0, 0, 0, 0
-        for word in words:
-            if not word.isdigit() or len(word) > 10:
-                return 0, 0, 0, 0
-        return [int(word) for word in words]
+        words = self.read_file("fault.bin").split()
+        try:
+            found = [int(word) for word in words if len(word) <= 9]
+        except ValueError:
+            found = []
+        return found if len(found) == 4 and min(found) >= 0 else [0, 0, 0, 0]
 
-    def _read(self, name: str) -> bytes:
+    def read_file(self, name: str) -> bytes:
+        """A note, whole; b"" where there is none."""
         return self.read_part(name, 0, _BYTES) if self.exists(name) else b""

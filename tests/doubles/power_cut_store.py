@@ -22,6 +22,7 @@ class PowerCutStore:
     board = "host"
     mpy = 774
     capacity_bytes = 65536
+    waste_bytes = 0  # of each file
 
     def __init__(self, root: bytes) -> None:
         self.root = root
@@ -53,10 +54,19 @@ class PowerCutStore:
     def folder(self, place: int) -> str:
         return "place" + str(place)
 
-    def clear(self, place: int) -> None:
+    def room(self, place: int) -> int:
+        return self.capacity_bytes
+
+    def footprint(self, size: int) -> int:
+        return size + self.waste_bytes
+
+    def clear(self, place: int) -> bool:
         files = self.places[place]
-        for name in sorted(files):
-            self._change(b"x", lambda done, name=name: files.pop(name) if done else None)
+        if not files:
+            return False
+        name = min(files)
+        self._change(b"x", lambda done: files.pop(name) if done else None)
+        return True
 
     def create(self, place: int, name: str):
         files = self.places[place]

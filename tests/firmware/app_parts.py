@@ -71,6 +71,8 @@ class RigEntropy:
 class RigBoard:
     """What App asks of a board."""
 
+    has_light = True
+
     def __init__(self, parameters: bytes, clock, bus, line, flash) -> None:
         self.parameters = parameters
         self.clock, self.bus, self.uplink, self.flash = clock, bus, line, flash

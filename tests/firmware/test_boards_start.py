@@ -144,6 +144,7 @@ def test_the_light_is_steady_at_the_start_then_flashes_so_often_between_two_paus
         assert [level for _, level in place.rig.pin_times(pin)][-1] == 1
         for count in (1, 3, 7):
             place.board.flashes(count)
+            del place.rig.events[:]
             _flashes(place, pin, 8, 2000)  # whatever group was under way
             dark = _flashes(place, pin, 24, 2000)
             groups = [index for index, length in enumerate(dark) if length > 1000]

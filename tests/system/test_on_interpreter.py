@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(path.stem for path in (ROOT / "tests" / "firmware").glob("test_*.py"))
 WHOLE = {
     "test_native_signer": "1m",
+    "test_life": "1m",
     "test_atecc": "1m",
     "test_atecc_app": "1m",
     "test_atecc_faults": "1m",

@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = ROOT / "firmware" / "boards"
 SHARED = (
-    "iron", "iron_choice", "iron_entropy", "iron_i2c", "iron_inputs", "iron_start", "notes", "uart_bus", "ads1115",
-    "block_flash",
+    "iron", "iron_choice", "iron_entropy", "iron_i2c", "iron_inputs", "iron_start", "iron_updates", "notes",
+    "notes_start", "uart_bus", "ads1115", "block_flash", "update_folder",
 )  # fmt: skip
 OWN = {"esp32": "esp32_*.py", "rp2": "rp2_*.py", "stm32": "s[tp]*.py"}  # stm32: stm32_pyboard, spi_nor
 SETTINGS = """[mypy]

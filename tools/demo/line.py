@@ -21,6 +21,7 @@ from tools.demo.layout import CHECKOUT, MODULES, SEAL_MS, SLOT_MS, Layout
 from tools.demo.part import Cancelled, Part, PartError
 from tools.demo.provision import configure_bridge, enroll, provision_module
 from tools.demo.subscriber import Subscriber
+from tools.demo.watchdog import Watchdog
 from tools.journal_dump import read_entries
 
 READY_S = 90.0  # the first start of a bridge compiles the averaging kernels
@@ -80,6 +81,7 @@ class Line:
         self._say = say
         self._cables: list[Cable] = []
         self._own_deaths: dict[str, int] = {}
+        self._watchdogs: dict[str, Watchdog] = {}
         layout.root.mkdir(parents=True, exist_ok=True)
         self._events = Events(layout.events)
 
@@ -111,8 +113,13 @@ class Line:
         self._start_bridge(broker)
 
     def tend(self) -> None:
-        """Start again whoever has died. Raises PartError when a part keeps ending by itself."""
+        """Start again whoever has died, a module that hangs among them. Raises PartError when a part keeps ending by
+        itself."""
         for name, part in self.parts.items():
+            if name in self._watchdogs and part.status is None and self._watchdogs[name].is_over():
+                part.kill()
+                self._watchdogs[name].bite()
+                self._say(f"{name} has not fed its watchdog")
             status = part.status
             if status is None:
                 continue
@@ -214,6 +221,7 @@ class Line:
         cable = Cable(self.layout.module_tty(name), self.layout.gateway_tty(name))
         self._cables.append(cable)
         cable.start()
+        self._watchdogs[name] = Watchdog(self.layout.module(name))
         self._add(name, micropython, "-X", HEAP, "firmware/main.py", str(self.layout.module(name)))
         self._begin(name)
 
@@ -234,6 +242,7 @@ class Line:
         now_ns = self._events.write("start", name)
         if name in MODULES:
             self.starts[name].append(Start(now_ns))
+            self._watchdogs[name].arm()
         self.parts[name].start()
 
     def _await(self, name: str) -> None:

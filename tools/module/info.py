@@ -58,10 +58,17 @@ def lines_of(told: Mapping[str, Any]) -> list[str]:
     """For people: one fact a line."""
     lines = []
     for key, value in told.items():
+        if isinstance(value, list):
+            lines += [f"{key.replace('_', ' '):<16} {_words(item)}" for item in value or ({"none": ""},)]
+            continue
         if isinstance(value, dict):
-            value = ", ".join(f"{name.replace('_', ' ')} {_word(item)}" for name, item in value.items())
+            value = _words(value)
         lines.append(f"{key.replace('_', ' '):<16} {_word(value)}")
     return lines
+
+
+def _words(item: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_word(value)}".strip() for name, value in item.items())
 
 
 def _word(value: Any) -> str:

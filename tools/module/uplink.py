@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from acqwire.names import FAULT_NAMES
+
 from plumeproof.clock import SystemClock
 from plumeproof.errors import LinkError, LinkTimeout, LinkVersionError, UnreachableError
 from plumeproof.evidence.framing import FrameCodec
@@ -57,6 +59,7 @@ def ask_link(port: str, baud: int, address: int) -> dict[str, Any] | None:
             "newest_seq": hello.newest_seq,
             "newest_hash": hello.newest_hash.hex(),
             "program": _program(line),
+            "faults": _faults(line),
         }
 
 
@@ -69,6 +72,19 @@ def _program(line: Line) -> dict[str, Any] | None:
     except LinkError:  # refused: a board without a place for a second program
         return None
     return {"slot": state.slot, "is_trial": state.is_trial, "version": state.version}
+
+
+def _faults(line: Line) -> list[dict[str, Any]] | None:
+    """Why its last runs ended, newest first; None of a module that does not know the question."""
+    try:
+        kept = line.faults_ask().faults
+    except LinkError:  # one of an older release is silent
+        return None
+    names = dict(FAULT_NAMES)
+    return [
+        {"fault": names.get(one.code, str(one.code)), "boot": one.boot or None, "uptime_s": one.uptime_s or None}
+        for one in reversed(kept)
+    ]
 
 
 def find_release(place: Path) -> ReleaseFile:
