@@ -1,5 +1,8 @@
 """Double reads on a bad line: when a value is taken, what becomes of one that is not, and when a line is trusted."""
 
+import gc
+import sys
+
 from acqwire import causes
 from rig_lines import RigClock, instant
 from test_sampler import OddBus
@@ -203,3 +206,24 @@ def test_a_mute_analyzer_backs_off_as_ever():
     first = [slot[0] for slot in bench.outcomes]
     assert first[:6] == [causes.GAP_TIMEOUT] * 4 + [causes.GAP_BACKOFF, causes.GAP_TIMEOUT]
     assert bench.client.doubts[0] == 5000
+
+
+def test_a_double_read_takes_nothing_from_the_heap():
+    if sys.implementation.name != "micropython":
+        return  # CPython counts references: there is nothing to measure
+    bench = Bench()
+    bench.run(3000000)
+    client, clock, moment = bench.client, bench.clock, bench.time.look()
+    bench.time.look = lambda: moment
+    bench.bus.log = None
+    gc.collect()
+    gc.disable()
+    before = gc.mem_alloc()
+    for _ in range(4):
+        client.begin(1, 3, 0, 2, 100000)
+        while not client.step():
+            client.wait_us()
+            clock.now += 500
+    taken = gc.mem_alloc() - before
+    gc.enable()
+    assert client.outcome == causes.VALUE and taken == 0, taken
