@@ -1,4 +1,4 @@
-"""Double reads end to end: the emulated module on the real interpreter, pymodbus analyzers, a line that spoils the answers
+"""Double reads end to end: the emulated module on the real interpreter, pymodbus analyzers, a line that spoils answers
 of one of them, and the bridge's own reader behind it.
 """
 
