@@ -101,17 +101,39 @@ class Engine:
 
         Only rule sets on whose clock a period begins there have one. Raises RuleError (unknown level).
         """
+        open_period = self.open_period(level, start_utc_ms)
+        for one in short:
+            open_period.add(one)
+        return open_period.figures(reason)
+
+    def open_period(self, level: str, start_utc_ms: int) -> OpenPeriod:
+        """As `long_term_figures`, for a caller that passes each short-term figure once to many periods."""
         builders: dict[str, tuple[long_terms.Period, SeriesBuilder]] = {}
         for rules in self.rule_sets:
             period = long_terms.period_of(level, start_utc_ms, self.offset_min(rules))
             if period is not None and long_terms.has_level(self._makers[rules.id], level):
                 builders[rules.id] = (period, SeriesBuilder(period, rules.settings.sta_min))
-        for one in short:
-            if one.rule_set in builders:
-                builders[one.rule_set][1].add(one)
+        return OpenPeriod(level, builders, self._makers)
+
+
+class OpenPeriod:
+    """A day, month, year or window that is being filled; holds arrays, not figures."""
+
+    def __init__(
+        self, level: str, builders: dict[str, tuple[long_terms.Period, SeriesBuilder]], makers: dict[str, FigureMaker]
+    ) -> None:
+        self._level, self._builders, self._makers = level, builders, makers
+
+    def add(self, one: Figure) -> None:
+        """A short-term figure; one that does not belong here is left out."""
+        if one.rule_set in self._builders:
+            self._builders[one.rule_set][1].add(one)
+
+    def figures(self, reason: str = "") -> list[Figure]:
+        """What was filled so far makes these."""
         found: list[Figure] = []
-        for name, (period, builder) in builders.items():
-            found += long_terms.figures(self._makers[name], level, period, builder, reason)
+        for name, (period, builder) in self._builders.items():
+            found += long_terms.figures(self._makers[name], self._level, period, builder, reason)
         return found
 
 

@@ -55,7 +55,8 @@ class MeasurandTerms:
     """A measurand, or with None the flow. `used`: compared and averaged further, by the plant's state too.
 
     `layers` by name (figure.py); `plain`: standardised without the exception for oxygen below the reference, where the
-    rule set wants the year from it. `flags` by name, where they apply. `row`: of the sums.
+    rule set wants the year from it. `flags` by name, where they apply. `row`: of the sums. `workings`: what stands
+    between the layers, by name, for whoever is to follow the arithmetic (explain.py); 0.0 where it does not exist.
     """
 
     measurand: Measurand | None
@@ -65,6 +66,7 @@ class MeasurandTerms:
     is_compared: Truths
     flags: dict[str, Truths] = field(default_factory=dict)
     plain: Layer | None = None
+    workings: dict[str, Values] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,7 @@ def _flow(plant: Plant, settings: Settings, sums: TermSums, around: dict[str, _P
         values = np.asarray(flow.actual_flow_m3_h(mean, plant.flow.area_m2, plant.flow.wall_factor))
     else:
         values = np.asarray(mean * flow.S_PER_H if plant.flow.unit == "m3/s" else mean) * plant.flow.wall_factor
+    workings = {"m3_h": values}
     exists, missing, instead = has, np.zeros(sums.count, np.bool_), np.zeros(sums.count, np.bool_)
     for kinds in {"actual_wet": (("T", "p"), ("H2O",)), "normal_wet": (("H2O",),)}.get(plant.flow.conditions, ()):
         for kind in kinds:
@@ -161,17 +164,19 @@ def _flow(plant: Plant, settings: Settings, sums: TermSums, around: dict[str, _P
                 raise RuleError("flow", f"as {plant.flow.conditions} needs a peripheral {kind}")
             missing = missing | ~around[kind].exists
             instead = instead | around[kind].is_substitute
+            workings[kind] = around[kind].values
         if kinds == ("T", "p"):
             found = flow.normal_wet_m3_h(values, around["T"].values, around["p"].values, settings.zero_celsius_k)
         else:
             found = flow.dry_m3_h(values, around["H2O"].values)
         values, exists = np.asarray(found[0]), np.asarray(found[1]) & exists
+        workings["normal_wet_m3_h" if kinds == ("T", "p") else "normal_dry_m3_h"] = values
     exists = exists & ~missing
     discarded = term_sums.is_discarded(sums, row, settings, covered & exists)
     layer = Layer(np.where(exists, values, 0.0), exists, exists & covered & sums.has_run, "m3/h")
     flags = {COVERAGE: ~covered, PERIPHERAL_MISSING: missing, PERIPHERAL_SUBSTITUTE: instead, DISCARDED: discarded}
     compared = np.asarray(is_compared(sums.state, settings.start_up_compared)) & sums.has_run
-    return MeasurandTerms(None, row, {FLOW: layer}, discarded, compared, flags)
+    return MeasurandTerms(None, row, {FLOW: layer}, discarded, compared, flags, workings=workings)
 
 
 def to_mg_m3(values: Values, one: Measurand, settings: Settings) -> Values:
@@ -233,6 +238,9 @@ def _measurand(
         instead = instead | around[kind].is_substitute
     measured = to_mg_m3(mean, one, settings)
     factors = _factors(one, settings, around, with_exception=True)
+    workings = {"mg_m3": measured}
+    for kind, factor in factors.items():
+        workings |= {kind: around[kind].values, f"factor_{kind}": np.asarray(factor[0])}
     standardised, exists = conditions.standardise(np.where(has, measured, 0.0), *factors.values())
     exists = np.asarray(exists) & has & ~missing
     standardised = np.where(exists, standardised, 0.0)
@@ -256,6 +264,7 @@ def _measurand(
     if (interval := _interval(one, settings, standardised)) is not None:
         value, there = validated.validate(standardised, interval, settings.clip_negative, exists)
         there = np.asarray(there)
+        workings["interval_mg_m3"] = np.broadcast_to(interval, standardised.shape)
         layers[VALIDATED] = Layer(np.asarray(value), there, counts & there & compared, "mg/m3")
     if gas_flow is not None:
         # At one state: normal, dry, oxygen as measured; so the factor for oxygen is left out of both
@@ -263,6 +272,7 @@ def _measurand(
             np.where(has, measured, 0.0), *(factor for kind, factor in factors.items() if kind != "O2")
         )
         q = gas_flow.layers[FLOW]
+        workings |= {"dry_mg_m3": np.asarray(dry), "flow_m3_h": q.values}
         rate, has_rate = flow.mass_kg_h(np.asarray(dry), q.values, settings.mass_zero_when_negative)
         known = np.asarray(has_rate) & np.asarray(has_dry) & has & q.exists & ~_missing_but(one, around)
         layers[MASS] = Layer(np.where(known, rate, 0.0), known, known & covered & q.is_valid & sums.has_run, "kg/h")
@@ -276,7 +286,7 @@ def _measurand(
             value, there = validated.validate(value, interval, settings.clip_negative, there)
         there = np.asarray(there) & has & ~missing
         plain = Layer(np.where(there, value, 0.0), there, there & covered & compared, "mg/m3")
-    return MeasurandTerms(one, row, layers, discarded & compared, compared, flags, plain)
+    return MeasurandTerms(one, row, layers, discarded & compared, compared, flags, plain, workings)
 
 
 def _missing_but(one: Measurand, around: dict[str, _Peripheral]) -> Truths:
