@@ -29,6 +29,8 @@ FACES = tuple(
         "errors",
         "survey",
         "enrolment",
+        "bulk",
+        "plant_file",
         "cli",
         "dashboard",
     )
@@ -75,6 +77,8 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "delivery/https_sink.py": (*GROUND, P + "delivery", "rfc8785", "plumeproof"),
     "pipeline.py": EVIDENCE,
     "averaging_stage.py": EVIDENCE,
+    "archive.py": (*EVIDENCE, P + "inspection", P + "keys", P + "store.reader", "numpy"),
+    "bulk.py": (*EVIDENCE, P + "archive", P + "keys", P + "plant_file", P + "rules", P + "store", "numpy"),
     "figures_stage.py": (*EVIDENCE, P + "rules"),
     "plant_file.py": (*EVIDENCE, P + "rules", P + "toml_lines"),
     "inspection.py": (*EVIDENCE, P + "anchors", P + "keys", P + "store.reader"),
@@ -85,6 +89,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "delivery_parts.py": (*EVIDENCE, P + "clock", P + "config", P + "delivery"),
     "observe.py": GROUND,
     "cli/": (*FACES, P + "keys", P + "anchors", P + "observe", P + "ports", "tqdm", "plumeproof"),
+    "cli/recompute.py": (*FACES, "tqdm", "distributed"),
     "dashboard/": (*FACES, P + "ports", "starlette", "uvicorn", "jinja2"),
 }
 HOMES = {

@@ -24,6 +24,7 @@ from plumeproof.cli import (
     module,
     queue,
     read,
+    recompute,
     run,
     scan,
     table,
@@ -47,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"plumeproof {__version__}")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (run, config, doctor, verify, export, queue, keys, module, scan, read, table, demo, version):
+    for verb in (run, config, doctor, verify, recompute, export, queue, keys, module, scan, read, table, demo, version):
         verb.add_parser(subparsers)
     return parser
 

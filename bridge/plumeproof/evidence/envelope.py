@@ -135,6 +135,16 @@ def kid_in(raw: bytes) -> bytes:
     return _read_protected(parts[0], limits.KID_BYTES)
 
 
+def claimed_payload(raw: bytes) -> dict[Any, Any]:
+    """The payload map of an envelope that nobody has verified, {} for none: to find a record, never to use it."""
+    try:
+        parts = cbor2.loads(raw[1:])
+        payload = cbor2.loads(parts[2])
+    except (cbor2.CBORDecodeError, TypeError, IndexError, KeyError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}
+
+
 def build_sig_structure(protected: bytes, payload: bytes) -> bytes:
     """What is signed and hashed: RFC 9052 section 4.4, without external data."""
     return cbor2.dumps([labels.SIGNATURE_CONTEXT, protected, b"", payload], canonical=True)

@@ -11,13 +11,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from operator import attrgetter
+from pathlib import Path
 from typing import Any
 
 import apsw
 
+from plumeproof.errors import StoreError
 from plumeproof.ports import Clock
 from plumeproof.rules.figure import SHORT_TERM, Figure, FigureDocument, InputRange
-from plumeproof.store.connection import Writer
+from plumeproof.store.connection import FAULTS, Writer, open_reader
 
 STAGE = "figures"  # in the cursor table
 FIRST = "first"  # reason of revision 0
@@ -29,11 +31,14 @@ _PLACE = (
     "plant = ? AND rule_set = ? AND measurand = ? AND layer = ? AND level = ? AND start_utc_ms = ? AND end_utc_ms = ?"
 )
 _NEWEST = f"SELECT {_COLUMNS} FROM figure WHERE {_PLACE} ORDER BY revision DESC LIMIT 1"
+_REVISIONS = f"SELECT {_COLUMNS} FROM figure WHERE {_PLACE} ORDER BY revision"
 _OF_PERIOD = (
     f"SELECT {_COLUMNS}, max(revision) FROM figure WHERE plant = ?1 AND level = ?2 AND start_utc_ms >= ?3"
     " AND end_utc_ms <= ?4 GROUP BY rule_set, measurand, layer, start_utc_ms, end_utc_ms"
     " ORDER BY start_utc_ms, end_utc_ms, rule_set, measurand, layer"
 )
+_NOT_CONTENT = ("revision", "reason")
+_PLACE_NAMES = ("plant", "rule_set", "measurand", "layer", "level", "start_utc_ms", "end_utc_ms")
 _values_of = attrgetter(*_NAMES)
 
 
@@ -123,10 +128,7 @@ class SqliteFigures:
     def revisions(self, figure: Figure) -> Sequence[Figure]:
         """All revisions at the place of a figure, oldest first."""
         with self._writer.reading() as connection:
-            rows = connection.execute(
-                f"SELECT {_COLUMNS} FROM figure WHERE {_PLACE} ORDER BY revision", figure.place
-            ).fetchall()
-        return [_figure(row) for row in rows]
+            return list(revisions_of(connection, figure))
 
     def after(self, figure_id: int, limit: int) -> Sequence[tuple[int, Figure]]:
         """Rows behind a cursor of another stage, with their ids, in the order they were committed."""
@@ -145,7 +147,47 @@ class SqliteFigures:
         return None if row is None else FigureDocument(*row)
 
 
+def content_of(figure: Figure) -> tuple[tuple[str, Any], ...]:
+    """What a figure says, but for revision and reason, as it is stored: two contents are equal bit for bit or not."""
+    row = _row(figure, 0)
+    return tuple((name, value) for name, value in zip(_NAMES, row, strict=False) if name not in _NOT_CONTENT)
+
+
+class StoredFigures:
+    """The figures of a ledger file, for a comparison: read-only, nothing trusted. Raises StoreError."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = open_reader(path)
+
+    def contents(
+        self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int
+    ) -> dict[tuple[Any, ...], tuple[tuple[str, Any], ...]]:
+        """`content_of` the newest revision of every figure of a level inside [start, end), by its place."""
+        try:
+            rows = self._connection.execute(_OF_PERIOD, (plant, level, start_utc_ms, end_utc_ms)).fetchall()
+        except FAULTS as error:
+            raise StoreError(f"{self._path}: {error}") from error
+        found = {}
+        for row in rows:
+            named = zip(_NAMES, row[:-1], strict=True)
+            content = tuple((name, value) for name, value in named if name not in _NOT_CONTENT)
+            of_name = dict(content)
+            found[tuple(of_name[name] for name in _PLACE_NAMES)] = content
+        return found
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+
 def figures_of(connection: apsw.Connection, plant: str, level: str, period_utc_ms: tuple[int, int]) -> Iterator[Figure]:
     """As `of_period` on a reading connection of a face."""
     for row in connection.execute(_OF_PERIOD, (plant, level, *period_utc_ms)):
         yield _figure(row[:-1])
+
+
+def revisions_of(connection: apsw.Connection, figure: Figure) -> Iterator[Figure]:
+    """As `revisions` on a reading connection of a face."""
+    for row in connection.execute(_REVISIONS, figure.place):
+        yield _figure(row)

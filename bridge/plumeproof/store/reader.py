@@ -40,6 +40,23 @@ def read_rows(path: Path, device: str | None = None) -> Iterator[Row]:
         connection.close()
 
 
+def read_envelopes(
+    path: Path, device: str, first_seq: int, last_seq: int, kind: int | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """(seq, envelope) of one module in seq order, of one record kind or of all. Raises StoreError."""
+    connection = open_reader(path)
+    try:
+        yield from connection.execute(
+            "SELECT seq, envelope FROM record WHERE device = ?1 AND seq BETWEEN ?2 AND ?3 AND (?4 IS NULL OR kind = ?4)"
+            " ORDER BY seq",
+            (device, first_seq, last_seq, kind),
+        )
+    except FAULTS as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        connection.close()
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerHead:
     """The newest record that a module's head says was accepted; `last_hash` None where only its seq is known."""
