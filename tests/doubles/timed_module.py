@@ -62,6 +62,8 @@ class TimedModule:
 
     def __init__(self, device: str = "plume-01", raw_set: bytes | None = None) -> None:
         self.device = device
+        self.kid = KID
+        self.public_key = b"\x04" + bytes(64)
         self.sealed: list[tuple[Record, Envelope]] = []
         self.boot = 0
         self.mono_ms = 0
@@ -78,8 +80,7 @@ class TimedModule:
         """A boot and its records."""
         self.boot += 1
         self.mono_ms = self.next_slot = 0
-        key = b"\x04" + bytes(64)
-        self.seal(1, {30: 1, 31: "0", 32: bytes(32), 33: "double", 34: 1, 35: key, 36: 0})
+        self.seal(1, {30: 1, 31: "0", 32: bytes(32), 33: "double", 34: 1, 35: self.public_key, 36: 0})
         if with_set:
             self.send_set()
 
@@ -129,11 +130,16 @@ class TimedModule:
         }  # fmt: skip
         common |= self.utc_fields(number)
         payload = cbor2.dumps(common | own, canonical=True)
-        protected = cbor2.dumps({1: -7, 4: KID}, canonical=True)
-        content_hash = hashlib.sha256(cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)).digest()
-        raw = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, bytes(64)]), canonical=True)
+        protected = cbor2.dumps({1: -7, 4: self.kid}, canonical=True)
+        structure = cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)
+        content_hash = hashlib.sha256(structure).digest()
+        raw = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, self.sign(structure)]), canonical=True)
         record = parse_payload(payload, content_hash)
-        self.sealed.append((record, Envelope(raw, KID, payload, content_hash, False)))
+        self.sealed.append((record, Envelope(raw, self.kid, payload, content_hash, False)))
+
+    def sign(self, _structure: bytes) -> bytes:
+        """64 bytes r || s."""
+        return bytes(64)
 
 
 def store_all(ledger: SqliteLedger, sealed: list[tuple[Record, Envelope]]) -> None:

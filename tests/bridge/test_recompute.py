@@ -1,0 +1,185 @@
+"""`plumeproof recompute`: archives of every kind, months in several processes, what was altered is named."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+
+import apsw
+import pytest
+
+from plumeproof.bulk import Job, recompute_part, span_of, split
+from plumeproof.cli import main
+from plumeproof.store.averages import SqliteAverages
+from plumeproof.store.connection import Writer
+from plumeproof.store.figures import SqliteFigures
+from plumeproof.store.ledger import SqliteLedger
+from tests.bridge.test_averaging_stage import StillClock
+from tests.doubles.signed_module import SignedModule, write_keys
+from tests.doubles.timed_module import START_UTC_MS, store_all
+from tests.rules.test_minutes import PLANT
+
+DAY_MS = 86_400_000
+EVENING_MS = START_UTC_MS - 5 * 3_600_000  # 30 November 20:00 by the plant's clock: the archive spans two months
+
+
+@pytest.fixture(scope="module")
+def plant_folder(tmp_path_factory):
+    """A ledger with its figures, the same records as sequences, keys and description."""
+    from plumeproof.averaging_stage import AveragingStage
+    from plumeproof.figures_stage import FiguresStage
+    from plumeproof.plant_file import open_engine
+
+    folder = tmp_path_factory.mktemp("plant")
+    (folder / "line-1.toml").write_text(PLANT.replace('["eu_mrr"]', '["eu_mrr", "eu_ied_waste"]'))
+    module, rng = SignedModule(), random.Random(4)
+    module.clock_offset_ms = EVENING_MS
+    module.start()
+    for _ in range(29 * 60 + 20):
+        module.sample(
+            [(rng.choice([0] * 30 + [1]), rng.gauss(100, 20), rng.randrange(-300, 300), False) for _ in range(60)]
+        )
+    write_keys(folder / "keys.json", module)
+    writer = Writer(folder / "ledger.sqlite")
+    ledger = SqliteLedger(writer, StillClock())
+    averages, figures = SqliteAverages(writer, StillClock()), SqliteFigures(writer, StillClock())
+    store_all(ledger, module.sealed)
+    averaging = AveragingStage(ledger, averages, (60, 3600), 0)
+    while averaging.step():
+        pass
+    stage = FiguresStage(ledger, averages, figures, [open_engine(folder / "line-1.toml")], 0)
+    while stage.step():
+        pass
+    writer.close()
+    raws = [envelope.raw for _, envelope in module.sealed]
+    (folder / "sequences").mkdir()
+    half = len(raws) // 2
+    (folder / "sequences" / "a.cbor").write_bytes(b"".join(raws[:half]))
+    (folder / "sequences" / "b.cbor").write_bytes(b"".join(raws[half:]))
+    return folder
+
+
+def job(folder, archive="ledger.sqlite", ledger=None, **changed):
+    values = {
+        "archive": str(folder / archive),
+        "keys": str(folder / "keys.json"),
+        "plant": str(folder / "line-1.toml"),
+        "rule_files": (),
+        "rule_sets": (),
+        "ledger": ledger and str(folder / ledger),
+        "start_utc_ms": 0,
+        "end_utc_ms": 0,
+    }
+    values |= changed
+    start, end = span_of(Job(**values))
+    return Job(**(values | {"start_utc_ms": start, "end_utc_ms": end}))
+
+
+def run(capsys, *arguments):
+    status = main(["recompute", *map(str, arguments)])
+    told = capsys.readouterr()
+    return status, told.out, told.err
+
+
+def options(folder, archive="ledger.sqlite"):
+    return ["--archive", folder / archive, "--keys", folder / "keys.json", "--plant", folder / "line-1.toml"]
+
+
+def test_what_is_stored_comes_out_again_bit_for_bit(plant_folder):
+    parts = split(job(plant_folder, ledger="ledger.sqlite"))
+    assert len(parts) == 2
+    results = [recompute_part(part) for part in parts]
+    assert [result.findings for result in results] == [(), ()]
+    # the hour that nobody has left yet, and the day it lies in, are not stored
+    assert all("eu_" in example and "not stored" in example for result in results for example in result.examples)
+    assert sum(result.differing + result.extra for result in results) == 0
+    assert sum(result.equal for result in results) > 400
+    assert results[0].is_fine
+
+
+def test_sequences_give_the_same_digests_as_the_ledger(plant_folder):
+    ledger = [recompute_part(part) for part in split(job(plant_folder))]
+    folder = [recompute_part(part) for part in split(job(plant_folder, archive="sequences"))]
+    assert [one.digest for one in folder] == [one.digest for one in ledger]
+    assert sum(one.record_count for one in folder) == 29 * 60 + 20
+
+
+def test_the_verb_and_its_work_folder(plant_folder, tmp_path, capsys):
+    work = tmp_path / "work"
+    arguments = [*options(plant_folder), "--work", work, "--processes", "1", "--json"]
+    status, out, _ = run(capsys, *arguments)
+    first = json.loads(out)
+    assert status == 0
+    assert first["totals"][0]["months"] == 2
+    kept = sorted(work.glob("*.json"))
+    assert len(kept) == 2
+    (work / kept[0].name).write_text("{")  # damaged: made again
+    stamp = kept[1].stat().st_mtime_ns
+    status, out, _ = run(capsys, *arguments)
+    assert json.loads(out) == first
+    assert kept[1].stat().st_mtime_ns == stamp
+
+
+def test_several_processes_give_the_same(plant_folder, capsys):
+    found = []
+    for processes in ("1", "2"):
+        status, out, _ = run(capsys, *options(plant_folder), "--processes", processes, "--json")
+        assert status == 0
+        found.append(json.loads(out))
+    assert found[0] == found[1]
+
+
+def test_an_altered_figure_is_named(plant_folder, tmp_path, capsys):
+    shutil.copy(plant_folder / "ledger.sqlite", tmp_path / "ledger.sqlite")
+    connection = apsw.Connection(str(tmp_path / "ledger.sqlite"))
+    connection.execute("UPDATE figure SET value = value * 1.0000000000000002 WHERE id = 11")
+    connection.execute("DELETE FROM figure WHERE id = 12")
+    connection.close()
+    status, out, err = run(
+        capsys,
+        *options(plant_folder),
+        "--ledger",
+        tmp_path / "ledger.sqlite",
+        "--from",
+        "2026-11-30",
+        "--to",
+        "2026-12-01",
+    )
+    assert status == 1
+    assert "1 differ, 1 are not stored" in out
+    assert "value stored" in err and "recomputed" in err
+
+
+def test_an_altered_record_is_refused_and_named(plant_folder, tmp_path, capsys):
+    raw = bytearray((plant_folder / "sequences" / "a.cbor").read_bytes())
+    raw[len(raw) // 2] ^= 1
+    (tmp_path / "a.cbor").write_bytes(raw)
+    status, out, err = run(capsys, "--archive", tmp_path / "a.cbor", *options(plant_folder)[2:])
+    assert status == 1
+    assert "1 records refused" in out
+    assert "signature" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "--archive: is missing"),
+        (["--from", "2026-13-01", "--to", "2026-12-02"], "--from"),
+        (["--from", "2026-12-02", "--to", "2026-12-02"], "is not behind --from"),
+        (["--rules", "eu_nothing"], "eu_nothing"),
+        (["--processes", "0"], "--processes"),
+    ],
+)
+def test_wrong_usage_is_one_line(plant_folder, capsys, arguments, told):
+    given = [] if not arguments else options(plant_folder)
+    status, out, err = run(capsys, *given, *arguments)
+    assert (status, out) == (2, "")
+    assert told in err and len(err.strip().splitlines()) == 1
+
+
+def test_no_archive_there(plant_folder, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    status, _, err = run(capsys, "--archive", tmp_path / "empty", *options(plant_folder)[2:])
+    assert status == 2
+    assert "holds no *.cbor file" in err
