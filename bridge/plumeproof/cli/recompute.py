@@ -166,11 +166,11 @@ def _on_cluster(
     address: str, function: Callable[[Part], PartResult], parts: Sequence[Part]
 ) -> Iterator[PartResult]:  # fmt: skip
     try:
-        import distributed  # type: ignore[import-not-found] # optional, and without types
+        import distributed
     except ImportError as error:
         raise ConfigError("--dask", "needs the package distributed: pip install 'plumeproof[dask]'") from error
     try:
-        client = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
+        client = distributed.Client(address, timeout=CONNECT_S)  # type: ignore[no-untyped-call] # it has no types
     except (OSError, ValueError) as error:
         raise UnreachableError(f"no Dask scheduler at {address}: {error}; start one with `dask scheduler`") from error
     with client:
@@ -178,7 +178,7 @@ def _on_cluster(
             raise UnreachableError(f"the scheduler at {address} has no worker; start some with `dask worker {address}`")
         # A worker that is lost costs its months only: the scheduler gives them to another
         futures = client.map(function, parts, pure=False, retries=2)
-        for future in distributed.as_completed(futures):
+        for future in distributed.as_completed(futures):  # type: ignore[no-untyped-call] # it has no types
             yield future.result()
 
 
