@@ -27,7 +27,7 @@ from plumeproof.rules import calendar
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import DAY, MONTH, SHORT_TERM, Figure
-from plumeproof.store.figures import StoredFigures, content_of
+from plumeproof.store.figures import CONTENT_NAMES, StoredFigures, content_of
 
 EXAMPLES_MAX = 20
 FINDINGS_MAX = 100
@@ -185,7 +185,7 @@ class _Tally:
         """Figures of a level in a period, in any order."""
         contents = {figure.place: content_of(figure) for figure in found}
         for place in sorted(contents):
-            self.digest.update(repr((place, contents[place])).encode())
+            self.digest.update(repr(contents[place]).encode())
         self.figure_count += len(contents)
         if stored is None:
             return
@@ -214,8 +214,8 @@ def told(place: tuple[Any, ...]) -> str:
     return f"{plant} {rule_set} {measurand} {layer} {level} {at}Z {minutes} min"
 
 
-def _first_difference(stored: tuple[tuple[str, Any], ...], content: tuple[tuple[str, Any], ...]) -> str:
-    for (name, old), (_, new) in zip(stored, content, strict=True):
+def _first_difference(stored: tuple[Any, ...], content: tuple[Any, ...]) -> str:
+    for name, old, new in zip(CONTENT_NAMES, stored, content, strict=True):
         if old != new:
             return f"{name} stored {str(old)[:60]}, recomputed {str(new)[:60]}"
     return "nothing"

@@ -118,31 +118,40 @@ class _Span:
     strips: Mapping[str, Sequence[Strip]]
     start_utc_ms: int
     minutes: int
+    inside: dict[str, list[Strip]] = field(default_factory=dict)
     whole: dict[tuple[str, int], intervals.Placed] = field(default_factory=dict)  # devices with one parameter set
 
     def readings(self, source: Source, unit: str | None, slot_ms: int) -> tuple[Values, Bytes]:
         """Values and statuses of one channel; `unit` None: whatever it has."""
-        end_utc_ms = self.start_utc_ms + self.minutes * MINUTE_MS
-        inside = [strip for strip in self.strips.get(source.device, ()) if strip.touches(self.start_utc_ms, end_utc_ms)]
-        columns = [intervals.column_of(strip.parameters, source.channel) for strip in inside]
-        views = [
-            intervals.View(
-                strip, column, strip.slot_ms == slot_ms and unit in (None, strip.parameters.channels[column].unit)
-            )
-            for strip, column in zip(inside, columns, strict=True)
-            if column is not None
-        ]
+        inside = self._inside(source.device)
         shape = (self.minutes, MINUTE_MS // slot_ms)
-        if not views:
-            return np.zeros(shape), np.full(shape, intervals.ABSENT, np.uint8)
-        is_one = len({view.strip.parameters.parameters_hash for view in views}) == 1 and len(views) == len(inside)
-        row = views[0].row
-        if is_one and views[0].is_comparable and row is not None:
+        sets = {strip.parameters.parameters_hash: strip.parameters for strip in inside}
+        columns = {digest: intervals.column_of(own, source.channel) for digest, own in sets.items()}
+        fits = {
+            digest: column is not None
+            and sets[digest].slot_ms == slot_ms
+            and unit in (None, sets[digest].channels[column].unit)
+            for digest, column in columns.items()
+        }
+        if len(sets) == 1 and all(fits.values()):
+            (row,) = columns.values()
             placed = self._whole(source.device, slot_ms, inside)
         else:
-            placed = intervals.place(views, 1, slot_ms, self.start_utc_ms, self.minutes * 60)
             row = 0
+            views = [
+                intervals.View(strip, columns[digest], fits[digest])
+                for strip in inside
+                if columns[digest := strip.parameters.parameters_hash] is not None
+            ]
+            placed = intervals.place(views, 1, slot_ms, self.start_utc_ms, self.minutes * 60)
         return placed.values[row].reshape(shape), placed.status[row].reshape(shape)
+
+    def _inside(self, device: str) -> list[Strip]:
+        if device not in self.inside:
+            end_utc_ms = self.start_utc_ms + self.minutes * MINUTE_MS
+            own = self.strips.get(device, ())
+            self.inside[device] = [strip for strip in own if strip.touches(self.start_utc_ms, end_utc_ms)]
+        return self.inside[device]
 
     def _whole(self, device: str, slot_ms: int, inside: Sequence[Strip]) -> intervals.Placed:
         """All channels of a device at once, which is faster than one by one and gives the same."""

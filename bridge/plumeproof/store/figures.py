@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
-from operator import attrgetter
+from functools import lru_cache
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -37,21 +38,40 @@ _OF_PERIOD = (
     " AND end_utc_ms <= ?4 GROUP BY rule_set, measurand, layer, start_utc_ms, end_utc_ms"
     " ORDER BY start_utc_ms, end_utc_ms, rule_set, measurand, layer"
 )
-_NOT_CONTENT = ("revision", "reason")
+CONTENT_NAMES = _NAMES[:-2]  # all but revision and reason, which say how a figure came about
 _PLACE_NAMES = ("plant", "rule_set", "measurand", "layer", "level", "start_utc_ms", "end_utc_ms")
+_IS_VALID, _FLAGS, _N_INVALID, _INPUTS = (_NAMES.index(name) for name in ("is_valid", "flags", "n_invalid", "inputs"))
 _values_of = attrgetter(*_NAMES)
+_place_of = itemgetter(*(_NAMES.index(name) for name in _PLACE_NAMES))
 
 
 def _row(figure: Figure, now_utc_ms: int) -> tuple[Any, ...]:
-    values = dict(zip(_NAMES, _values_of(figure), strict=True))
-    values["is_valid"] = int(figure.is_valid)
-    values["flags"] = json.dumps(figure.flags)
-    values["n_invalid"] = json.dumps(dict(figure.n_invalid), sort_keys=True)
-    values["inputs"] = json.dumps(
-        [[one.device, one.first_seq, one.last_seq, one.head_hash.hex(), one.parameters_hash.hex()]
-         for one in figure.inputs]
-    )  # fmt: skip
-    return (*values.values(), now_utc_ms)
+    values = list(_values_of(figure))
+    values[_IS_VALID] = int(figure.is_valid)
+    values[_FLAGS] = _flags_text(figure.flags)
+    values[_N_INVALID] = _counts_text(figure.n_invalid)
+    values[_INPUTS] = _inputs_text(figure.inputs)
+    return (*values, now_utc_ms)
+
+
+# The same texts come again and again: the figures of a term rest on the same records.
+
+
+@lru_cache(maxsize=1024)
+def _flags_text(flags: tuple[str, ...]) -> str:
+    return json.dumps(flags)
+
+
+@lru_cache(maxsize=1024)
+def _counts_text(counts: tuple[tuple[str, int], ...]) -> str:
+    return json.dumps(dict(counts), sort_keys=True)
+
+
+@lru_cache(maxsize=64)
+def _inputs_text(inputs: tuple[InputRange, ...]) -> str:
+    return json.dumps(
+        [[one.device, one.first_seq, one.last_seq, one.head_hash.hex(), one.parameters_hash.hex()] for one in inputs]
+    )
 
 
 def _figure(row: tuple[Any, ...]) -> Figure:
@@ -147,10 +167,9 @@ class SqliteFigures:
         return None if row is None else FigureDocument(*row)
 
 
-def content_of(figure: Figure) -> tuple[tuple[str, Any], ...]:
-    """What a figure says, but for revision and reason, as it is stored: two contents are equal bit for bit or not."""
-    row = _row(figure, 0)
-    return tuple((name, value) for name, value in zip(_NAMES, row, strict=False) if name not in _NOT_CONTENT)
+def content_of(figure: Figure) -> tuple[Any, ...]:
+    """What a figure says, in the order of CONTENT_NAMES, as it is stored: two contents are equal bit for bit or not."""
+    return _row(figure, 0)[: len(CONTENT_NAMES)]
 
 
 class StoredFigures:
@@ -162,19 +181,13 @@ class StoredFigures:
 
     def contents(
         self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int
-    ) -> dict[tuple[Any, ...], tuple[tuple[str, Any], ...]]:
+    ) -> dict[tuple[Any, ...], tuple[Any, ...]]:  # fmt: skip
         """`content_of` the newest revision of every figure of a level inside [start, end), by its place."""
         try:
             rows = self._connection.execute(_OF_PERIOD, (plant, level, start_utc_ms, end_utc_ms)).fetchall()
         except FAULTS as error:
             raise StoreError(f"{self._path}: {error}") from error
-        found = {}
-        for row in rows:
-            named = zip(_NAMES, row[:-1], strict=True)
-            content = tuple((name, value) for name, value in named if name not in _NOT_CONTENT)
-            of_name = dict(content)
-            found[tuple(of_name[name] for name in _PLACE_NAMES)] = content
-        return found
+        return {_place_of(row): row[: len(CONTENT_NAMES)] for row in rows}
 
     def close(self) -> None:
         """Give the file back."""
