@@ -363,6 +363,20 @@ def test_each_analyzer_is_given_twice_its_own_time_out():
     assert read_late(client, clock, 9)[:2] == (causes.VALUE, 9)
 
 
+def test_a_late_answer_is_not_taken_for_the_same_register_of_the_next_slot_either():
+    clock = TickClock()
+    bus = LateBus(clock, 90000)
+    client = Client(bus, clock, 19200, "N", 1)
+    assert read_late(client, clock, 7)[0] == causes.GAP_TIMEOUT
+    client._bus = LateBus(clock, 3000)  # another analyzer answers in between, so the next is no repetition
+    assert read_late(client, clock, 9, unit=2)[0] == causes.VALUE
+    client._bus = bus
+    bus.delay_us = 5000
+    assert read_late(client, clock, 7)[0] == causes.GAP_TIMEOUT and len(bus.sent) == 1  # held until 100 ms
+    assert client.stray_bytes_total == 9  # and there it came
+    assert read_late(client, clock, 7)[:2] == (causes.VALUE, 7)
+
+
 def test_the_answer_to_somebody_elses_request_is_not_taken_for_ours():
     theirs, answer = frame(17, 3, 0, 50, 0, 2), frame(17, 3, 4, 9, 9, 9, 9)
     # Overheard before ours: not asked while that answer may come, and not at all within our own time

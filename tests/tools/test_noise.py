@@ -26,7 +26,7 @@ SLOTS = 300
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_value_is_wrong_and_rests_are_good(kind, is_twice):
     found = run(kind, 1, SLOTS, is_twice)
-    assert (found.wrong, found.slow_rests) == (0, 0), found
+    assert (found.wrong, found.stale, found.slow_rests) == (0, 0, 0), found
     assert found.residual == 0 or not is_twice, found
     assert sum(found.causes.values()) == SLOTS * len(BLOCKS) and found.values > 0.6 * SLOTS * len(BLOCKS)
     assert found.rests == SLOTS // (cases.NOISY_SLOTS + cases.REST_SLOTS)

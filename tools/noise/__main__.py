@@ -69,7 +69,7 @@ def run_task(job: tuple[Task, float]) -> tuple[Task, Outcome | None]:
 
 def is_broken(is_twice: bool, outcome: Outcome) -> bool:
     """Whether a promise was: read twice, not even the residual of the CRC is allowed."""
-    return bool(outcome.wrong or outcome.slow_rests or (is_twice and outcome.residual))
+    return bool(outcome.wrong or outcome.slow_rests or (is_twice and (outcome.residual or outcome.stale)))
 
 
 class Campaign:
@@ -103,9 +103,12 @@ class Campaign:
             "polls": whole["polls"],
             "values": whole["values"],
             "wrong": whole["wrong"],
+            "stale_once": sum(sums["stale"] for (_, mode), sums in self._sums.items() if mode == MODES[0]),
             "residual_once": sum(sums["residual"] for (_, mode), sums in self._sums.items() if mode == MODES[0]),
             "wrong_twice": sum(
-                sums["wrong"] + sums["residual"] for (_, mode), sums in self._sums.items() if mode == MODES[1]
+                sums["wrong"] + sums["residual"] + sums["stale"]
+                for (_, mode), sums in self._sums.items()
+                if mode == MODES[1]
             ),
             "slow_rests": whole["slow_rests"],
             "seconds": round(time.monotonic() - began_s, 1),
@@ -122,7 +125,18 @@ class Campaign:
         kind, is_twice, seed, slots = task
         sums = self._sums.setdefault((kind, MODES[is_twice]), Counter())
         sums["slots"] += slots
-        for name in ("polls", "values", "wrong", "residual", "rests", "slow_rests", "paused", "altered", "foreign"):
+        for name in (
+            "polls",
+            "values",
+            "wrong",
+            "residual",
+            "stale",
+            "rests",
+            "slow_rests",
+            "paused",
+            "altered",
+            "foreign",
+        ):
             sums[name] += getattr(outcome, name)
         for cause, count in outcome.causes.items():
             if cause != causes.VALUE:
@@ -144,7 +158,9 @@ def report(campaign: Campaign) -> None:
         for kind in campaign.chosen.kinds:
             for mode, sums in figures.get(kind, {}).items():
                 words = f"{sums['polls']:>9,} polls, {sums['values']:>9,} values, {sums['altered']:>7,} frames altered"
-                words += f", {sums['wrong']} wrong, {sums['residual']} through the CRC"
+                words += (
+                    f", {sums['wrong']} wrong, {sums['residual']} through the CRC, {sums['stale']} of the slot before"
+                )
                 print(f"  {kind:15} {mode:5} {words}, {sums['slow_rests']} of {sums['rests']:,} rests slow")
     for text in campaign.failures[:5]:
         print(f"noise: seed {figures['seed']}: {text}", file=sys.stderr)

@@ -41,7 +41,8 @@ KINDS: dict[str, Noise] = {
 
 @dataclass(slots=True)
 class Outcome:
-    """`wrong`: values that no altered frame explains; `residual`: those with an altered frame whose CRC is good.
+    """`wrong`: values that no altered frame explains; `residual`: those with an altered frame whose CRC is good;
+    `stale`: the block's own of the slot before, whose late answer was taken in this one.
     `slow_rests`: rests in which a block was no value from their third slot on; not counted are blocks of an analyzer
     whose back-off of three silent slots has not ended (`paused`): it is asked again after 1, 2, 4 … 64 slots."""
 
@@ -49,6 +50,7 @@ class Outcome:
     values: int = 0
     wrong: int = 0
     residual: int = 0
+    stale: int = 0
     rests: int = 0
     slow_rests: int = 0
     paused: int = 0
@@ -137,6 +139,10 @@ class _Judge:
             found.values += 1
             data = bytes(batch.data(k))  # type: ignore[attr-defined]
             if data == content(unit, address, count, slot):
+                continue
+            if data == content(unit, address, count, slot - 1):
+                found.stale += 1
+                found.first = found.first or f"slot {slot}, block {k}: the value of the slot before"
                 continue
             if line.is_strange or data not in line.sent_answers:
                 found.residual += 1

@@ -65,12 +65,14 @@ def content(unit: int, address: int, quantity: int, slot: int) -> bytes:
 
 class NoisyLine:
     """ports.Bus485. `noise` may be changed at any time. `sent_answers`: register bytes that analyzers sent in this
-    slot. `is_strange`: an altered request with a good CRC was answered in this slot."""
+    slot and the one before. `is_strange`: an altered request with a good CRC was answered in them."""
 
     def __init__(self, clock: SimClock, baud: int, slot_us: int, timeout_us: int, units: set[int], seed: str) -> None:
         self.noise = REST
         self.sent_answers: set[bytes] = set()
         self.is_strange = False
+        self._sent_now: set[bytes] = set()
+        self._is_strange_now = False
         self.altered = self.foreign = 0  # frames that were altered; requests of the second client
         self._clock = clock
         self._character_us = -(-CHARACTER_BITS * 1_000_000 // baud)
@@ -121,8 +123,8 @@ class NoisyLine:
 
     def begin_slot(self) -> None:
         """What is judged slot by slot begins anew; the second client may speak up between two slots."""
-        self.sent_answers.clear()
-        self.is_strange = False
+        self.sent_answers, self._sent_now = set(self._sent_now), set()
+        self.is_strange, self._is_strange_now = self._is_strange_now, False
         if self._random.random() < self.noise.second:
             self._second(self._clock.now + self._random.randrange(0, 5_000))
 
@@ -136,7 +138,7 @@ class NoisyLine:
         if unit not in self._busy_until or heard[1] != 3:
             return
         if heard != sent:
-            self.is_strange = True
+            self.is_strange = self._is_strange_now = True
         address, quantity = int.from_bytes(heard[2:4], "big"), int.from_bytes(heard[4:6], "big")
         if not 1 <= quantity <= 125:
             return
@@ -151,6 +153,7 @@ class NoisyLine:
             return
         self._busy_until[unit] = begin + len(answer) * self._character_us
         self.sent_answers.add(data)
+        self._sent_now.add(data)
         wire = self._disturb(answer, begin)
         if drawn.random() < noise.glitch:
             wire = drawn.randbytes(drawn.randint(1, 4)) + wire

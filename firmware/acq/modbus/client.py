@@ -50,6 +50,7 @@ class Client:
         self._cause = 0  # why what came so far was no answer
         self._wanted = bytearray(8)  # the last request whose answer may still come, ours or not; unit 0: none
         self._asked = 0  # when that was
+        self._other = False  # another request of ours has gone out since
         self._patience = {}  # for how many microseconds it may, per unit; nothing is added once all were asked
 
     def begin(self, unit: int, function: int, address: int, quantity: int, timeout_us: int) -> None:
@@ -113,6 +114,8 @@ class Client:
             return self._clock.elapsed(now, self._began) >= self._timeout_us and self._end(causes.GAP_TIMEOUT)
         if not 0 <= self._clock.elapsed(now, self._asked) < self._patience[self._unit]:
             self._wanted[0] = 0  # it never came
+        elif self._is_elsewhere():
+            self._other = True
         self._bus.send(self._request, 8)
         self._sent = self._clock.ticks()
         self._seen = self._sent
@@ -124,12 +127,16 @@ class Client:
     def _left(self, now: int) -> int:
         """For how many microseconds the answer to an earlier request could be taken for the one to this."""
         last, other = self._wanted, self._request
-        if last[0] != other[0] or last[1] != other[1] or (last[2] == other[2] and last[3] == other[3]):
-            return 0
+        if last[0] != other[0] or last[1] != other[1] or not (self._other or self._is_elsewhere()):
+            return 0  # nothing of its kind, or the same once more at once: any answer to that is the right one
         if pdu.data_bytes(last[1], last[4] << 8 | last[5]) != self.data_bytes:
             return 0
         passed_us = self._clock.elapsed(now, self._asked)
         return max(0, self._patience[other[0]] - passed_us) if passed_us >= 0 else 0
+
+    def _is_elsewhere(self) -> bool:
+        last, other = self._wanted, self._request
+        return last[0] != other[0] or last[2] != other[2] or last[3] != other[3]
 
     def _overhear(self) -> None:
         """If what stands in `buf` ends with a request, somebody else has sent it, or it is our echo."""
@@ -139,6 +146,7 @@ class Client:
             is_other = last[0] == buf[start] and (last[2] != buf[start + 2] or last[3] != buf[start + 3])
             for index in range(8):
                 last[index] = buf[start + index]
+            self._other = is_other
             if is_other:
                 last[2] = last[3] = 0xFF  # two answers may come: no address is safe from both
             self._asked = self._seen
@@ -210,5 +218,6 @@ class Client:
             for index in range(8):
                 self._wanted[index] = self._request[index]
             self._asked = self._sent
+            self._other = False
         self._state = _IDLE
         return True
