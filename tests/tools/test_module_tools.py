@@ -74,6 +74,8 @@ class ProvisionedRig(ModuleRig):
         tty.setraw(self._far_end)
         self.plant = self.module = None
         self.heap = "128wk"
+        self.parameters_path = self.folder / "parameters.json"
+        self.plant_choices: tuple[str, ...] = ()
 
 
 def test_from_an_empty_directory_to_the_ledger(tmp_path, micropython):
