@@ -24,6 +24,12 @@ FACES = tuple(
         "delivery_parts",
         "inspection",
         "overview",
+        "figure_desk",
+        "figure_files",
+        "figure_plot",
+        "explanation",
+        "plant_file",
+        "rule_book",
         "config",
         "model",
         "errors",
@@ -82,6 +88,11 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "figures_stage.py": (*EVIDENCE, P + "rules"),
     "plant_file.py": (*EVIDENCE, P + "rules", P + "toml_lines"),
     "inspection.py": (*EVIDENCE, P + "anchors", P + "keys", P + "store.reader"),
+    "figure_desk.py": (*EVIDENCE, P + "rules", P + "store.records_by_time", "numpy"),
+    "figure_files.py": (*GROUND, "pyarrow"),
+    "figure_plot.py": (*GROUND, P + "rules", P + "figure_files", "matplotlib", "numpy"),
+    "explanation.py": (*GROUND, P + "rules", P + "figure_files"),
+    "rule_book.py": (*GROUND, P + "rules"),
     "overview.py": (*EVIDENCE, P + "store.reader"),
     "service.py": ANY,
     "clock.py": GROUND,
@@ -100,6 +111,8 @@ HOMES = {
     "numba": ("evidence/_kernels.py", "rules/_kernels.py", "rules/_chain.py"),
     "llvmlite": ("rules/_kernels.py", "rules/_vectors.py"),
     "openpyxl": ("survey/sheets.py",),
+    "pyarrow": ("figure_files.py",),
+    "matplotlib": ("figure_plot.py",),
 }
 NOT_IN_EVIDENCE = {"socket", "threading", "time", "logging", "random", "os", "pathlib", "subprocess", "asyncio", "io"}
 ACQ = {"struct", "binascii", "hashlib", "json", "gc", "collections"}

@@ -1,39 +1,35 @@
-"""The plots of a rig's report: SVG by pygal, bare of scripts and comments: the page needs nothing from outside."""
+"""The plots of a rig's report: SVG by matplotlib, bare of scripts, comments and references: the page needs nothing."""
 
 from __future__ import annotations
 
-import sys
+import io
 from collections.abc import Sequence
 from typing import Any
+from xml.etree import ElementTree
 
-import pygal
-from pygal.style import Style
-
-# pygal 3.1.3 puts a finder of its map plugins into every later import; it knows find_module only, which Python 3.11
-# warns of each time an import fails. No maps here.
-sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
+import matplotlib
+from matplotlib.figure import Figure
 
 BINS = 40
-WIDTH, HEIGHT = 560, 250
-STYLE = Style(
-    background="transparent",
-    plot_background="transparent",
-    font_family="system-ui, sans-serif",
-    foreground="#46505a",
-    foreground_strong="#1d242b",
-    foreground_subtle="#9aa4ae",
-    guide_stroke_color="#dde3e8",
-    major_guide_stroke_color="#c8d0d7",
-    guide_stroke_dasharray="0",
-    major_guide_stroke_dasharray="0",
-    colors=("#1f6f8b", "#c2571a", "#6a8d2f", "#7a4f9a", "#b0973a", "#3b5b92"),
-    opacity=0.9,
-    label_font_size=12,
-    major_label_font_size=12,
-    title_font_size=14,
-    legend_font_size=12,
-    stroke_width=1.6,
-)
+WIDTH_IN, HEIGHT_IN = 5.8, 2.6
+BARS_LABELLED = 25
+SVG, XLINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}"
+COLOURS = ("#1f6f8b", "#c2571a", "#6a8d2f", "#7a4f9a", "#b0973a", "#3b5b92")
+STYLE: dict[str, Any] = {
+    "svg.hashsalt": "plumeproof",  # ids come from it, not from chance
+    "svg.fonttype": "none",  # text stays text
+    "font.family": "sans-serif",
+    "font.sans-serif": ["system-ui", "DejaVu Sans"],
+    "font.size": 8.0,
+    "text.color": "#1d242b",
+    "axes.edgecolor": "#9aa4ae",
+    "axes.labelcolor": "#46505a",
+    "xtick.color": "#46505a",
+    "ytick.color": "#46505a",
+    "grid.color": "#dde3e8",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def histogram(values: Sequence[float], unit: str) -> str:
@@ -45,61 +41,67 @@ def histogram(values: Sequence[float], unit: str) -> str:
     counted = [0] * BINS
     for value in ordered:
         counted[min(int((value - low) / step), BINS - 1)] += 1
-    chart = pygal.Histogram(**_options(x_title=unit, y_title="answers", show_legend=False))
-    chart.add("", [(number, low + at * step, low + (at + 1) * step) for at, number in enumerate(counted)])
-    chart.x_labels = [round(low + part * (top - low) / 8, 2) for part in range(9)]
-    return _render(chart)
+    with matplotlib.rc_context(STYLE):
+        page, axis = _sheet(unit, "answers")
+        edges = [low + at * step for at in range(BINS)]
+        axis.bar(edges, counted, width=step, align="edge", color=COLOURS[0], clip_on=False)
+        return _render(page)
 
 
 def line(series: dict[str, Sequence[tuple[float, float]]], x_title: str, y_title: str, from_zero: bool = True) -> str:
     """One or more curves over x."""
-    options = _options(x_title=x_title, y_title=y_title, show_legend=len(series) > 1, show_dots=False)
-    if from_zero:
-        options["range"] = (0, 1.15 * max(y for points in series.values() for _, y in points) or 1)
-    chart = pygal.XY(**options)
-    for name, points in series.items():
-        chart.add(name, list(points))
-    return _render(chart)
+    with matplotlib.rc_context(STYLE):
+        page, axis = _sheet(x_title, y_title)
+        for colour, (name, points) in zip(COLOURS * len(series), series.items(), strict=False):
+            axis.plot(*zip(*points, strict=True), color=colour, linewidth=1.4, label=name, clip_on=False)
+        if from_zero:
+            axis.set_ylim(0, 1.15 * max(y for points in series.values() for _, y in points) or 1)
+        return _render(page, has_legend=len(series) > 1)
 
 
 def bars(series: dict[str, Sequence[float]], labels: Sequence[str], x_title: str, y_title: str) -> str:
     """Groups of bars, one group a label."""
-    chart = pygal.Bar(**_options(x_title=x_title, y_title=y_title, show_legend=len(series) > 1, rounded_bars=1))
-    every = len(labels) // 25 + 1
-    chart.x_labels = [label if at % every == 0 else "" for at, label in enumerate(labels)]
-    for name, values in series.items():
-        chart.add(name, list(values))
-    return _render(chart)
+    with matplotlib.rc_context(STYLE):
+        page, axis = _sheet(x_title, y_title)
+        width = 0.8 / len(series)
+        for at, (name, values) in enumerate(series.items()):
+            places = [group - 0.4 + at * width for group in range(len(labels))]
+            axis.bar(places, values, width, align="edge", color=COLOURS[at % len(COLOURS)], label=name, clip_on=False)
+        every = len(labels) // BARS_LABELLED + 1
+        axis.set_xticks(range(0, len(labels), every), labels[::every])
+        return _render(page, has_legend=len(series) > 1)
 
 
-def _options(**more: Any) -> dict[str, Any]:
-    return {
-        "style": STYLE,
-        "width": WIDTH,
-        "height": HEIGHT,
-        "js": (),
-        "disable_xml_declaration": True,
-        "legend_at_bottom": True,
-        "legend_box_size": 10,
-        "margin": 12,
-        "print_values": False,
-        "max_scale": 7,  # lines of the grid
-        "explicit_size": False,
-    } | more
+def _sheet(x_title: str, y_title: str) -> tuple[Figure, Any]:
+    page = Figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
+    axis = page.add_subplot()
+    axis.set_xlabel(x_title)
+    axis.set_ylabel(y_title)
+    axis.grid(axis="y", linewidth=0.6, clip_on=False)
+    axis.set_axisbelow(True)
+    return page, axis
 
 
-def _render(chart: Any) -> str:
-    chart.add_xml_filter(_bare)
-    text: str = chart.render(is_unicode=True)
-    return text
+def _render(page: Figure, has_legend: bool = False) -> str:
+    if has_legend:
+        page.legend(loc="outside lower left", ncols=4, frameon=False)
+    file = io.StringIO()
+    page.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return _bare(file.getvalue())
 
 
-def _bare(root: Any) -> Any:
-    """Without scripts, comments, and what only scripts use (tooltips)."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if not isinstance(child.tag, str) or child.tag.rsplit("}", 1)[-1] in ("script", "desc"):
-                parent.remove(child)
-            elif "tooltip" in child.get("class", "").split():
-                parent.remove(child)
-    return root
+def _bare(text: str) -> str:
+    """For a place inside a page: no head, comments, metadata or links; no ids but those that are used."""
+    root = ElementTree.fromstring(text)  # noqa: S314 - we have just written it
+    used = {value for one in root.iter() for name, value in one.items() if name == f"{XLINK}href"}
+    for one in list(root.iter()):
+        for child in list(one):
+            if child.tag.removeprefix(SVG) not in ("svg", "g", "defs", "path", "style", "use", "text", "tspan"):
+                one.remove(child)
+        if f"#{one.get('id')}" not in used:
+            one.attrib.pop("id", None)
+        if (target := one.attrib.pop(f"{XLINK}href", None)) is not None:
+            one.set("href", target)  # SVG 2 needs no namespace for it
+        one.attrib.pop("clip-path", None)
+    ElementTree.register_namespace("", SVG.strip("{}"))
+    return ElementTree.tostring(root, encoding="unicode")

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from plumeproof import __version__
 from plumeproof.cli import (
+    average,
     config,
     demo,
     doctor,
@@ -48,7 +49,23 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"plumeproof {__version__}")
     subparsers = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in (run, config, doctor, verify, recompute, export, queue, keys, module, scan, read, table, demo, version):
+    for verb in (
+        run,
+        config,
+        doctor,
+        verify,
+        average,
+        recompute,
+        export,
+        queue,
+        keys,
+        module,
+        scan,
+        read,
+        table,
+        demo,
+        version,
+    ):
         verb.add_parser(subparsers)
     return parser
 

@@ -8,9 +8,9 @@ bridge that runs beside is never kept from tidying its file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from plumeproof.errors import StoreError
 from plumeproof.model import StoredRecord
@@ -21,6 +21,7 @@ from plumeproof.store.figures import figures_of, revisions_of
 PAGE_RECORDS = 256
 VARIABLES = 500  # seqs named in one question; SQLite allows more
 
+_T = TypeVar("_T")
 _COLUMNS = "position, device, seq, kind, boot, content_hash, utc_ms, received_utc_ms, envelope"
 
 
@@ -118,7 +119,7 @@ class RecordsByTime:
     def _ask(self, question: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         return self._read(lambda: self._connection.execute(question, values).fetchall())
 
-    def _read(self, look: Any) -> Any:
+    def _read(self, look: Callable[[], _T]) -> _T:
         try:
             return look()
         except FAULTS as error:

@@ -1,0 +1,362 @@
+"""`plumeproof average`: figures of a period by rule sets, to CSV, JSON, Parquet or a plot, or one figure explained.
+
+  plumeproof average -c bridge.toml --from 2026-12-01 --to 2026-12-02
+  plumeproof average --ledger data/ledger.sqlite --plant line-1.toml --level day --level month -o figures.parquet
+  plumeproof average -c bridge.toml --measurand NOx --from 2026-12 --to 2027-01 --plot nox.svg
+  plumeproof average -c bridge.toml --explain NOx 2026-12-01T14:05:00+01:00
+
+Figures are made anew from the signed records by the engine that the bridge uses, and are equal to what it stored, bit
+for bit; --stored shows what it stored, with every revision. A period is half-open; --from and --to are local days,
+months or years of the site (2026-12-01) or RFC 3339 (2026-12-01T14:00:00Z). Only averages that lie inside it whole are
+given; without --from and --to it is everything that the ledger holds. Files carry whole float64 numbers.
+
+Exit status: 0 fine; 1 nothing in the period, or something is wrong with the records (said on standard error, the file
+is written); 2 wrong usage, plant or rule set, a channel measured otherwise than described (nothing is written).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+
+from plumeproof.cli.instants import read_instant
+from plumeproof.config import load_config
+from plumeproof.errors import ConfigError
+
+if TYPE_CHECKING:
+    from plumeproof.figure_desk import FigureDesk, Remark
+    from plumeproof.figure_plot import Sheet
+    from plumeproof.rules.figure import Figure
+
+# As rules/figure.py, which is not imported before a figure is made; a test compares them
+LEVELS = ("short_term", "day", "rolling_30d", "month", "year")
+LAYERS = (
+    "measured", "standardised", "validated", "without_o2_exception", "flow", "mass", "substituted", "co2e"
+)  # fmt: skip
+FORMATS = ("csv", "json", "parquet")
+SPOOL_BYTES = 16 * 1024 * 1024  # of an answer to standard output that is kept in memory until it is whole
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the verb to argparse's subparsers."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "average",
+        help="figures of a period by rule sets, to CSV, JSON, Parquet or a plot; one figure explained",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_argument_group("what is read")
+    what.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: its ledger and its [[plant]]s")
+    what.add_argument("--ledger", type=Path, metavar="FILE", help="ledger, instead of the configuration's")
+    what.add_argument(
+        "--plant", type=Path, action="append", default=[], metavar="FILE",
+        help="plant description, instead of the configuration's; repeatable",
+    )  # fmt: skip
+    what.add_argument(
+        "--rule-file", type=Path, action="append", default=[], metavar="FILE", help="rule set of your own; repeatable"
+    )
+    what.add_argument(
+        "--rules", nargs="*", metavar="ID",
+        help="rule sets, instead of the plant's; without an ID: list all with source, status and ⚠ doubtful settings",
+    )  # fmt: skip
+    which = parser.add_argument_group("which figures")
+    which.add_argument("--from", dest="first", metavar="TIME", help="begin, included")
+    which.add_argument("--to", metavar="TIME", help="end, excluded")
+    which.add_argument("--level", action="append", choices=LEVELS, default=[], help="default short_term; repeatable")
+    which.add_argument("--layer", action="append", choices=LAYERS, default=[], help="default all; repeatable")
+    which.add_argument("--measurand", action="append", default=[], metavar="ID", help="default all; repeatable")
+    which.add_argument("--stored", action="store_true", help="what the bridge wrote, every revision, not made anew")
+    how = parser.add_argument_group("how they are given")
+    how.add_argument("-o", "--output", type=Path, metavar="FILE", help="write here; format by .csv, .json, .parquet")
+    how.add_argument("--format", choices=FORMATS, help="format of the output, whatever its ending")
+    how.add_argument("--plot", type=Path, metavar="FILE", help="draw one level of one plant: .svg or .png")
+    how.add_argument(
+        "--explain", nargs=2, metavar=("MEASURAND", "AT"), help="one short-term average step by step, with its numbers"
+    )
+    how.add_argument("--minutes", type=int, metavar="N", help="with --explain: length of the average (10, 30, 60)")
+    how.add_argument("--json", action="store_true", help="print one JSON object")
+    how.add_argument("--sample-plant", action="store_true", help="print a commented plant description")
+    parser.set_defaults(main=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Run the verb; returns the exit status."""
+    if args.sample_plant:
+        from plumeproof.rule_book import sample_plant
+
+        print(sample_plant(), end="")
+        return 0
+    if args.rules == []:
+        return _list_rules(args)
+    inputs = _inputs(args)
+    _refuse(args, inputs)
+    with _Desks(args, inputs) as desks:
+        return _explain(args, desks) if args.explain else _give(args, desks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    ledger: Path
+    plants: tuple[tuple[Path, tuple[Path, ...]], ...]  # description, rule sets of your own
+
+    def files(self) -> Iterator[Path]:
+        yield self.ledger
+        for plant, rule_files in self.plants:
+            yield plant
+            yield from rule_files
+
+
+def _inputs(args: argparse.Namespace) -> _Inputs:
+    config = load_config(args.config) if args.config is not None else None
+    own = tuple(args.rule_file)
+    plants = [(path, own) for path in args.plant]
+    if not plants and config is not None:
+        plants = [(one.file, (*one.rule_files, *own)) for one in config.plants]
+    if not plants:
+        where = str(args.config) if config is not None else "--plant"
+        raise ConfigError(where, "names no plant; give --plant FILE (`plumeproof average --sample-plant` prints one)")
+    ledger = args.ledger or (config.gateway.ledger_file if config is not None else None)
+    if ledger is None:
+        raise ConfigError("--ledger", "is missing; name a ledger, or the bridge's configuration with -c")
+    return _Inputs(ledger, tuple(plants))
+
+
+def _refuse(args: argparse.Namespace, inputs: _Inputs) -> None:
+    """What does not go together, before anything is opened."""
+    if args.output is None and args.format == "parquet":
+        raise ConfigError("--format parquet", "needs a file; name one with -o")
+    if args.minutes is not None and not args.explain:
+        raise ConfigError("--minutes", "belongs to --explain; lengths of averages come from the rule set")
+    if args.explain and (args.output or args.plot or args.stored or args.level):
+        raise ConfigError("--explain", "prints one short-term average; leave out -o, --plot, --stored and --level")
+    if args.plot is not None and (len(args.level) > 1 or len(args.layer) > 1):
+        raise ConfigError("--plot", "draws one --level and one --layer; name each once")
+    if args.plot is not None and args.plot.suffix.lower() not in (".svg", ".png"):
+        raise ConfigError(str(args.plot), "ends in none of .svg, .png; name the plot so")
+    if args.plot is not None and len(inputs.plants) != 1:
+        raise ConfigError("--plot", "draws one plant; name it with --plant")
+    if args.output is not None:
+        from plumeproof.figure_files import format_of
+
+        format_of(args.output, args.format)
+    read = [*inputs.files(), *([args.config] if args.config else [])]
+    for output in filter(None, (args.output, args.plot)):
+        if output.is_dir():
+            raise ConfigError(str(output), "is a folder; name a file")
+        if any(output.exists() and path.exists() and output.samefile(path) for path in read):
+            raise ConfigError(str(output), "is read by this command; name another file to write")
+    if args.output is not None and args.plot is not None and args.output.absolute() == args.plot.absolute():
+        raise ConfigError(str(args.plot), "is the output as well; name another file for the plot")
+
+
+@dataclass(slots=True)
+class _Desks:
+    """A desk for each plant, opened together and closed together."""
+
+    args: argparse.Namespace
+    inputs: _Inputs
+    desks: list[FigureDesk] = field(default_factory=list)
+
+    def __enter__(self) -> list[FigureDesk]:
+        from plumeproof.figure_desk import FigureDesk
+        from plumeproof.plant_file import open_engine
+
+        try:
+            engines = [open_engine(path, own, self.args.rules or ()) for path, own in self.inputs.plants]
+            ids = [engine.plant.id for engine in engines]
+            for engine, (path, _) in zip(engines, self.inputs.plants, strict=True):
+                if ids.count(engine.plant.id) > 1:
+                    raise ConfigError(str(path), f"plant {engine.plant.id} is there twice; each id stands once")
+            known = [one.id for engine in engines for one in engine.plant.measurands] + ["flow"]
+            for name in self.args.measurand:
+                if name not in known:
+                    raise ConfigError(f"--measurand {name[:40]}", f"is none of {', '.join(dict.fromkeys(known))}")
+            with tqdm(unit=" records", desc="placing", disable=not sys.stderr.isatty(), leave=False) as progress:
+                for engine in engines:
+                    self.desks.append(FigureDesk(self.inputs.ledger, engine, progress.update))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self.desks
+
+    def __exit__(self, *_unused: object) -> None:
+        for desk in self.desks:
+            desk.close()
+
+
+def _period(args: argparse.Namespace, desk: FigureDesk, levels: Sequence[str]) -> tuple[int, int] | None:
+    """[begin, end) of what is asked for; None where the ledger holds nothing."""
+    offset = desk.engine.plant.utc_offset_min
+    whole = desk.whole_period(levels, args.stored)
+    if whole is None and (args.first is None or args.to is None):
+        return None
+    first = read_instant(args.first, offset, "--from") if args.first is not None else None
+    end = read_instant(args.to, offset, "--to") if args.to is not None else None
+    begin = first if first is not None else whole[0]  # type: ignore[index] # one of both is there
+    end = end if end is not None else whole[1]  # type: ignore[index]
+    if end <= begin:
+        if args.first is not None and args.to is not None:
+            raise ConfigError("--to", f"{args.to} is not behind --from {args.first}; the period would be empty")
+        return None
+    return begin, end
+
+
+def _give(args: argparse.Namespace, desks: list[FigureDesk]) -> int:
+    levels = tuple(dict.fromkeys(args.level or ["short_term"]))
+    remarks: list[dict[str, object]] = []
+    found: list[Remark] = []
+    sheets: list[Sheet] = []
+    figures = _figures(args, desks, levels, found, sheets)
+    first = next(figures, None)
+    if first is None:
+        for desk in desks:
+            print(f"plumeproof average: {_nothing(args, desk)}", file=sys.stderr)
+        return 1
+    with _output(args, {desk.engine.plant.id: desk.engine.plant.utc_offset_min for desk in desks}, remarks) as write:
+        for one in chain((first,), figures):
+            if write is not None and _is_wanted(args, one):
+                write(one)
+        remarks += [asdict(one) for one in found]
+        for sheet in sheets:
+            sheet.save(args.plot)
+    for remark in found:
+        print(f"plumeproof average: {remark.sentence}", file=sys.stderr)
+    return 1 if any(remark.is_fault for remark in found) else 0
+
+
+def _is_wanted(args: argparse.Namespace, one: Figure) -> bool:
+    return (not args.layer or one.layer in args.layer) and (not args.measurand or one.measurand in args.measurand)
+
+
+def _figures(
+    args: argparse.Namespace,
+    desks: list[FigureDesk],
+    levels: tuple[str, ...],
+    found: list[Remark],
+    sheets: list[Sheet],
+) -> Iterator[Figure]:
+    """All of them; behind the last one `found` has what came up and `sheets` what is to be drawn."""
+    for desk in desks:
+        period = _period(args, desk, levels)
+        if period is None:
+            continue
+        sheet = None
+        if args.plot is not None:
+            from plumeproof.figure_plot import Sheet
+
+            sheet = Sheet(desk.engine, period, args.layer[0] if args.layer else None, args.measurand)
+        days = desk.days_in(levels, period)
+        with tqdm(total=days, unit=" days", desc=desk.engine.plant.id, disable=not sys.stderr.isatty()) as progress:
+            source = desk.stored(levels, period) if args.stored else desk.figures(levels, period, progress.update)
+            for one in source:
+                if sheet is not None:
+                    sheet.add(one)
+                yield one
+        found += [] if args.stored else desk.remarks()
+        sheets += [] if sheet is None else [sheet]
+
+
+def _nothing(args: argparse.Namespace, desk: FigureDesk) -> str:
+    from plumeproof.figure_files import local_time
+
+    offset, where = desk.engine.plant.utc_offset_min, f"plant {desk.engine.plant.id}"
+    what = "stored figure" if args.stored else "whole average with a record"
+    extent = desk.extent()
+    if extent is None:
+        return f"{where}: no {what}: the ledger holds no slot of its modules"
+    told = f"{local_time(extent[0], offset)} to {local_time(extent[1], offset)}"
+    return f"{where}: no {what} in this period; the ledger holds slots from {told}"
+
+
+@contextmanager
+def _output(args: argparse.Namespace, offsets: dict[str, int], remarks: list[dict[str, object]]) -> Iterator[Any]:
+    """Where figures go. Standard output gets its text when it is whole: nothing is written of what fails."""
+    from plumeproof.figure_files import format_of, write_figures, write_text
+
+    to_file: AbstractContextManager[Any] = nullcontext()
+    if args.output is not None:
+        to_file = write_figures(args.output, format_of(args.output, args.format), offsets, remarks)
+    kind = "json" if args.json else args.format if args.output is None else None
+    is_shown = args.output is None and args.plot is None or args.json
+    with to_file as write_file:
+        if not is_shown:
+            yield write_file
+            return
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES, "w+", encoding="utf-8", newline="") as spool:
+            shown = _write_table(spool, offsets) if kind is None else write_text(spool, kind, offsets, remarks)
+            with shown as write_shown:
+                writers = [write for write in (write_file, write_shown) if write is not None]
+                yield lambda figure: [write(figure) for write in writers]
+            spool.seek(0)
+            shutil.copyfileobj(spool, sys.stdout)
+
+
+@contextmanager
+def _write_table(file: Any, offsets: dict[str, int]) -> Iterator[Any]:
+    """Lines for eyes; decimals as the plant states them."""
+    from plumeproof.figure_files import local_time
+
+    several = len(offsets) > 1
+    file.write(f"{'begin':25}  {'level':11}  {'rule set':14}  {'measurand':10}  {'layer':20}  value\n")
+
+    def write(one: Figure) -> None:
+        value = "none" if one.value is None else f"{one.value:.{one.decimals}f} {one.unit}"
+        told = [] if one.is_valid else ["not valid"]
+        told += [] if one.state in ("", "operating") else [one.state]
+        told += [f"{one.n_valid}/{one.n_expected}"] if one.n_valid != one.n_expected else []
+        told += [*one.flags, *(f"{count} {cause}" for cause, count in one.n_invalid)]
+        told += [f"revision {one.revision} ({one.reason})"] if one.revision else []
+        name = f"{one.plant} {one.measurand}" if several else one.measurand
+        level = one.level
+        if level == "short_term":
+            level = f"{(one.end_utc_ms - one.start_utc_ms) // 60_000} min"
+        begin = local_time(one.start_utc_ms, offsets[one.plant])
+        text = f"{begin:25}  {level:11}  {one.rule_set:14}  {name:10}  {one.layer:20}  {value}"
+        file.write(f"{text}{'  ' if told else ''}{', '.join(told)}\n")
+
+    yield write
+
+
+def _explain(args: argparse.Namespace, desks: list[FigureDesk]) -> int:
+    from plumeproof.explanation import explanation_lines, explanation_tree
+
+    name, at = args.explain
+    desks = [desk for desk in desks if desk.has_measurand(name)] or desks
+    trees = []
+    for desk in desks:
+        offset = desk.engine.plant.utc_offset_min
+        for one in desk.explain(name, read_instant(at, offset, "--explain"), args.minutes):
+            if args.json:
+                trees.append(explanation_tree(one, offset))
+                continue
+            for line in explanation_lines(one, offset):
+                print(line)
+    if args.json:
+        print(json.dumps({"format": "plumeproof.explanation/1", "explanations": trees}, ensure_ascii=False, indent=1))
+    return 0
+
+
+def _list_rules(args: argparse.Namespace) -> int:
+    from plumeproof.rule_book import rule_pages
+
+    pages = rule_pages(args.rule_file)
+    if args.json:
+        print(json.dumps([asdict(page) for page in pages], ensure_ascii=False, indent=1))
+        return 0
+    for page in pages:
+        print(f"{page.id} {page.version}  [{page.status}]  {page.title}\n  source: {page.source}")
+        print(f"  SHA-256 {page.digest}")
+        for doubt in page.doubts:
+            print(f"  ⚠ {doubt.setting} = {doubt.value}  (confidence {doubt.confidence:g}: {doubt.note})")
+    return 0

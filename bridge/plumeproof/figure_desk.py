@@ -1,0 +1,346 @@
+"""Figures of a period from a ledger, for faces: made anew from its records by the engine, or as the bridge stored them.
+
+Records are read by the time of their slots, a day at a time; longer periods are filled while the days pass, so memory
+does not grow with the period. The desk keeps account of what a plant description and the records disagree about: a
+channel that no record measures as described is refused, everything else becomes a remark.
+
+    with FigureDesk(Path("ledger.sqlite"), open_engine(Path("line-1.toml"))) as desk:
+        for figure in desk.figures(("short_term", "day"), desk.whole_period(("day",))): ...
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+from acqwire import fields
+
+from plumeproof.errors import EvidenceError, RuleError
+from plumeproof.evidence import decoding, intervals
+from plumeproof.evidence.parameters import ParameterSet, parse_parameters
+from plumeproof.evidence.strips import Strip, open_slots
+from plumeproof.rules import calendar, long_term
+from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
+from plumeproof.rules.engine import FLOW_ID, Engine, OpenPeriod
+from plumeproof.rules.explain import Explanation, explain
+from plumeproof.rules.figure import FLOW, LEVELS, MEASURED, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
+from plumeproof.rules.first_level import Quantity, quantities_of
+from plumeproof.store.records_by_time import RecordsByTime
+
+WITH_SLOTS = (fields.KIND_SAMPLES, fields.KIND_OVERFLOW)
+SETS_MAX = 64
+NOT_FINITE = intervals.name_of(decoding.NOT_FINITE)
+
+Period = tuple[int, int]
+Tick = Callable[[int], object]  # told how many records or days have passed
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """`is_fault`: the data are not what they should be; otherwise something to know."""
+
+    code: str
+    sentence: str
+    is_fault: bool
+
+
+@dataclass(slots=True)
+class _Fit:
+    """Whether records measure a quantity as the plant describes it."""
+
+    fitting: int = 0
+    other: int = 0
+    sentence: str = ""  # of the first that does not
+
+
+@dataclass(slots=True)
+class _Unplaced:
+    """Records that averaging has not placed: first slot, end, seq of each, sorted by the first."""
+
+    first: npt.NDArray[np.int64]
+    end: npt.NDArray[np.int64]
+    seq: npt.NDArray[np.int64]
+
+    def touching(self, start_utc_ms: int, end_utc_ms: int) -> list[int]:
+        longest = int((self.end - self.first).max()) if self.first.size else 0
+        low = int(np.searchsorted(self.first, start_utc_ms - longest, "left"))
+        high = int(np.searchsorted(self.first, end_utc_ms, "left"))
+        inside = self.end[low:high] > start_utc_ms
+        return [int(seq) for seq in self.seq[low:high][inside]]
+
+
+@dataclass(slots=True)
+class _Account:
+    """What came up on the way."""
+
+    fits: dict[str, _Fit] = field(default_factory=dict)
+    bad: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, reason) to records
+    named: set[tuple[str, int]] = field(default_factory=set)  # placed records that cannot be read any more
+    not_finite: dict[str, int] = field(default_factory=dict)  # measurand to slots
+    last_end: int | None = None  # of a longer period that has not ended in the ledger
+
+    def spoil(self, device: str, reason: str, count: int = 1) -> None:
+        self.bad[device, reason] = self.bad.get((device, reason), 0) + count
+
+
+class FigureDesk:
+    """One ledger and one plant. One thread. Raises StoreError, RuleError, ConfigError."""
+
+    def __init__(self, ledger: Path, engine: Engine, tick: Tick = lambda count: None) -> None:
+        """Places what averaging has not; `tick` is told of every portion of it."""
+        self.engine = engine
+        self._reader = RecordsByTime(ledger)
+        self._sets: dict[bytes, ParameterSet | None] = {}
+        self._account = _Account()
+        try:
+            known = self._reader.devices()
+            for device in engine.devices():
+                if device not in known:
+                    there = ", ".join(known) or "nothing"
+                    raise RuleError(
+                        f"{ledger}: module {device}", f"of plant {engine.plant.id} is not there; it holds {there}"
+                    )
+            self._unplaced = self._place(tick)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> FigureDesk:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _one: BaseException | None, _at: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the ledger back."""
+        self._reader.close()
+
+    def extent(self) -> Period | None:
+        """[first, end) of all slots of the plant's modules; None where there is none."""
+        found: list[Period] = []
+        for device in self.engine.devices():
+            placed = self._reader.placed_extent(device)
+            found += [placed] if placed is not None else []
+            own = self._unplaced.get(device)
+            found += [(int(own.first[0]), int(own.end.max()))] if own is not None and own.first.size else []
+        return (min(one[0] for one in found), max(one[1] for one in found)) if found else None
+
+    def whole_period(self, levels: Sequence[str], is_stored: bool = False) -> Period | None:
+        """The shortest period of whole days, months or years that holds everything; None where there is nothing."""
+        extent = self._reader.figures_extent(self.engine.plant.id) if is_stored else self.extent()
+        if extent is None:
+            return None
+        offset = self.engine.offset_min(self.engine.rule_sets[0])
+        around = calendar.day_of
+        if MONTH in levels:
+            around = calendar.month_of
+        if YEAR in levels:
+            around = calendar.year_of
+        return around(extent[0], offset)[0], around(extent[1] - 1, offset)[1]
+
+    def days_in(self, levels: Sequence[str], period: Period) -> int:
+        """How many days `figures` will read: for a progress bar."""
+        return len(self._days(levels, period))
+
+    def figures(self, levels: Sequence[str], period: Period, tick: Tick = lambda count: None) -> Iterator[Figure]:
+        """Figures of these levels whose periods lie inside [start, end), made from the records; a rolling window where
+        the day lies inside that it ends with. In the order in which their periods end. `tick` is told of every day."""
+        waiting = self._open_periods(levels, period)
+        extent = self.extent()
+        self._account.last_end = max((end for _, end, _ in waiting if extent is None or end > extent[1]), default=None)
+        for day in self._days(levels, period):
+            short = sorted(self._short_terms(day, day + DAY_MS), key=lambda one: (one.start_utc_ms, one.end_utc_ms))
+            for one in short:
+                if SHORT_TERM in levels and period[0] <= one.start_utc_ms and one.end_utc_ms <= period[1]:
+                    yield one
+                for (start, end, _), open_period in waiting.items():
+                    if start <= one.start_utc_ms and one.end_utc_ms <= end:
+                        open_period.add(one)
+            for key in [key for key in waiting if key[1] <= day + DAY_MS]:
+                yield from waiting.pop(key).figures()
+            tick(1)
+        for key in list(waiting):
+            yield from waiting.pop(key).figures()
+
+    def stored(self, levels: Sequence[str], period: Period) -> Iterator[Figure]:
+        """What the bridge wrote for the same periods, every revision, oldest first."""
+        plant = self.engine.plant.id
+        wanted = {rules.id for rules in self.engine.rule_sets}
+        spans = [(first, end, level) for first, end, level, _ in self._periods(levels, period)]
+        if SHORT_TERM in levels:
+            days = range(self.engine.floor(period[0]), period[1], DAY_MS)
+            spans = [(max(day, period[0]), min(day + DAY_MS, period[1]), SHORT_TERM) for day in days] + spans
+        for first, end, level in spans:
+            for one in self._reader.figures(plant, level, first, end):
+                if one.rule_set in wanted:
+                    yield from self._reader.revisions(one)
+
+    def has_measurand(self, name: str) -> bool:
+        """Whether the plant has it; "flow" is one."""
+        plant = self.engine.plant
+        return name in [one.id for one in plant.measurands] or (name == FLOW_ID and plant.flow is not None)
+
+    def explain(self, name: str, at_utc_ms: int, length_min: int | None = None) -> list[Explanation]:
+        """One short term by every rule set that has the measurand in this length."""
+        span = max(self.engine.term_lengths_min()) * MINUTE_MS
+        start = self.engine.floor(at_utc_ms)
+        strips = self._strips(start, start + span)
+        found = []
+        for rules in self.engine.rule_sets:
+            if length_min is None or length_min in rules.settings.sta_min_of(name) or len(self.engine.rule_sets) == 1:
+                found.append(explain(self.engine, rules, strips, name, at_utc_ms, length_min))
+        if not found:
+            raise RuleError(f"{length_min} min", f"is no length of {name} by any of the rule sets")
+        return found
+
+    def remarks(self) -> list[Remark]:
+        """What came up. Raises RuleError where no record of the period measures a channel as the plant describes it."""
+        for fit in self._account.fits.values():
+            if fit.other and not fit.fitting:
+                raise RuleError(f"plant {self.engine.plant.id}", fit.sentence)
+        found = [
+            Remark("parameters_changed", f"{fit.sentence}; {fit.other} records are counted as parameters_changed", True)
+            for fit in self._account.fits.values()
+            if fit.other
+        ]
+        for device in self.engine.devices():
+            for reason, count in self._reader.skipped(device).items():
+                self._account.spoil(device, reason, count)
+        for (device, reason), count in sorted(self._account.bad.items()):
+            told = f"{device}: {count} records with slots are in no figure: {reason}"
+            found.append(Remark(reason, f"{told}; see `plumeproof verify`", True))
+        for name, count in sorted(self._account.not_finite.items()):
+            told = f"{name}: {count} slots in which the register held NaN or infinity; they count as invalid"
+            found.append(Remark("not_finite", told, False))
+        if self._account.last_end is not None:
+            told = "the ledger ends before the last day or longer period does: its figures are those of what is there"
+            found.append(Remark("provisional", told, False))
+        return found
+
+    def _days(self, levels: Sequence[str], period: Period) -> range:
+        """Starts of the days to be read."""
+        early = long_term.ROLLING_DAYS - 1 if ROLLING_30_DAYS in levels else 0
+        return range(self.engine.floor(period[0]) - early * DAY_MS, period[1], DAY_MS)
+
+    def _open_periods(self, levels: Sequence[str], period: Period) -> dict[tuple[int, int, str], OpenPeriod]:
+        """By (first, end, level), those that end first in front."""
+        return {
+            (first, end, level): self.engine.open_period(level, start)
+            for first, end, level, start in self._periods(levels, period)
+        }
+
+    def _periods(self, levels: Sequence[str], period: Period) -> list[tuple[int, int, str, int]]:
+        """(first, end, level, start) of the days and longer that lie inside; `start` names a window's last day."""
+        found: set[tuple[int, int, str, int]] = set()
+        around = {YEAR: calendar.year_of, MONTH: calendar.month_of}
+        for level in levels:
+            for offset in {self.engine.offset_min(rules) for rules in self.engine.rule_sets if level != SHORT_TERM}:
+                at = period[0]
+                while at < period[1]:
+                    start, end = around.get(level, calendar.day_of)(at, offset)
+                    at = end
+                    if start < period[0] or end > period[1]:
+                        continue
+                    first = end - long_term.ROLLING_DAYS * DAY_MS if level == ROLLING_30_DAYS else start
+                    found.add((first, end, level, start))
+        return sorted(found, key=lambda one: (one[1], LEVELS.index(one[2]), one[0]))
+
+    def _short_terms(self, start_utc_ms: int, end_utc_ms: int) -> list[Figure]:
+        strips = self._strips(start_utc_ms, end_utc_ms)
+        if not any(strips.values()):
+            return []
+        self._compare(strips)
+        found = self.engine.short_term_figures(strips, start_utc_ms, end_utc_ms)
+        main = self.engine.rule_sets[0]
+        for one in found:
+            if one.rule_set == main.id and one.layer in (MEASURED, FLOW):
+                if one.end_utc_ms - one.start_utc_ms == main.settings.sta_min * MINUTE_MS:
+                    count = dict(one.n_invalid).get(NOT_FINITE, 0)
+                    if count:
+                        self._account.not_finite[one.measurand] = self._account.not_finite.get(one.measurand, 0) + count
+        return found
+
+    def _strips(self, start_utc_ms: int, end_utc_ms: int) -> dict[str, list[Strip]]:
+        found: dict[str, list[Strip]] = {}
+        for device in self.engine.devices():
+            seqs = set(self._reader.placed(device, start_utc_ms, end_utc_ms))
+            if device in self._unplaced:
+                seqs |= set(self._unplaced[device].touching(start_utc_ms, end_utc_ms))
+            opened = open_slots(self._reader.records(device, sorted(seqs)), self._parameters)
+            found[device] = [one.strip for _, one in sorted(opened.items()) if one.strip is not None]
+            for seq, one in opened.items():
+                if one.strip is None and (device, seq) not in self._account.named:
+                    self._account.named.add((device, seq))
+                    self._account.spoil(device, one.reason)
+        return found
+
+    def _place(self, tick: Tick) -> dict[str, _Unplaced]:
+        wanted = set(self.engine.devices())
+        lists: dict[str, tuple[array[int], array[int], array[int]]] = {}
+        for portion in self._reader.behind(self._reader.placed_until(), WITH_SLOTS):
+            for device in sorted({row.device for row in portion} & wanted):
+                rows = [row for row in portion if row.device == device]
+                own = lists.setdefault(device, (array("q"), array("q"), array("q")))
+                for seq, one in open_slots(rows, self._parameters).items():
+                    if one.strip is None:
+                        self._account.spoil(device, one.reason)
+                        continue
+                    for entry, number in zip(own, (one.strip.first_utc_ms, one.strip.end_utc_ms, seq), strict=True):
+                        entry.append(number)
+            tick(len(portion))
+        found = {}
+        for device, own in lists.items():
+            table = np.array(own, np.int64)
+            found[device] = _Unplaced(*table[:, np.argsort(table[0], kind="stable")])
+        return found
+
+    def _compare(self, strips: dict[str, list[Strip]]) -> None:
+        """Does every record measure what the plant says of its channels?"""
+        wanted = list(quantities_of(self.engine.plant))
+        wanted += [Quantity(f"state {rule.state}", rule.source, "", rule.slot_ms) for rule in self.engine.plant.states]
+        for one in wanted:
+            fit = self._account.fits.setdefault(f"{one.name} {one.source}", _Fit())
+            judged: dict[bytes, str] = {}
+            for strip in strips.get(one.source.device, ()):
+                digest = strip.parameters.parameters_hash
+                if digest not in judged:
+                    judged[digest] = _difference(one, strip.parameters)
+                if judged[digest]:
+                    fit.other += 1
+                    fit.sentence = fit.sentence or judged[digest]
+                else:
+                    fit.fitting += 1
+
+    def _parameters(self, parameters_hash: bytes) -> ParameterSet | None:
+        if parameters_hash not in self._sets:
+            raw = self._reader.parameter_set(parameters_hash)
+            while len(self._sets) >= SETS_MAX:
+                self._sets.pop(next(iter(self._sets)))
+            try:
+                self._sets[parameters_hash] = None if raw is None else parse_parameters(raw, parameters_hash)
+            except EvidenceError:
+                self._sets[parameters_hash] = None  # named as parameters_missing: nothing can be read by it
+        return self._sets[parameters_hash]
+
+
+def _difference(one: Quantity, parameters: ParameterSet) -> str:
+    """What a parameter set says otherwise than the plant; empty where both agree."""
+    name = one.name.lstrip("/")
+    column = intervals.column_of(parameters, one.source.channel)
+    which = f"parameter set revision {parameters.revision} of {one.source.device}"
+    if column is None:
+        channels = ", ".join(channel.id for channel in parameters.channels[:20])
+        return f"{name}: {which} has no channel {one.source.channel}; it has {channels}"
+    unit = parameters.channels[column].unit
+    if one.unit and unit != one.unit:
+        return f"{name}: {one.source} is in {unit} by {which}, the plant says {one.unit}; put one of them right"
+    if parameters.slot_ms != one.slot_ms:
+        return f"{name}: slots are {parameters.slot_ms} ms apart by {which}, the plant says {one.slot_ms}; set slot_ms"
+    return ""
