@@ -377,6 +377,37 @@ def test_a_late_answer_is_not_taken_for_the_same_register_of_the_next_slot_eithe
     assert read_late(client, clock, 7)[:2] == (causes.VALUE, 7)
 
 
+def test_our_own_echo_is_taken_away_wherever_the_answer_follows():
+    echo = frame(17, 3, 0, 0, 0, 2)
+    whole = echo + GOOD
+    for chunks in (
+        [(500, whole)],
+        [(500, echo), (700, GOOD)],
+        [(500, echo), (50000, GOOD)],
+        [(500 + 20 * index, whole[index : index + 1]) for index in range(len(whole))],
+        [(500, whole[:11]), (900, whole[11:])],
+    ):
+        client, _ = ask(chunks)
+        assert client.outcome == causes.VALUE and data_of(client) == b"\x60\x00\x43\xce", chunks
+    client, _ = ask([(500, echo)])
+    assert client.outcome == causes.GAP_TIMEOUT  # nobody has answered
+    client, _ = ask([(500, echo + frame(17, 0x83, 2))])
+    assert client.outcome == causes.GAP_EXCEPTION + 2
+    # With one owed answer behind it an echo is still no request of another client
+    clock = TickClock()
+    bus = LateBus(clock, 3000, lost=(0,))
+    client = Client(bus, clock, 19200, "N", 1)
+    read_late(client, clock, 7)
+    sent = bus.send
+
+    def send(buf, count):
+        sent(buf, count)
+        bus.chunks.insert(0, (clock.now, bytes(buf[:count])))
+
+    bus.send = send
+    assert read_late(client, clock, 9, quantity=3)[:2] == (causes.VALUE, 9)
+
+
 def test_the_answer_to_somebody_elses_request_is_not_taken_for_ours():
     theirs, answer = frame(17, 3, 0, 50, 0, 2), frame(17, 3, 4, 9, 9, 9, 9)
     # Overheard before ours: not asked while that answer may come, and not at all within our own time

@@ -82,6 +82,8 @@ class NoisyLine:
         self._coming: deque[tuple[int, bytes]] = deque()
         self._random = random.Random(seed)
         self._dead_until = 0
+        self._second_at: tuple[int, bytes] | None = None  # when its request begins, and which
+        self._own = (0, 0)  # when ours was on the line
         self._second_until = 0  # the second client waits for its answer, as everybody does
 
     # ports.Bus485
@@ -94,13 +96,16 @@ class NoisyLine:
         if noise.echo:
             self._put(clock.now, self._disturb(raw, began))
         heard = b"" if drawn.random() < noise.lost else self._disturb(raw, began)
-        if self._is_busy(began, clock.now):
+        self._own = (began, clock.now)
+        if self._is_busy(began, clock.now) or self._overlaps():
             heard = self._garble(heard)
+        self._speak()
         self._hear(heard, clock.now, raw)
         if drawn.random() < noise.second:
             self._second(clock.now + drawn.randrange(0, self._timeout_us))
 
     def receive(self, buf: bytearray, start: int) -> int:
+        self._speak()
         count = 0
         while self._coming and self._coming[0][0] <= self._clock.now:
             at, piece = self._coming[0]
@@ -119,7 +124,10 @@ class NoisyLine:
 
     def next_us(self) -> int:
         """Until the next bytes arrive; a second when none are on their way."""
-        return max(0, self._coming[0][0] - self._clock.now) if self._coming else 1_000_000
+        ends = [self._coming[0][0]] if self._coming else []
+        if self._second_at is not None:
+            ends.append(self._second_at[0] + len(self._second_at[1]) * self._character_us)
+        return max(0, min(ends) - self._clock.now) if ends else 1_000_000
 
     def begin_slot(self) -> None:
         """What is judged slot by slot begins anew; the second client may speak up between two slots."""
@@ -172,9 +180,26 @@ class NoisyLine:
         unit = drawn.choice(sorted(self._busy_until))
         address = drawn.choice(SECOND_UNITS_ADDRESSES)
         raw = adu.close_frame(bytes((unit, 3)) + address.to_bytes(2, "big") + drawn.choice((2, 4)).to_bytes(2, "big"))
+        self._second_at = (at, raw)
+
+    def _overlaps(self) -> bool:
+        """Whether the second client's request is on the line together with our last one."""
+        if self._second_at is None:
+            return False
+        at, raw = self._second_at
+        return at < self._own[1] and at + len(raw) * self._character_us > self._own[0]
+
+    def _speak(self) -> None:
+        """The second client's request has passed."""
+        if self._second_at is None:
+            return
+        at, raw = self._second_at
         end = at + len(raw) * self._character_us
+        if end > self._clock.now:
+            return
+        is_hit = self._is_busy(at, end) or self._overlaps()
+        self._second_at = None
         self.foreign += 1
-        is_hit = self._is_busy(at, end)
         self._put(end, self._garble(raw) if is_hit else raw)
         self._hear(self._garble(raw) if is_hit else raw, end, raw)
 

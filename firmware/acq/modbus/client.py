@@ -139,7 +139,7 @@ class Client:
         return last[0] != other[0] or last[2] != other[2] or last[3] != other[3]
 
     def _overhear(self) -> None:
-        """If what stands in `buf` ends with a request, somebody else has sent it, or it is our echo."""
+        """If what stands in `buf` ends with a request, somebody else has sent it."""
         buf, last = self.buf, self._wanted  # two at a time: three make a tuple on the heap
         start = self._count - 8
         if start >= 0 and crc16(buf, start, self._count) == 0:
@@ -157,7 +157,9 @@ class Client:
         if count:
             self._count += count
             self._seen = now
-            outcome = self._judge()
+            if self._count >= 8 and self._clock.elapsed(now, self._sent) < self.timing.t35_us:
+                self._take()  # later, somebody else has asked the same
+            outcome = self._judge() if self._count else -1
             if outcome >= 0:
                 return self._end(outcome)
         if self._cause != causes.GAP_TIMEOUT and self._count and self._is_wrong():
@@ -172,6 +174,17 @@ class Client:
         if self._count and self._cause == causes.GAP_TIMEOUT:
             self._cause = causes.GAP_LENGTH
         return self._end(self._cause)
+
+    def _take(self) -> None:
+        """Take our own request away, if it stands in front: a transceiver that hears itself."""
+        buf, other = self.buf, self._request
+        for index in range(8):
+            if buf[index] != other[index]:
+                return
+        for index in range(8, self._count):
+            buf[index - 8] = buf[index]
+        self._count -= 8
+        self._cause = causes.GAP_TIMEOUT
 
     def _judge(self) -> int:
         """The outcome, or -1: not yet, or no frame for us (`_cause` says so)."""
@@ -195,7 +208,8 @@ class Client:
         if self._count < _EXCEPTION_BYTES:
             return -1
         if not rtu.has_good_crc(self.buf, _EXCEPTION_BYTES):
-            return causes.GAP_CRC
+            self._cause = causes.GAP_CRC
+            return -1  # it may be our echo with a wrong bit: the answer may still come
         code = self.buf[2]
         return causes.GAP_EXCEPTION + code if code in pdu.EXCEPTION_CODES else causes.GAP_MISMATCH
 
@@ -205,7 +219,7 @@ class Client:
         if buf[0] != self._unit:
             return True
         if self._count < 2 or buf[1] == self._function | pdu.EXCEPTION_BIT:
-            return False
+            return self._count > _EXCEPTION_BYTES or self._cause == causes.GAP_CRC
         return buf[1] != self._function or (self._count > 2 and buf[2] != self.data_bytes)
 
     def _end(self, outcome: int) -> bool:
