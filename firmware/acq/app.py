@@ -18,7 +18,7 @@ from acq.timebase import Timebase
 
 _LONGEST_WAIT_US = const(250000)  # far below a watchdog's limit and the half of the tick counter
 _LINE_FULL_WAIT_US = const(2000)  # 23 bytes at 115,200 baud
-_READ_BYTES = 64
+_READ_BYTES = 32
 
 
 class App:

@@ -36,7 +36,6 @@ class FrameReader:
         """capacity: longest frame (header, body, CRC) that is of interest; a longer one is dropped and counted."""
         self._buf = bytearray(capacity)
         self._view = memoryview(self._buf)
-        self._capacity = capacity
         self.body = self._view[frames.HEADER_BYTES :]
         self.is_whole = False
         self.address = self.type = self.number = self.body_count = 0
@@ -82,14 +81,13 @@ class FrameReader:
 
     def widen(self, capacity: int) -> None:
         """Between frames: from now on frames of this length are of interest as well. Allocates the new buffer."""
-        if capacity > self._capacity:
+        if capacity > len(self._buf):
             self._buf = bytearray(capacity)
             self._view = memoryview(self._buf)
-            self._capacity = capacity
             self.body = self._view[frames.HEADER_BYTES :]
 
     def _put(self, byte: int) -> None:
-        if self._count == self._capacity:
+        if self._count == len(self._buf):
             self._is_skipping = True
             return
         self._buf[self._count] = byte

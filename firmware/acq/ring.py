@@ -51,10 +51,9 @@ class Ring:
         largest = self.first_entry + self.entry_bytes(limits.ENVELOPE_MAX_BYTES)
         if self.segment_count < journal.SEGMENTS_MIN or largest > self.segment_bytes:
             raise JournalError(causes.FAULT_JOURNAL_GEOMETRY)
-        self._chunk = max(unit, _CHUNK_BYTES - _CHUNK_BYTES % unit)
-        self._blank = b"\xff" * self._chunk
-        self._wanted = memoryview(bytearray(self._chunk))
-        self._found = memoryview(bytearray(self._chunk))
+        self._blank = b"\xff" * max(unit, _CHUNK_BYTES - _CHUNK_BYTES % unit)
+        self._wanted = memoryview(bytearray(len(self._blank)))
+        self._found = memoryview(bytearray(len(self._blank)))
         self._head = bytearray(journal.ENTRY_HEADER_BYTES)
         self._head_view = memoryview(self._head)
         self._segment_head = self._head_view[: journal.SEGMENT_HEADER_BYTES]
@@ -112,8 +111,8 @@ class Ring:
     def is_blank(self, position: int, offset: int) -> bool:
         """Whether everything from `offset` to the end of the segment reads 0xFF."""
         start = position * self.segment_bytes
-        for at in range(offset, self.segment_bytes, self._chunk):
-            found = self._found[: min(self._chunk, self.segment_bytes - at)]
+        for at in range(offset, self.segment_bytes, len(self._blank)):
+            found = self._found[: min(len(self._blank), self.segment_bytes - at)]
             if not self._read(start + at, found) or found != self._blank[: len(found)]:
                 return False
         return True
@@ -209,7 +208,7 @@ class Ring:
     def _pass(self, start: int, first: int, end: int, envelope, tail: bytes, is_program: bool) -> bool:
         at = first
         while at < end:
-            size = min(self._chunk, end - at)
+            size = min(len(self._blank), end - at)
             self._wanted[:] = self._blank
             self._lay(at, size, 0, self._head_view)
             self._lay(at, size, journal.ENTRY_HEADER_BYTES, envelope)
@@ -231,8 +230,8 @@ class Ring:
             target = memoryview(buf)[: self.count]
             return crc32(target) if self._read(start, target) else -1
         crc = 0
-        for at in range(0, self.count, self._chunk):
-            found = self._found[: min(self._chunk, self.count - at)]
+        for at in range(0, self.count, len(self._blank)):
+            found = self._found[: min(len(self._blank), self.count - at)]
             if not self._read(start + at, found):
                 return -1
             crc = crc32(found, crc)

@@ -19,7 +19,6 @@ from acqwire import causes
 
 from acq.faults import BusError, JournalError
 from boards.notes import Notes
-from boards.notes_start import begin
 
 _BUS = 1
 _UPLINK = 2
@@ -49,7 +48,7 @@ class MpsBus:
 
     def __init__(self, clock) -> None:
         self._clock = clock
-        self._scratch = bytearray(64)
+        self._scratch = bytearray(16)
 
     def send(self, buf, count: int) -> None:
         clock = self._clock
@@ -181,7 +180,7 @@ class MpsBoard(Notes):
         """Raises ValueError or OSError for a directory that cannot be used."""
         self.start = MpsStart(directory)
         self._directory = directory
-        begin(self, self.start.reset_cause)
+        self._count_start()
         mps2.start()
         self.clock = MpsClock()
         self.entropy = MpsEntropy()
@@ -190,6 +189,13 @@ class MpsBoard(Notes):
         self.flash = MpsFlash(self._path(self.start.lines["flash"]), self.start.lines["flash_bytes"])
         self._looked = self.clock.ticks()
         self._is_draining = mps2.file_exists(self._path("drain"))
+
+    def _count_start(self) -> None:
+        import boards
+        from boards.notes_start import begin
+
+        begin(self, self.start.reset_cause)
+        del boards.notes_start, sys.modules["boards.notes_start"]
 
     def forget_start(self) -> None:
         """Its objects are not needed any more; its code lies in the image."""
