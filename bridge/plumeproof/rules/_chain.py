@@ -10,29 +10,40 @@ from __future__ import annotations
 
 from typing import Any
 
+import numba
 import numpy as np
 
-from plumeproof.rules._kernels import compiled, inner, sum_row, sums_of
+from plumeproof.rules._kernels import OPTIONS, Decorator, compiled, fetch, inner, sum_row, sums_of
+from plumeproof.rules._vectors import LANES
 
 # numba's cache asks for the age of this file only: a test sees to it that another _kernels.py comes with another line.
 KERNELS_SHA256 = "0"
 
-TILE = 12  # minutes: seven rows of 720 float64 and the factors beside them fit the first cache
+TILE = 16  # minutes
 KELVIN, ATMOSPHERE_KPA = 273.15, 101.325  # 0 degC in K; pressure of the normal state, kPa
 NEEDS_T, NEEDS_P, NEEDS_H2O, NEEDS_O2 = 1, 2, 4, 8  # bits: what a channel must be converted for
+allocating: Decorator = numba.njit(**OPTIONS)
 T, P, H2O, O2, FLOW = 0, 1, 2, 3, 4  # peripherals in this order, and their rows
-_ONE = FLOW  # of the factors: 1.0, for what needs nothing
-_ROW, _LOAD = 5, 6  # further rows of values: of the channel at hand, and its load
-_STOPPED, _MARKED, _CLEAN = 5, 6, 7  # further rows of bytes: plant not reported, channel at hand, always 0
+_ONE = FLOW  # row of the factors: 1.0, for what needs nothing
+_OTHER, _LOAD = 5, 6  # rows of values, the first of marks too: of the channel at hand, and its load
 _NONE = np.uint8(0)  # greatest status that counts in rows of 0 and 1
+_LINE = 8  # float64 of a cache line
 
 
-@inner
+@allocating
+def _rows(count: Any, width: Any) -> Any:
+    """Rows of float64 that begin with a cache line: loads that touch two take twice as long."""
+    flat = np.empty(count * width + _LINE)
+    skip = (-flat.ctypes.data % (8 * _LINE)) // 8
+    return flat[skip : skip + count * width].reshape(count, width)
+
+
+@allocating
 def _scratch(width: Any) -> Any:
-    """Rows of a tile: values, factors, and bytes that are 0 where a slot counts."""
-    factor = np.empty((5, width))
-    factor[_ONE] = 1.0  # a channel that does not need a factor is multiplied by it, which changes no bit
-    return np.empty((7, width)), factor, np.zeros((8, width), np.uint8)
+    """Of a tile: rows of values, of factors, and of marks: bytes that are 0 where a slot counts."""
+    factor = _rows(5, width)
+    factor[_ONE] = 1.0  # multiplying by it changes no bit
+    return _rows(7, width), factor, np.zeros((6, width), np.uint8)
 
 
 @inner
@@ -44,8 +55,11 @@ def _greatest(states: Any) -> Any:
 
 
 @inner
-def _count_slots(bad: Any, slots: Any, n: Any) -> None:
-    """Slots of every minute that are not bad (0)."""
+def _count_slots(is_bad: Any, bad: Any, slots: Any, n: Any) -> None:
+    """Slots of every minute whose mark is 0; `is_bad`: there are others."""
+    if not is_bad:
+        n[:] = slots
+        return
     for at in range(n.shape[0]):
         lost = 0
         for i in range(at * slots, at * slots + slots):
@@ -60,10 +74,18 @@ def _join(bad: Any, other: Any) -> None:
 
 
 @inner
-def _joined(bad: Any, other: Any, into: Any) -> Any:
+def _fetch_row(raw: Any, status: Any, first: Any, end: Any) -> None:
+    """The next tile's slots of a channel: the processor does not guess them, each tile begins elsewhere in memory."""
+    for i in range(first, end, 16):
+        fetch(raw, i)
+    for i in range(first, end, 64):
+        fetch(status, i)
+
+
+@inner
+def _copy(bad: Any, to: Any) -> None:
     for i in range(bad.shape[0]):
-        into[i] = bad[i] | other[i]
-    return into
+        to[i] = bad[i]
 
 
 @inner
@@ -151,6 +173,113 @@ def _to_normal_flow(needs: Any, value: Any, bad: Any) -> None:
         _join(bad[FLOW], bad[H2O])
 
 
+@allocating
+def _order(channels: Any, roles: Any, load_of: Any) -> Any:
+    """Peripherals first, then the flow, then all others; the row of each, the row of its load or -1, and how many of
+    T, P, H2O and O2 there are."""
+    order, kinds, load_row = np.empty(channels, np.int64), np.full(channels, _OTHER), np.full(channels, -1)
+    found = basic = 0
+    for kind in range(5):
+        if roles[kind] >= 0:
+            kinds[roles[kind]] = kind
+            order[found] = roles[kind]
+            found += 1
+            basic = found if kind < FLOW else basic
+    for at in range(channels):
+        if kinds[at] == _OTHER:
+            order[found] = at
+            found += 1
+    for to in range(load_of.shape[0]):
+        load_row[load_of[to]] = to
+    return order, kinds, load_row, basic
+
+
+@inner
+def _run_tiles(
+    begin: Any,
+    finish: Any,
+    tile: Any,
+    value: Any,
+    factor: Any,
+    bad: Any,
+    lanes: Any,
+    is_lost: Any,
+    order: Any,
+    kinds: Any,
+    load_row: Any,
+    basic: Any,
+    raw: Any,
+    status: Any,
+    stopped: Any,
+    worst: Any,
+    slots: Any,
+    lines: Any,
+    needs: Any,
+    roles: Any,
+    fixed: Any,
+    oxygen: Any,
+    is_o2_wet: Any,
+    is_low_spared: Any,
+    expected: Any,
+    own: Any,
+    n: Any,
+    sums: Any,
+    load_n: Any,
+    load: Any,
+) -> None:
+    """`is_lost`: whether some slot of a peripheral does not count although the plant's does."""
+    for first in range(begin, finish, tile):
+        end = first + tile
+        here = slice(first * slots, end * slots)
+        out = stopped[here]
+        is_stopped = _greatest(out) > 0
+        _count_slots(is_stopped, out, slots, expected[first:end])
+        for kind in range(5):
+            if roles[kind] < 0:
+                value[kind] = fixed[kind]
+                _copy(out, bad[kind])
+        for step in range(order.shape[0] + 1):
+            if step == basic:
+                _to_factors(value, bad, factor, oxygen, is_o2_wet, is_low_spared)
+                for kind in range(5):
+                    is_lost[kind] = kind < FLOW and _differs(bad[kind], out)
+            if step == order.shape[0]:
+                break
+            at = order[step]
+            _fetch_row(raw[at], status[at], end * slots, (end + tile) * slots)
+            kind, need, to = kinds[at], needs[at], load_row[at]
+            row, bad_row, states = value[kind], bad[kind], status[at, here]
+            is_bad = is_stopped or _greatest(states) > worst
+            if is_bad:
+                _mark(states, worst, out, bad_row)
+            else:
+                bad_row[:] = 0
+            _count_slots(is_bad, bad_row, slots, own[at, first:end])
+            if kind < FLOW or not need & (NEEDS_T | NEEDS_P | NEEDS_H2O):
+                _read(raw[at, here], lines[at], row)
+            elif kind == FLOW:
+                _read(raw[at, here], lines[at], row)
+                _to_normal_flow(need, value, bad)
+            else:
+                t = factor[T] if need & NEEDS_T else factor[_ONE]
+                p = factor[P] if need & NEEDS_P else factor[_ONE]
+                h2o = factor[H2O] if need & NEEDS_H2O else factor[_ONE]
+                _read_converted(raw[at, here], lines[at], t, p, h2o, row)
+            if kind == FLOW:
+                is_lost[FLOW] = _differs(bad_row, out)
+            elif kind == _OTHER:
+                for other in range(FLOW):
+                    if is_lost[other] and need & (1 << other):
+                        _join(bad_row, bad[other])
+                if to >= 0 or need & NEEDS_O2:
+                    _to_load(row, value[FLOW], factor[O2] if need & NEEDS_O2 else factor[_ONE], value[_LOAD])
+            sum_row(row, bad_row, _NONE, slots, lanes, n[at, first:end], sums_of(sums, at, first, end))
+            if to >= 0:
+                if is_lost[FLOW]:
+                    _join(bad_row, bad[FLOW])
+                sum_row(value[_LOAD], bad_row, _NONE, slots, lanes, load_n[to, first:end], (load[to, first:end],))
+
+
 _CHAIN = (
     "void({kind}[:, ::1], uint8[:, ::1], uint8[::1], uint8, int64, float64[:, ::1], uint8[::1], int64[::1],"
     " float64[::1], float64[::1], boolean, boolean, int64[::1], int32[::1], int32[:, ::1], int32[:, ::1],"
@@ -162,7 +291,7 @@ _CHAIN = (
 def run_chain(
     raw: Any,
     status: Any,
-    reportable: Any,
+    stopped: Any,
     worst: Any,
     slots: Any,
     lines: Any,
@@ -182,76 +311,19 @@ def run_chain(
 ) -> None:
     """The whole chain of a plant, slots to minutes, every slot converted by itself (rules "FLD"); EVIDENCE.md 3.
 
-    `raw`, `status` (channels, minutes * slots), `reportable` (minutes * slots): 1 where the plant's state is reported.
+    `raw`, `status` (channels, minutes * slots), `stopped` (minutes * slots): 1 where the plant's state is not reported.
     `lines` (channels, 4): scale, offset, a, b. `needs` (channels): bits. `roles` (5): channel of T degC, p kPa, H2O
     vol-%, O2 vol-%, flow m3/h, -1 for the value in `fixed` (5). `oxygen`: air, reference, clamp, invalid from.
     `load_of`: channels whose load mg/h = concentration (before oxygen) * flow is summed. Results: `expected` (minutes),
     slots that count by themselves `own` and with what they need `n` (channels, minutes), `sums` (4, channels, minutes)
     as in sum_minutes, `load_n`, `load` (len(load_of), minutes).
     """
-    minutes = n.shape[1]
-    value, factor, bad = _scratch(TILE * slots)
-    load_row = np.full(n.shape[0], -1)
-    for i in range(load_of.shape[0]):
-        load_row[load_of[i]] = i
-    is_peripheral = np.zeros(n.shape[0], np.bool_)
-    for kind in range(5):
-        if roles[kind] >= 0:
-            is_peripheral[roles[kind]] = True
-    is_lost = np.zeros(5, np.bool_)  # whether some slot of a peripheral does not count although the plant runs
-    for first in range(0, minutes, TILE):
-        end = min(first + TILE, minutes)
-        here, size = slice(first * slots, end * slots), (end - first) * slots
-        if size != value.shape[1]:
-            value, factor, bad = _scratch(size)
-        stopped, row, load_values = bad[_STOPPED], value[_ROW], value[_LOAD]
-        for i in range(size):
-            stopped[i] = np.uint8(reportable[first * slots + i] == 0)
-        is_stopped = _greatest(stopped) > 0
-        _count_slots(stopped, slots, expected[first:end])
-        for kind in range(5):
-            at = roles[kind]
-            if at < 0:
-                value[kind] = fixed[kind]
-                bad[kind] = stopped
-                continue
-            _read(raw[at, here], lines[at], value[kind])
-            _mark(status[at, here], worst, stopped, bad[kind])
-            _count_slots(bad[kind], slots, own[at, first:end])
-            if kind < FLOW:
-                sum_row(value[kind], bad[kind], _NONE, slots, n[at, first:end], sums_of(sums, at, first, end))
-        _to_factors(value, bad, factor, oxygen, is_o2_wet, is_low_spared)
-        at = roles[FLOW]
-        if at >= 0:
-            _to_normal_flow(needs[at], value, bad)
-            sum_row(value[FLOW], bad[FLOW], _NONE, slots, n[at, first:end], sums_of(sums, at, first, end))
-        for kind in range(5):
-            is_lost[kind] = _differs(bad[kind], stopped)
-        for at in range(n.shape[0]):
-            if is_peripheral[at]:
-                continue
-            need, to = needs[at], load_row[at]
-            bad_row = bad[_CLEAN]
-            if is_stopped or _greatest(status[at, here]) > worst:
-                bad_row = bad[_MARKED]
-                _mark(status[at, here], worst, stopped, bad_row)
-                _count_slots(bad_row, slots, own[at, first:end])
-            else:
-                own[at, first:end] = slots
-            for kind in range(FLOW):
-                if is_lost[kind] and need & (1 << kind):
-                    bad_row = _joined(bad_row, bad[kind], bad[_MARKED])
-            if need & (NEEDS_T | NEEDS_P | NEEDS_H2O):
-                t = factor[T] if need & NEEDS_T else factor[_ONE]
-                p = factor[P] if need & NEEDS_P else factor[_ONE]
-                h2o = factor[H2O] if need & NEEDS_H2O else factor[_ONE]
-                _read_converted(raw[at, here], lines[at], t, p, h2o, row)
-            else:
-                _read(raw[at, here], lines[at], row)
-            if to >= 0 or need & NEEDS_O2:
-                _to_load(row, value[FLOW], factor[O2] if need & NEEDS_O2 else factor[_ONE], load_values)
-            sum_row(row, bad_row, _NONE, slots, n[at, first:end], sums_of(sums, at, first, end))
-            if to >= 0:
-                if is_lost[FLOW]:
-                    bad_row = _joined(bad_row, bad[FLOW], bad[_MARKED])
-                sum_row(load_values, bad_row, _NONE, slots, load_n[to, first:end], (load[to, first:end],))
+    order = _order(n.shape[0], roles, load_of)
+    minutes, lanes, is_lost = n.shape[1], np.empty(LANES), np.zeros(5, np.bool_)
+    whole = minutes - minutes % TILE
+    for begin, finish, tile in ((0, whole, TILE), (whole, minutes, minutes - whole)):
+        if begin < finish:
+            rows = _scratch(tile * slots)
+            inputs = (raw, status, stopped, worst, slots, lines, needs, roles, fixed, oxygen, is_o2_wet, is_low_spared)
+            results = (expected, own, n, sums, load_n, load)
+            _run_tiles(begin, finish, tile, *rows, lanes, is_lost, *order, *inputs, *results)

@@ -11,7 +11,7 @@ compilation at every start, nothing else.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numba
 import numpy as np
@@ -19,18 +19,39 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from plumeproof.rules import _vectors
-from plumeproof.rules._vectors import GROUP, LANES, SLOTS
+from plumeproof.rules._vectors import (
+    F32,
+    F64,
+    GROUP,
+    I8,
+    I32,
+    I64,
+    LANES,
+    SLOTS,
+    Slots,
+    fold,
+    load,
+    spread,
+    sum_four,
+    sum_one,
+)
 
 ORDER = "lanes20-v1"
 # numba's cache asks for the age of this file only: a test sees to it that other vectors come with another line here.
 VECTORS_SHA256 = "0"
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": False, "boundscheck": False}
-inner = numba.njit(**OPTIONS)
+Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+# Without counting references to arrays, which takes longer than the loops of a tile. What is inner allocates
+# nothing, and gives no array to a function that does count.
+_INNER: dict[str, Any] = {**OPTIONS, "_nrt": False}
+inner: Decorator = numba.njit(**_INNER)
+_built: Decorator = intrinsic
+_unpack: Callable[..., Any] = cgutils.unpack_tuple
+_declare: Callable[..., Any] = cgutils.get_or_insert_function
 
 
-def compiled(*signatures: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def compiled(*signatures: str) -> Decorator:
     """Compile for these signatures now."""
 
     def compile_now(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,57 +69,56 @@ def _pointers(context: Any, b: Any, signature: Any, arguments: Sequence[Any], *w
 
 
 def _kind_of(signature: Any) -> Any:
-    return _vectors.F32 if signature.args[0].dtype == types.float32 else _vectors.F64
+    return F32 if signature.args[0].dtype == types.float32 else F64
 
 
-@intrinsic
+@_built
 def _minutes(typing_context: Any, values: Any, status: Any, worst: Any, first: Any, sums: Any) -> Any:
     """Sum the four minutes from `first` of a row into `sums` (1 or 4 rows of minutes), if every slot counts; if so."""
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-        start = b.mul(arguments[3], ir.Constant(_vectors.I64, SLOTS))
+        start = b.mul(arguments[3], ir.Constant(I64, SLOTS))
         value, state = (b.gep(data, [start]) for data in _pointers(context, b, signature, arguments, 0, 1))
-        worst_of_all = _vectors.fold(
+        worst_of_all = fold(
             b,
-            [_vectors.load(b, state, place, _vectors.I8, 64, 1) for place in (0, 64, 128, SLOTS * GROUP - 64)],
+            [load(b, state, place, I8, 64, 1) for place in (0, 64, 128, SLOTS * GROUP - 64)],
             lambda b, one, other: b.select(b.icmp_unsigned(">", one, other), one, other),
         )
-        is_over = b.bitcast(b.icmp_unsigned(">", worst_of_all, _vectors.spread(b, arguments[2], 64)), _vectors.I64)
-        is_whole = b.icmp_unsigned("==", is_over, ir.Constant(_vectors.I64, 0))
+        is_over = b.bitcast(b.icmp_unsigned(">", worst_of_all, spread(b, arguments[2], 64)), I64)
+        is_whole = b.icmp_unsigned("==", is_over, ir.Constant(I64, 0))
         with b.if_then(is_whole, likely=True):
-            found = _vectors.sum_four(b, _vectors.Slots(b, value, _kind_of(signature)), sums.count > 1)
-            for vector, row in zip(found, cgutils.unpack_tuple(b, arguments[4]), strict=True):
+            found = sum_four(b, Slots(b, value, _kind_of(signature)), sums.count > 1)
+            for vector, row in zip(found, _unpack(b, arguments[4]), strict=True):
                 data = context.make_array(sums.dtype)(context, b, row).data
-                at = b.bitcast(b.gep(data, [arguments[3]]), ir.VectorType(_vectors.F64, GROUP).as_pointer())
+                at = b.bitcast(b.gep(data, [arguments[3]]), ir.VectorType(F64, GROUP).as_pointer())
                 b.store(vector, at, align=8)
         return is_whole
 
     return types.boolean(values, status, types.uint8, types.int64, sums), build
 
 
-@intrinsic
+@_built
 def _minute(typing_context: Any, values: Any, status: Any, worst: Any, at: Any, sums: Any) -> Any:
     """Sum one minute of a row into `sums`; how many slots count. Nothing counts: zeros."""
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-        start = b.mul(arguments[3], ir.Constant(_vectors.I64, SLOTS))
+        start = b.mul(arguments[3], ir.Constant(I64, SLOTS))
         value, state = (b.gep(data, [start]) for data in _pointers(context, b, signature, arguments, 0, 1))
-        limit = _vectors.spread(b, arguments[2], 32)
+        limit = spread(b, arguments[2], 32)
         bits = [
-            b.bitcast(b.icmp_unsigned("<=", _vectors.load(b, state, place, _vectors.I8, 32, 1), limit), _vectors.I32)
-            for place in (0, SLOTS - 32)
+            b.bitcast(b.icmp_unsigned("<=", load(b, state, place, I8, 32, 1), limit), I32) for place in (0, SLOTS - 32)
         ]
         # The second vector begins 28 slots in: four of its slots are counted already.
-        n = b.zext(b.add(b.ctpop(bits[0]), b.ctpop(b.lshr(bits[1], ir.Constant(_vectors.I32, 4)))), _vectors.I64)
-        rows = cgutils.unpack_tuple(b, arguments[4])
+        n = b.zext(b.add(b.ctpop(bits[0]), b.ctpop(b.lshr(bits[1], ir.Constant(I32, 4)))), I64)
+        rows = _unpack(b, arguments[4])
         places = [b.gep(context.make_array(sums.dtype)(context, b, row).data, [arguments[3]]) for row in rows]
-        with b.if_else(b.icmp_unsigned("==", n, ir.Constant(_vectors.I64, 0))) as (none, some):
+        with b.if_else(b.icmp_unsigned("==", n, ir.Constant(I64, 0))) as (none, some):
             with none:
                 for place in places:
-                    b.store(ir.Constant(_vectors.F64, 0.0), place)
+                    b.store(ir.Constant(F64, 0.0), place)
             with some:
-                slots = _vectors.Slots(b, value, _kind_of(signature))
-                found = _vectors.sum_one(b, slots, state, arguments[2], n, sums.count > 1)
+                slots = Slots(b, value, _kind_of(signature))
+                found = sum_one(b, slots, state, arguments[2], n, sums.count > 1)
                 for number, place in zip(found, places, strict=True):
                     b.store(number, place)
         return n
@@ -106,11 +126,28 @@ def _minute(typing_context: Any, values: Any, status: Any, worst: Any, at: Any, 
     return types.int64(values, status, types.uint8, types.int64, sums), build
 
 
+@_built
+def fetch(typing_context: Any, row: Any, place: Any) -> Any:
+    """Ask for the cache line of an element that will be wanted soon; beyond the end it does nothing."""
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        (data,) = _pointers(context, b, signature, arguments, 0)
+        address = b.bitcast(b.gep(data, [arguments[1]]), ir.PointerType(I8))
+        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
+        call = _declare(b.module, kind, "llvm.prefetch.p0")
+        read, second_cache, is_data = (ir.Constant(I32, number) for number in (0, 2, 1))
+        b.call(call, [address, read, second_cache, is_data])
+        return context.get_dummy_value()
+
+    return types.void(row, types.int64), build
+
+
 @inner
 def _tree_of(lanes: Any) -> Any:
-    ten = lanes[:10] + lanes[10:20]
-    five = ten[:5] + ten[5:10]
-    return ((five[0] + five[1]) + (five[2] + five[3])) + five[4]
+    for width in (10, 5):
+        for i in range(width):
+            lanes[i] += lanes[width + i]
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + lanes[4]
 
 
 @inner
@@ -139,11 +176,10 @@ def _sum_plainly(values: Any, status: Any, worst: Any, lanes: Any) -> Any:
 
 
 @inner
-def sum_row(values: Any, status: Any, worst: Any, slots: Any, n: Any, sums: Any) -> None:
+def sum_row(values: Any, status: Any, worst: Any, slots: Any, lanes: Any, n: Any, sums: Any) -> None:
     """Minutes of one row; `sums`: a tuple of rows, (total, m2, low, high) or (total,)."""
     minutes = n.shape[0]
     if slots != SLOTS:
-        lanes = np.empty(LANES)
         for at in range(minutes):
             part = slice(at * slots, at * slots + slots)
             n[at], found = _sum_plainly(values[part], status[part], worst, lanes)
@@ -166,6 +202,13 @@ def sums_of(sums: Any, row: Any, first: Any, end: Any) -> Any:
     return sums[0, row, first:end], sums[1, row, first:end], sums[2, row, first:end], sums[3, row, first:end]
 
 
+@inner
+def _sum_rows(values: Any, status: Any, worst: Any, slots: Any, lanes: Any, n: Any, sums: Any) -> None:
+    for row in range(values.shape[0]):
+        found = sums_of(sums, row, 0, n.shape[1])
+        sum_row(values[row], status[row], worst, slots, lanes, n[row], found)
+
+
 @compiled(
     *(
         f"void({kind}[:, ::1], uint8[:, ::1], uint8, int64, int32[:, ::1], float64[:, :, ::1])"
@@ -178,8 +221,7 @@ def sum_minutes(values: Any, status: Any, worst: Any, slots: Any, n: Any, sums: 
     `values`, `status` (rows, minutes * slots); `n` (rows, minutes), `sums` (4, rows, minutes): total, m2, low, high.
     A minute without any keeps 0.
     """
-    for row in range(values.shape[0]):
-        sum_row(values[row], status[row], worst, slots, n[row], sums_of(sums, row, 0, n.shape[1]))
+    _sum_rows(values, status, worst, slots, np.empty(LANES), n, sums)
 
 
 @inner

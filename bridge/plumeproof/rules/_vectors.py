@@ -87,9 +87,9 @@ def _tree_of_four(b: Any, minutes: Sequence[Sequence[Any]]) -> Any:
     pairs = [_shuffle(b, tens[i][1], tens[i + 1][1], [0, 2, 1, 3]) for i in (0, 2)]
     first, second = [0, 1, 8, 9, 4, 5, 12, 13], [2, 3, 10, 11, 6, 7, 14, 15]
     # Each holds numbers i and i + 4 of the ten, of all four minutes.
-    by_four = [_shuffle(b, *source, places) for places in (first, second) for source in (even, odd)]
+    by_four = [_shuffle(b, one, other, places) for places in (first, second) for one, other in (even, odd)]
     ten = [_shuffle(b, both, both, half) for half in (range(4), range(4, 8)) for both in by_four]
-    ten += [_shuffle(b, *pairs, [0, 1, 4, 5]), _shuffle(b, *pairs, [2, 3, 6, 7])]
+    ten += [_shuffle(b, pairs[0], pairs[1], places) for places in ([0, 1, 4, 5], [2, 3, 6, 7])]
     five = [b.fadd(ten[i], ten[i + 5]) for i in range(5)]
     return b.fadd(b.fadd(b.fadd(five[0], five[1]), b.fadd(five[2], five[3])), five[4])
 
