@@ -26,6 +26,8 @@ FACES = tuple(
         "overview",
         "figure_desk",
         "figure_files",
+        "instants",
+        "ledger_strips",
         "figure_plot",
         "explanation",
         "plant_file",
@@ -45,7 +47,7 @@ ANY = ("",)
 
 # bridge: what may be imported; "" is everything
 BRIDGE: dict[str, tuple[str, ...]] = {
-    "__init__.py": (),
+    "__init__.py": (P + "notebook",),
     "__main__.py": (P + "cli",),
     "model.py": GROUND,
     "errors.py": GROUND,
@@ -88,7 +90,11 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "figures_stage.py": (*EVIDENCE, P + "rules"),
     "plant_file.py": (*EVIDENCE, P + "rules", P + "toml_lines"),
     "inspection.py": (*EVIDENCE, P + "anchors", P + "keys", P + "store.reader"),
-    "figure_desk.py": (*EVIDENCE, P + "rules", P + "store.records_by_time", "numpy"),
+    "ledger_strips.py": (*EVIDENCE, P + "store.records_by_time", "numpy"),
+    "array_strips.py": (*EVIDENCE, "numpy"),
+    "figure_desk.py": (*EVIDENCE, P + "rules", P + "ledger_strips"),
+    "instants.py": GROUND,
+    "notebook.py": (*FACES, P + "array_strips", P + "rules", "numpy"),
     "figure_files.py": (*GROUND, "pyarrow"),
     "figure_plot.py": (*GROUND, P + "rules", P + "figure_files", "matplotlib", "numpy"),
     "explanation.py": (*GROUND, P + "rules", P + "figure_files"),

@@ -1,43 +1,32 @@
-"""Figures of a period from a ledger, for faces: made anew from its records by the engine, or as the bridge stored them.
+"""Figures of a period, for faces: made anew from records by the engine, or as the bridge stored them.
 
 Records are read by the time of their slots, a day at a time; longer periods are filled while the days pass, so memory
 does not grow with the period. The desk keeps account of what a plant description and the records disagree about: a
 channel that no record measures as described is refused, everything else becomes a remark.
 
-    with FigureDesk(Path("ledger.sqlite"), open_engine(Path("line-1.toml"))) as desk:
-        for figure in desk.figures(("short_term", "day"), desk.whole_period(("day",))): ...
+    desk = FigureDesk(engine, LedgerStrips(Path("ledger.sqlite"), engine.devices()))
+    for figure in desk.figures(("short_term", "day"), (start_utc_ms, end_utc_ms)): ...
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-from acqwire import fields
-
-from plumeproof.errors import EvidenceError, RuleError
+from plumeproof.errors import RuleError
 from plumeproof.evidence import decoding, intervals
-from plumeproof.evidence.parameters import ParameterSet, parse_parameters
-from plumeproof.evidence.strips import Strip, open_slots
+from plumeproof.evidence.parameters import ParameterSet
+from plumeproof.evidence.strips import Strip
+from plumeproof.ledger_strips import LedgerStrips, Period, Tick
 from plumeproof.rules import calendar, long_term
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.engine import FLOW_ID, Engine, OpenPeriod
 from plumeproof.rules.explain import Explanation, explain
 from plumeproof.rules.figure import FLOW, LEVELS, MEASURED, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
 from plumeproof.rules.first_level import Quantity, quantities_of
-from plumeproof.store.records_by_time import RecordsByTime
 
-WITH_SLOTS = (fields.KIND_SAMPLES, fields.KIND_OVERFLOW)
-SETS_MAX = 64
 NOT_FINITE = intervals.name_of(decoding.NOT_FINITE)
-
-Period = tuple[int, int]
-Tick = Callable[[int], object]  # told how many records or days have passed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +47,17 @@ class _Fit:
     sentence: str = ""  # of the first that does not
 
 
-@dataclass(slots=True)
-class _Unplaced:
-    """Records that averaging has not placed: first slot, end, seq of each, sorted by the first."""
+class Strips(Protocol):
+    """Where records come from: ledger_strips.py, array_strips.py."""
 
-    first: npt.NDArray[np.int64]
-    end: npt.NDArray[np.int64]
-    seq: npt.NDArray[np.int64]
+    def extent(self) -> Period | None:
+        """[first, end) of all slots; None where there is none."""
 
-    def touching(self, start_utc_ms: int, end_utc_ms: int) -> list[int]:
-        longest = int((self.end - self.first).max()) if self.first.size else 0
-        low = int(np.searchsorted(self.first, start_utc_ms - longest, "left"))
-        high = int(np.searchsorted(self.first, end_utc_ms, "left"))
-        inside = self.end[low:high] > start_utc_ms
-        return [int(seq) for seq in self.seq[low:high][inside]]
+    def of_period(self, start_utc_ms: int, end_utc_ms: int) -> Mapping[str, Sequence[Strip]]:
+        """Of each module those that touch [start, end), in seq order."""
+
+    def unused(self) -> Mapping[tuple[str, str], int]:
+        """Records with slots that are in no strip, by (module, reason)."""
 
 
 @dataclass(slots=True)
@@ -79,64 +65,24 @@ class _Account:
     """What came up on the way."""
 
     fits: dict[str, _Fit] = field(default_factory=dict)
-    bad: dict[tuple[str, str], int] = field(default_factory=dict)  # (device, reason) to records
-    named: set[tuple[str, int]] = field(default_factory=set)  # placed records that cannot be read any more
     not_finite: dict[str, int] = field(default_factory=dict)  # measurand to slots
     last_end: int | None = None  # of a longer period that has not ended in the ledger
 
-    def spoil(self, device: str, reason: str, count: int = 1) -> None:
-        self.bad[device, reason] = self.bad.get((device, reason), 0) + count
-
 
 class FigureDesk:
-    """One ledger and one plant. One thread. Raises StoreError, RuleError, ConfigError."""
+    """One plant. One thread. Raises StoreError, RuleError, ConfigError."""
 
-    def __init__(self, ledger: Path, engine: Engine, tick: Tick = lambda count: None) -> None:
-        """Places what averaging has not; `tick` is told of every portion of it."""
+    def __init__(self, engine: Engine, source: Strips) -> None:
         self.engine = engine
-        self._reader = RecordsByTime(ledger)
-        self._sets: dict[bytes, ParameterSet | None] = {}
+        self._source = source
         self._account = _Account()
-        try:
-            known = self._reader.devices()
-            for device in engine.devices():
-                if device not in known:
-                    there = ", ".join(known) or "nothing"
-                    raise RuleError(
-                        f"{ledger}: module {device}", f"of plant {engine.plant.id} is not there; it holds {there}"
-                    )
-            self._unplaced = self._place(tick)
-        except BaseException:
-            self.close()
-            raise
-
-    def __enter__(self) -> FigureDesk:
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _one: BaseException | None, _at: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the ledger back."""
-        self._reader.close()
 
     def extent(self) -> Period | None:
         """[first, end) of all slots of the plant's modules; None where there is none."""
-        found: list[Period] = []
-        for device in self.engine.devices():
-            placed = self._reader.placed_extent(device)
-            found += [placed] if placed is not None else []
-            own = self._unplaced.get(device)
-            found += [(int(own.first[0]), int(own.end.max()))] if own is not None and own.first.size else []
-        return (min(one[0] for one in found), max(one[1] for one in found)) if found else None
+        return self._source.extent()
 
-    def whole_period(self, levels: Sequence[str], is_stored: bool = False) -> Period | None:
-        """The shortest period of whole days, months or years that holds everything; None where there is nothing."""
-        extent = self._reader.figures_extent(self.engine.plant.id) if is_stored else self.extent()
-        if extent is None:
-            return None
+    def whole_period(self, levels: Sequence[str], extent: Period) -> Period:
+        """The shortest period of whole days, months or years that holds an extent."""
         offset = self.engine.offset_min(self.engine.rule_sets[0])
         around = calendar.day_of
         if MONTH in levels:
@@ -169,18 +115,17 @@ class FigureDesk:
         for key in list(waiting):
             yield from waiting.pop(key).figures()
 
-    def stored(self, levels: Sequence[str], period: Period) -> Iterator[Figure]:
+    def stored(self, levels: Sequence[str], period: Period, ledger: LedgerStrips) -> Iterator[Figure]:
         """What the bridge wrote for the same periods, every revision, oldest first."""
-        plant = self.engine.plant.id
         wanted = {rules.id for rules in self.engine.rule_sets}
         spans = [(first, end, level) for first, end, level, _ in self._periods(levels, period)]
         if SHORT_TERM in levels:
             days = range(self.engine.floor(period[0]), period[1], DAY_MS)
             spans = [(max(day, period[0]), min(day + DAY_MS, period[1]), SHORT_TERM) for day in days] + spans
         for first, end, level in spans:
-            for one in self._reader.figures(plant, level, first, end):
+            for one in ledger.stored(self.engine.plant.id, level, first, end):
                 if one.rule_set in wanted:
-                    yield from self._reader.revisions(one)
+                    yield one
 
     def has_measurand(self, name: str) -> bool:
         """Whether the plant has it; "flow" is one."""
@@ -191,7 +136,8 @@ class FigureDesk:
         """One short term by every rule set that has the measurand in this length."""
         span = max(self.engine.term_lengths_min()) * MINUTE_MS
         start = self.engine.floor(at_utc_ms)
-        strips = self._strips(start, start + span)
+        strips = self._source.of_period(start, start + span)
+        self._compare(strips)
         found = []
         for rules in self.engine.rule_sets:
             if length_min is None or length_min in rules.settings.sta_min_of(name) or len(self.engine.rule_sets) == 1:
@@ -210,10 +156,7 @@ class FigureDesk:
             for fit in self._account.fits.values()
             if fit.other
         ]
-        for device in self.engine.devices():
-            for reason, count in self._reader.skipped(device).items():
-                self._account.spoil(device, reason, count)
-        for (device, reason), count in sorted(self._account.bad.items()):
+        for (device, reason), count in self._source.unused().items():
             told = f"{device}: {count} records with slots are in no figure: {reason}"
             found.append(Remark(reason, f"{told}; see `plumeproof verify`", True))
         for name, count in sorted(self._account.not_finite.items()):
@@ -253,7 +196,7 @@ class FigureDesk:
         return sorted(found, key=lambda one: (one[1], LEVELS.index(one[2]), one[0]))
 
     def _short_terms(self, start_utc_ms: int, end_utc_ms: int) -> list[Figure]:
-        strips = self._strips(start_utc_ms, end_utc_ms)
+        strips = self._source.of_period(start_utc_ms, end_utc_ms)
         if not any(strips.values()):
             return []
         self._compare(strips)
@@ -267,41 +210,7 @@ class FigureDesk:
                         self._account.not_finite[one.measurand] = self._account.not_finite.get(one.measurand, 0) + count
         return found
 
-    def _strips(self, start_utc_ms: int, end_utc_ms: int) -> dict[str, list[Strip]]:
-        found: dict[str, list[Strip]] = {}
-        for device in self.engine.devices():
-            seqs = set(self._reader.placed(device, start_utc_ms, end_utc_ms))
-            if device in self._unplaced:
-                seqs |= set(self._unplaced[device].touching(start_utc_ms, end_utc_ms))
-            opened = open_slots(self._reader.records(device, sorted(seqs)), self._parameters)
-            found[device] = [one.strip for _, one in sorted(opened.items()) if one.strip is not None]
-            for seq, one in opened.items():
-                if one.strip is None and (device, seq) not in self._account.named:
-                    self._account.named.add((device, seq))
-                    self._account.spoil(device, one.reason)
-        return found
-
-    def _place(self, tick: Tick) -> dict[str, _Unplaced]:
-        wanted = set(self.engine.devices())
-        lists: dict[str, tuple[array[int], array[int], array[int]]] = {}
-        for portion in self._reader.behind(self._reader.placed_until(), WITH_SLOTS):
-            for device in sorted({row.device for row in portion} & wanted):
-                rows = [row for row in portion if row.device == device]
-                own = lists.setdefault(device, (array("q"), array("q"), array("q")))
-                for seq, one in open_slots(rows, self._parameters).items():
-                    if one.strip is None:
-                        self._account.spoil(device, one.reason)
-                        continue
-                    for entry, number in zip(own, (one.strip.first_utc_ms, one.strip.end_utc_ms, seq), strict=True):
-                        entry.append(number)
-            tick(len(portion))
-        found = {}
-        for device, own in lists.items():
-            table = np.array(own, np.int64)
-            found[device] = _Unplaced(*table[:, np.argsort(table[0], kind="stable")])
-        return found
-
-    def _compare(self, strips: dict[str, list[Strip]]) -> None:
+    def _compare(self, strips: Mapping[str, Sequence[Strip]]) -> None:
         """Does every record measure what the plant says of its channels?"""
         wanted = list(quantities_of(self.engine.plant))
         wanted += [Quantity(f"state {rule.state}", rule.source, "", rule.slot_ms) for rule in self.engine.plant.states]
@@ -317,17 +226,6 @@ class FigureDesk:
                     fit.sentence = fit.sentence or judged[digest]
                 else:
                     fit.fitting += 1
-
-    def _parameters(self, parameters_hash: bytes) -> ParameterSet | None:
-        if parameters_hash not in self._sets:
-            raw = self._reader.parameter_set(parameters_hash)
-            while len(self._sets) >= SETS_MAX:
-                self._sets.pop(next(iter(self._sets)))
-            try:
-                self._sets[parameters_hash] = None if raw is None else parse_parameters(raw, parameters_hash)
-            except EvidenceError:
-                self._sets[parameters_hash] = None  # named as parameters_missing: nothing can be read by it
-        return self._sets[parameters_hash]
 
 
 def _difference(one: Quantity, parameters: ParameterSet) -> str:

@@ -22,22 +22,24 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from plumeproof.cli.instants import read_instant
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError
+from plumeproof.instants import read_instant
 
 if TYPE_CHECKING:
     from plumeproof.figure_desk import FigureDesk, Remark
     from plumeproof.figure_plot import Sheet
+    from plumeproof.ledger_strips import LedgerStrips
     from plumeproof.rules.figure import Figure
+    from plumeproof.rules.plant import Plant
 
 # As rules/figure.py, which is not imported before a figure is made; a test compares them
 LEVELS = ("short_term", "day", "rolling_30d", "month", "year")
@@ -101,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
         return _list_rules(args)
     inputs = _inputs(args)
     _refuse(args, inputs)
-    with _Desks(args, inputs) as desks:
+    with _open_desks(args, inputs) as desks:
         return _explain(args, desks) if args.explain else _give(args, desks)
 
 
@@ -161,44 +163,48 @@ def _refuse(args: argparse.Namespace, inputs: _Inputs) -> None:
 
 
 @dataclass(slots=True)
-class _Desks:
+class _Desk:
+    """A plant's desk and its ledger."""
+
+    desk: FigureDesk
+    ledger: LedgerStrips
+
+    @property
+    def plant(self) -> Plant:
+        return self.desk.engine.plant
+
+
+@contextmanager
+def _open_desks(args: argparse.Namespace, inputs: _Inputs) -> Iterator[list[_Desk]]:
     """A desk for each plant, opened together and closed together."""
+    from plumeproof.figure_desk import FigureDesk
+    from plumeproof.ledger_strips import LedgerStrips
+    from plumeproof.plant_file import open_engine
 
-    args: argparse.Namespace
-    inputs: _Inputs
-    desks: list[FigureDesk] = field(default_factory=list)
-
-    def __enter__(self) -> list[FigureDesk]:
-        from plumeproof.figure_desk import FigureDesk
-        from plumeproof.plant_file import open_engine
-
-        try:
-            engines = [open_engine(path, own, self.args.rules or ()) for path, own in self.inputs.plants]
-            ids = [engine.plant.id for engine in engines]
-            for engine, (path, _) in zip(engines, self.inputs.plants, strict=True):
-                if ids.count(engine.plant.id) > 1:
-                    raise ConfigError(str(path), f"plant {engine.plant.id} is there twice; each id stands once")
-            known = [one.id for engine in engines for one in engine.plant.measurands] + ["flow"]
-            for name in self.args.measurand:
-                if name not in known:
-                    raise ConfigError(f"--measurand {name[:40]}", f"is none of {', '.join(dict.fromkeys(known))}")
-            with tqdm(unit=" records", desc="placing", disable=not sys.stderr.isatty(), leave=False) as progress:
-                for engine in engines:
-                    self.desks.append(FigureDesk(self.inputs.ledger, engine, progress.update))
-        except BaseException:
-            self.__exit__()
-            raise
-        return self.desks
-
-    def __exit__(self, *_unused: object) -> None:
-        for desk in self.desks:
-            desk.close()
+    engines = [open_engine(path, own, args.rules or ()) for path, own in inputs.plants]
+    ids = [engine.plant.id for engine in engines]
+    for engine, (path, _) in zip(engines, inputs.plants, strict=True):
+        if ids.count(engine.plant.id) > 1:
+            raise ConfigError(str(path), f"plant {engine.plant.id} is there twice; each id stands once")
+    known = [one.id for engine in engines for one in engine.plant.measurands] + ["flow"]
+    for name in args.measurand:
+        if name not in known:
+            raise ConfigError(f"--measurand {name[:40]}", f"is none of {', '.join(dict.fromkeys(known))}")
+    with ExitStack() as stack:
+        desks = []
+        with tqdm(unit=" records", desc="placing", disable=not sys.stderr.isatty(), leave=False) as progress:
+            for engine in engines:
+                ledger = LedgerStrips(inputs.ledger, engine.devices(), progress.update)
+                stack.callback(ledger.close)
+                desks.append(_Desk(FigureDesk(engine, ledger), ledger))
+        yield desks
 
 
-def _period(args: argparse.Namespace, desk: FigureDesk, levels: Sequence[str]) -> tuple[int, int] | None:
+def _period(args: argparse.Namespace, desk: _Desk, levels: Sequence[str]) -> tuple[int, int] | None:
     """[begin, end) of what is asked for; None where the ledger holds nothing."""
-    offset = desk.engine.plant.utc_offset_min
-    whole = desk.whole_period(levels, args.stored)
+    offset = desk.plant.utc_offset_min
+    extent = desk.ledger.stored_extent(desk.plant.id) if args.stored else desk.ledger.extent()
+    whole = None if extent is None else desk.desk.whole_period(levels, extent)
     if whole is None and (args.first is None or args.to is None):
         return None
     first = read_instant(args.first, offset, "--from") if args.first is not None else None
@@ -212,7 +218,7 @@ def _period(args: argparse.Namespace, desk: FigureDesk, levels: Sequence[str]) -
     return begin, end
 
 
-def _give(args: argparse.Namespace, desks: list[FigureDesk]) -> int:
+def _give(args: argparse.Namespace, desks: list[_Desk]) -> int:
     levels = tuple(dict.fromkeys(args.level or ["short_term"]))
     remarks: list[dict[str, object]] = []
     found: list[Remark] = []
@@ -223,7 +229,7 @@ def _give(args: argparse.Namespace, desks: list[FigureDesk]) -> int:
         for desk in desks:
             print(f"plumeproof average: {_nothing(args, desk)}", file=sys.stderr)
         return 1
-    with _output(args, {desk.engine.plant.id: desk.engine.plant.utc_offset_min for desk in desks}, remarks) as write:
+    with _output(args, {desk.plant.id: desk.plant.utc_offset_min for desk in desks}, remarks) as write:
         for one in chain((first,), figures):
             if write is not None and _is_wanted(args, one):
                 write(one)
@@ -241,7 +247,7 @@ def _is_wanted(args: argparse.Namespace, one: Figure) -> bool:
 
 def _figures(
     args: argparse.Namespace,
-    desks: list[FigureDesk],
+    desks: list[_Desk],
     levels: tuple[str, ...],
     found: list[Remark],
     sheets: list[Sheet],
@@ -255,24 +261,28 @@ def _figures(
         if args.plot is not None:
             from plumeproof.figure_plot import Sheet
 
-            sheet = Sheet(desk.engine, period, args.layer[0] if args.layer else None, args.measurand)
-        days = desk.days_in(levels, period)
-        with tqdm(total=days, unit=" days", desc=desk.engine.plant.id, disable=not sys.stderr.isatty()) as progress:
-            source = desk.stored(levels, period) if args.stored else desk.figures(levels, period, progress.update)
+            sheet = Sheet(desk.desk.engine, period, args.layer[0] if args.layer else None, args.measurand)
+        days = desk.desk.days_in(levels, period)
+        with tqdm(total=days, unit=" days", desc=desk.plant.id, disable=not sys.stderr.isatty()) as progress:
+            source = (
+                desk.desk.stored(levels, period, desk.ledger)
+                if args.stored
+                else desk.desk.figures(levels, period, progress.update)
+            )
             for one in source:
                 if sheet is not None:
                     sheet.add(one)
                 yield one
-        found += [] if args.stored else desk.remarks()
+        found += [] if args.stored else desk.desk.remarks()
         sheets += [] if sheet is None else [sheet]
 
 
-def _nothing(args: argparse.Namespace, desk: FigureDesk) -> str:
+def _nothing(args: argparse.Namespace, desk: _Desk) -> str:
     from plumeproof.figure_files import local_time
 
-    offset, where = desk.engine.plant.utc_offset_min, f"plant {desk.engine.plant.id}"
+    offset, where = desk.plant.utc_offset_min, f"plant {desk.plant.id}"
     what = "stored figure" if args.stored else "whole average with a record"
-    extent = desk.extent()
+    extent = desk.ledger.extent()
     if extent is None:
         return f"{where}: no {what}: the ledger holds no slot of its modules"
     told = f"{local_time(extent[0], offset)} to {local_time(extent[1], offset)}"
@@ -328,23 +338,27 @@ def _write_table(file: Any, offsets: dict[str, int]) -> Iterator[Any]:
     yield write
 
 
-def _explain(args: argparse.Namespace, desks: list[FigureDesk]) -> int:
+def _explain(args: argparse.Namespace, desks: list[_Desk]) -> int:
     from plumeproof.explanation import explanation_lines, explanation_tree
 
     name, at = args.explain
-    desks = [desk for desk in desks if desk.has_measurand(name)] or desks
-    trees = []
-    for desk in desks:
-        offset = desk.engine.plant.utc_offset_min
-        for one in desk.explain(name, read_instant(at, offset, "--explain"), args.minutes):
-            if args.json:
-                trees.append(explanation_tree(one, offset))
-                continue
-            for line in explanation_lines(one, offset):
-                print(line)
+    trees: list[dict[str, Any]] = []
+    remarks: list[Remark] = []
+    lines: list[str] = []
+    for one in [one for one in desks if one.desk.has_measurand(name)] or desks:
+        offset = one.plant.utc_offset_min
+        for explanation in one.desk.explain(name, read_instant(at, offset, "--explain"), args.minutes):
+            trees.append(explanation_tree(explanation, offset))
+            lines += explanation_lines(explanation, offset)
+        remarks += one.desk.remarks()
     if args.json:
-        print(json.dumps({"format": "plumeproof.explanation/1", "explanations": trees}, ensure_ascii=False, indent=1))
-    return 0
+        told = {"format": "plumeproof.explanation/1", "explanations": trees, "remarks": list(map(asdict, remarks))}
+        print(json.dumps(told, ensure_ascii=False, indent=1))
+    else:
+        print("\n".join(lines))
+    for remark in remarks:
+        print(f"plumeproof average: {remark.sentence}", file=sys.stderr)
+    return 1 if any(remark.is_fault for remark in remarks) else 0
 
 
 def _list_rules(args: argparse.Namespace) -> int:

@@ -1,0 +1,172 @@
+"""`plumeproof.averages`: figures for notebooks, from a ledger or from arrays, by the engine that the bridge uses.
+
+    import plumeproof
+
+    found = plumeproof.averages("data/ledger.sqlite", "line-1.toml", start="2026-12-01", end="2026-12-02")
+    nox = found.select("NOx", "validated")
+    nox.start_utc, nox.values, nox.exists, nox.is_valid, nox.units     # numpy arrays; found.arrow() is a pyarrow.Table
+
+    channels = {"plume-01/nox": plumeproof.Readings(times, values, unit="mg/m3")}
+    plumeproof.averages(channels, "line-1.toml", levels=("day",))
+
+Times without a zone mean the site's fixed offset as in `plumeproof average`. Whether a value exists is an array beside
+it (`exists`), never a NaN; where none exists `values` holds 0.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from plumeproof.array_strips import ArrayStrips, Readings
+from plumeproof.errors import RuleError
+from plumeproof.figure_desk import FigureDesk, Remark, Strips
+from plumeproof.figure_files import arrow_table
+from plumeproof.instants import read_instant
+from plumeproof.ledger_strips import LedgerStrips
+from plumeproof.plant_file import open_engine
+from plumeproof.rules.engine import Engine
+from plumeproof.rules.figure import LAYERS, LEVELS, SHORT_TERM, Figure
+
+__all__ = ["Averages", "Figure", "Readings", "Remark", "averages"]
+
+Instant = str | datetime | np.datetime64
+
+
+@dataclass(frozen=True, slots=True)
+class Averages:
+    """Figures in the order in which their periods end. `remarks`: what came up with the data; read them."""
+
+    figures: tuple[Figure, ...]
+    remarks: tuple[Remark, ...]
+    utc_offset_min: int
+
+    def __len__(self) -> int:
+        return len(self.figures)
+
+    def __iter__(self) -> Iterator[Figure]:
+        return iter(self.figures)
+
+    def select(
+        self,
+        measurand: str | None = None,
+        layer: str | None = None,
+        rule_set: str | None = None,
+        level: str | None = None,
+        minutes: int | None = None,
+    ) -> Averages:
+        """Those of one measurand, layer, rule set, level, length; None: whatever it is."""
+        wanted = (("measurand", measurand), ("layer", layer), ("rule_set", rule_set), ("level", level))
+        found = tuple(
+            one
+            for one in self.figures
+            if all(value is None or getattr(one, name) == value for name, value in wanted)
+            and (minutes is None or one.end_utc_ms - one.start_utc_ms == minutes * 60_000)
+        )
+        return replace(self, figures=found)
+
+    @property
+    def start_utc(self) -> npt.NDArray[np.datetime64]:
+        """Begins, datetime64[ms], UTC."""
+        return np.array([one.start_utc_ms for one in self.figures], "datetime64[ms]")
+
+    @property
+    def end_utc(self) -> npt.NDArray[np.datetime64]:
+        """Ends, excluded, datetime64[ms], UTC."""
+        return np.array([one.end_utc_ms for one in self.figures], "datetime64[ms]")
+
+    @property
+    def values(self) -> npt.NDArray[np.float64]:
+        """In `units`; 0.0 where no value exists."""
+        return np.array([0.0 if one.value is None else one.value for one in self.figures], np.float64)
+
+    @property
+    def exists(self) -> npt.NDArray[np.bool_]:
+        """Where a value could be computed."""
+        return np.array([one.value is not None for one in self.figures], np.bool_)
+
+    @property
+    def is_valid(self) -> npt.NDArray[np.bool_]:
+        """Where the rule set lets it count."""
+        return np.array([one.is_valid for one in self.figures], np.bool_)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Of each value."""
+        return tuple(one.unit for one in self.figures)
+
+    def arrow(self) -> Any:
+        """pyarrow.Table with the columns of the files. Raises ConfigError where pyarrow is not installed."""
+        return arrow_table(self.figures, {one.plant: self.utc_offset_min for one in self.figures})
+
+
+def averages(
+    source: str | Path | Mapping[str, Readings],
+    plant: str | Path,
+    *,
+    start: Instant | None = None,
+    end: Instant | None = None,
+    levels: Sequence[str] = (SHORT_TERM,),
+    rule_sets: Sequence[str] = (),
+    rule_files: Sequence[str | Path] = (),
+    measurands: Sequence[str] = (),
+    layers: Sequence[str] = (),
+) -> Averages:
+    """Figures of [start, end), default everything. `source`: a ledger file, or arrays by "device/channel".
+
+    `plant`: its description (TOML, JSON); `rule_sets`: instead of the plant's. `measurands`, `layers`: default all.
+    Figures of arrays name no records. Raises BridgeError: one line with what, where, mend.
+    """
+    for what, given, known in (("level", levels, LEVELS), ("layer", layers, LAYERS)):
+        for name in given:
+            if name not in known:
+                raise RuleError(f"{what} {str(name)[:40]!r}", f"is none of {', '.join(known)}")
+    engine = open_engine(Path(plant), [Path(path) for path in rule_files], rule_sets)
+    there = [*(one.id for one in engine.plant.measurands), "flow"]
+    for name in measurands:
+        if name not in there:
+            raise RuleError(f"measurand {str(name)[:40]!r}", f"is none of {', '.join(there)}")
+    if isinstance(source, Mapping):
+        found, remarks = _made(engine, ArrayStrips(source), start, end, levels)
+        found = [replace(one, inputs=()) for one in found]
+    else:
+        with closing(LedgerStrips(Path(source), engine.devices())) as ledger:
+            found, remarks = _made(engine, ledger, start, end, levels)
+    wanted = tuple(
+        one
+        for one in found
+        if (not measurands or one.measurand in measurands) and (not layers or one.layer in layers)
+    )  # fmt: skip
+    return Averages(wanted, tuple(remarks), engine.plant.utc_offset_min)
+
+
+def _made(
+    engine: Engine, source: Strips, start: Instant | None, end: Instant | None, levels: Sequence[str]
+) -> tuple[list[Figure], list[Remark]]:
+    desk = FigureDesk(engine, source)
+    extent = source.extent()
+    if extent is None:
+        raise RuleError(f"plant {engine.plant.id}", "there is no slot of its modules to average")
+    whole = desk.whole_period(levels, extent)
+    offset = engine.plant.utc_offset_min
+    period = (
+        whole[0] if start is None else _instant(start, offset, "start"),
+        whole[1] if end is None else _instant(end, offset, "end"),
+    )
+    if period[1] <= period[0]:
+        raise RuleError("end", "is not behind start; the period is empty")
+    found = list(desk.figures(levels, period))
+    return found, desk.remarks()
+
+
+def _instant(value: Instant, offset_min: int, name: str) -> int:
+    if isinstance(value, np.datetime64):
+        return int(value.astype("datetime64[ms]").astype(np.int64))  # numpy's own have no zone and mean UTC
+    return read_instant(value if isinstance(value, str) else value.isoformat(), offset_min, name)
