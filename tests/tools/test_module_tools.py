@@ -23,6 +23,7 @@ from plumeproof.survey.profile import load_profile
 from plumeproof.survey.table_file import build_file
 from tests.doubles.module_rig import ROOT, ModuleRig
 from tests.system.interpreters import find
+from tests.tools.test_release import root as release_root
 from tools.demo.cable import Cable
 from tools.module import boards, label
 from tools.module.emulated import Directory
@@ -76,6 +77,26 @@ class ProvisionedRig(ModuleRig):
         self.heap = "128wk"
         self.parameters_path = self.folder / "parameters.json"
         self.plant_choices: tuple[str, ...] = ()
+
+
+def test_a_root_for_updates_is_set_once(tmp_path, micropython):
+    (tmp_path / "root.bin").write_bytes(release_root())
+    (tmp_path / "other.bin").write_bytes(release_root(version=2))
+    (tmp_path / "torn.bin").write_bytes(release_root()[:-1])
+    (tmp_path / "weak.bin").write_bytes(release_root(signers=("r1",)))
+    for name, told in (("torn", "update-root"), ("weak", "update-root"), ("absent", "No such file")):
+        done = provision(tmp_path, *WORDS, "--update-root", tmp_path / f"{name}.bin")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert told in done.stderr and len(done.stderr.strip().splitlines()) == 1
+        assert not (tmp_path / "mod").exists()
+    assert provision(tmp_path, *WORDS, "--update-root", tmp_path / "root.bin").returncode == 0
+    kept = tmp_path / "mod" / "update" / "root.bin"
+    assert kept.read_bytes() == release_root()
+    assert provision(tmp_path, *WORDS, "--update-root", tmp_path / "root.bin").returncode == 0
+    done = provision(tmp_path, *WORDS, "--update-root", tmp_path / "other.bin")
+    assert done.returncode == 1
+    assert "has another root for updates" in done.stderr
+    assert kept.read_bytes() == release_root()
 
 
 def test_from_an_empty_directory_to_the_ledger(tmp_path, micropython):

@@ -32,6 +32,8 @@ from tools.module.flash import choose_files, firmware_hash, flash
 from tools.module.info import ask_console, lines_of, read_folder
 from tools.module.provision import Place, compose_plan, prepare_directory, provision
 from tools.module.refusal import FAULT, UNREACHABLE, USAGE, Refusal
+from tools.module.update_root import FILE as UPDATE_ROOT
+from tools.module.update_root import read_root, refuse_other_root
 from tools.module.uplink import ask_link, find_release, update
 from tools.release.package import collect
 
@@ -104,6 +106,7 @@ def provision_main(args: argparse.Namespace) -> dict[str, Any]:
     if args.label is not None and args.label.suffix.lower() not in label.SUFFIXES:
         raise Refusal(f"--label {args.label}: ends in none of {' '.join(label.SUFFIXES)}", USAGE)
     extra: dict[str, bytes] = {}
+    root = None if args.update_root is None else read_root(args.update_root)
     with ExitStack() as stack:
         place: Place
         if args.board is not None:
@@ -123,6 +126,10 @@ def provision_main(args: argparse.Namespace) -> dict[str, Any]:
             prepare_directory(Path(args.port), args.uplink, args.bus)
             place, folder = Directory(Path(args.port).resolve()), ""
             wanted = firmware_hash(collect(FIRMWARE))
+        if root is not None:
+            refuse_other_root(place, folder, root)
+            place.make_folder(folder + str(Path(UPDATE_ROOT).parent))
+            extra[UPDATE_ROOT] = root
         told = provision(
             place, plan, args.keys, folder, wanted if args.firmware == "same" else None, say, args.last_seq, extra
         )
@@ -186,6 +193,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     providing.add_argument("--table", type=Path, metavar="FILE", help="TOML with all of it, or one register table")
     providing.add_argument("--site", type=Path, metavar="FILE", help="own inputs, 4-20 mA loops, calibration marks")
+    providing.add_argument("--update-root", type=Path, metavar="FILE", help="root document; none: it takes no updates")
     providing.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json to enter the key in")
     providing.add_argument("--slot-ms", type=int, default=1000)
     providing.add_argument("--seal-ms", type=int, default=60_000)

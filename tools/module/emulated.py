@@ -48,7 +48,7 @@ class Directory:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, place)
-            sync_folder(self._folder)
+            sync_folder(place.parent)
         except OSError as error:
             raise Refusal(f"{place}: {error.strerror}; name a directory that can be written", USAGE) from error
 
@@ -62,6 +62,14 @@ class Directory:
     def hash(self, path: str) -> bytes:
         """SHA-256 of what lies there now."""
         return hashlib.sha256(self.read(path)).digest()
+
+    def make_folder(self, path: str) -> None:
+        """A folder, unless it is there."""
+        try:
+            (self._folder / path).mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            place = self._folder / path
+            raise Refusal(f"{place}: {error.strerror}; name a directory that can be written", USAGE) from error
 
     def exists(self, path: str) -> bool:
         return (self._folder / path).exists()
