@@ -5,7 +5,8 @@ A value stands in the slot that holds its time; NaN and infinity never reach a s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,10 +37,16 @@ class Readings:
 
 
 class ArrayStrips:
-    """Channels by "device/channel". Raises RuleError: one line that names channel and mend."""
+    """Channels by "device/channel"; those in `needed` must be there. Raises RuleError: one line, channel and mend."""
 
-    def __init__(self, channels: Mapping[str, Readings]) -> None:
+    is_whole = False  # a strip for each channel
+
+    def __init__(self, channels: Mapping[str, Readings], needed: Iterable[str] = ()) -> None:
         self._strips: dict[str, list[Strip]] = {}
+        for name in needed:
+            if name not in channels:
+                there = ", ".join(sorted(channels)) or "nothing"
+                raise RuleError(f"channel {name}", f"of the plant is not among the arrays; there are {there}")
         for name, readings in channels.items():
             device, slash, channel = name.partition("/")
             if not (device and slash and channel):
@@ -107,7 +114,8 @@ def _parameters(device: str, channel: str, readings: Readings) -> ParameterSet:
         id=channel, quantity=channel, block=0, register=0, type="float64", order="ABCDEFGH", scale=1.0, offset=0.0,
         unit=readings.unit, minimum=-np.inf, maximum=np.inf, status=None,
     )  # fmt: skip
+    own_hash = hashlib.sha256(f"{device}/{channel}".encode()).digest()
     return ParameterSet(
-        parameters_hash=UNSIGNED, revision=0, device=device, slot_ms=readings.slot_ms, seal_ms=60_000,
+        parameters_hash=own_hash, revision=0, device=device, slot_ms=readings.slot_ms, seal_ms=60_000,
         bus=Bus(9600, "N", 1), analyzers=(), blocks=(), channels=(spec,), statuses=(),
     )  # fmt: skip

@@ -48,7 +48,9 @@ class _Fit:
 
 
 class Strips(Protocol):
-    """Where records come from: ledger_strips.py, array_strips.py."""
+    """Where records come from: ledger_strips.py, array_strips.py. `is_whole`: strips have all channels of a module."""
+
+    is_whole: bool
 
     def extent(self) -> Period | None:
         """[first, end) of all slots; None where there is none."""
@@ -163,7 +165,7 @@ class FigureDesk:
             told = f"{name}: {count} slots in which the register held NaN or infinity; they count as invalid"
             found.append(Remark("not_finite", told, False))
         if self._account.last_end is not None:
-            told = "the ledger ends before the last day or longer period does: its figures are those of what is there"
+            told = "the records end before the last day or longer period does: its figures are those of what is there"
             found.append(Remark("provisional", told, False))
         return found
 
@@ -219,6 +221,8 @@ class FigureDesk:
             judged: dict[bytes, str] = {}
             for strip in strips.get(one.source.device, ()):
                 digest = strip.parameters.parameters_hash
+                if not (self._source.is_whole or intervals.column_of(strip.parameters, one.source.channel) == 0):
+                    continue  # the strip of another channel
                 if digest not in judged:
                     judged[digest] = _difference(one, strip.parameters)
                 if judged[digest]:

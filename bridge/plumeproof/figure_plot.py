@@ -202,7 +202,7 @@ class Sheet:
         axis.set_ylabel(UNITS.get(line.unit, line.unit))
         axis.grid(color="#e4e4e4", linewidth=0.5)
         low, high = axis.get_ylim()
-        top = max([high, *(1.08 * value for _, value in self._limits(line))])
+        top = max([high, 1.08 * axis.dataLim.y1, *(1.08 * value for _, value in self._limits(line))])
         axis.set_ylim(min(0.0, low), top)
         axis.set_xlim(*_days((line.start[0], line.end[-1]), offset))
         axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=7.5, frameon=False, borderaxespad=0.3)
@@ -256,6 +256,8 @@ def ribbon_of(one: Figure) -> int:
     ) and "coverage" not in one.flags:
         return PERIPHERAL
     causes = [(count, cause) for cause, count in one.n_invalid if cause not in ("stopped", "not_compared")]
+    if not causes and dict(one.n_invalid).get("stopped"):
+        return STOPPED  # a part of it, and the rule set wants the whole
     worst = max(causes)[1] if causes else ""
     if worst in CHECKS:
         return CHECK

@@ -47,6 +47,8 @@ class _Unplaced:
 class LedgerStrips:
     """One ledger and the modules of a plant. One thread. Raises StoreError, and RuleError for a module not in it."""
 
+    is_whole = True
+
     def __init__(self, ledger: Path, devices: Sequence[str], tick: Tick = lambda count: None) -> None:
         """Places what averaging has not; `tick` is told of every portion of it."""
         self._devices = devices

@@ -158,6 +158,11 @@ class _Writer:
         text = {"m/s": f"{mean!r} * {flow.area_m2!r} * 3600.0", "m3/s": f"{mean!r} * 3600.0"}.get(flow.unit, repr(mean))
         value = self._of(own, "m3_h")
         yield Step("flow as measured", f"{text} * {flow.wall_factor!r}", value, "m3/h", source)
+        if not own.layers[FLOW].exists[0]:
+            for kind in [kind for kind in ("T", "p", "H2O") if kind in own.workings]:
+                yield from self._peripheral(kind)
+            yield Step("flow", "", None, remark="none: a peripheral has no value or gives no factor")
+            return
         if "normal_wet_m3_h" in own.workings:
             for kind in ("T", "p"):
                 yield from self._peripheral(kind)
@@ -170,8 +175,6 @@ class _Writer:
             text = f"{value!r} * (100.0 - {self._of(own, 'H2O')!r}) / 100.0"
             value = self._of(own, "normal_dry_m3_h")
             yield Step("flow, normal dry", text, value, "m3/h", source)
-        if not own.layers[FLOW].exists[0]:
-            yield Step("flow", "", None, remark="none: a peripheral has no value or gives no factor")
 
     def _sampled(self, row: int, name: str, unit: str, calibrations: Sequence[Calibration]) -> Iterator[Step]:
         """Counts by cause, coverage, calibration, mean."""

@@ -1,0 +1,154 @@
+"""An explained average: its written arithmetic gives the engine's figures bit for bit, and it says how sure it is."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from plumeproof.array_strips import ArrayStrips
+from plumeproof.errors import RuleError
+from plumeproof.rules.engine import Engine
+from plumeproof.rules.explain import explain
+from plumeproof.rules.figure import FLOW, MASS, MEASURED, STANDARDISED, VALIDATED
+from plumeproof.rules.plant import parse_plant
+from plumeproof.rules.rule_set import load_rule_set, rule_set_ids
+from tests.doubles.stack_day import PLANT, START_UTC_MS, channels
+from tests.rules.test_minutes import run
+
+MINUTE_MS = 60_000
+HALF_HOUR_MS = 30 * MINUTE_MS
+TITLES = {STANDARDISED: "standardised value", VALIDATED: "validated value", MASS: "mass", FLOW: "flow, normal dry"}
+
+
+@pytest.fixture(scope="module")
+def strips():
+    return ArrayStrips(channels()).of_period(0, 2**50)
+
+
+def explained(strips, name, half_hour, rules="eu_ied_waste", text=PLANT):
+    plant = parse_plant(tomllib.loads(text), Path("plant.toml"))
+    rule_set = load_rule_set(rules)
+    engine = Engine(plant, [rule_set])
+    return explain(engine, rule_set, strips, name, START_UTC_MS + half_hour * HALF_HOUR_MS + 7)
+
+
+def calculated(step):
+    """A calculator: the numbers as they stand there, and nothing else."""
+    return eval(step.numbers, {"__builtins__": {}}, {"max": max, "min": min})  # noqa: S307 - our own arithmetic
+
+
+def check(found):
+    for step in found.steps:
+        if step.numbers:
+            assert calculated(step) == step.result, step
+            assert type(step.result) in (int, bool, float), step
+    results = {step.title: step.result for step in found.steps}
+    for figure in found.figures:
+        if figure.layer == MEASURED:
+            assert results.get(f"{found.measurand}: mean of valid, calibrated values") == figure.value
+            assert results[f"{found.measurand}: valid"] == figure.n_valid
+            assert sum(n for _, n, _ in found.minutes) == figure.n_valid
+        elif figure.layer in TITLES and figure.value is not None:
+            assert results[TITLES[figure.layer]] == figure.value
+        elif figure.layer in TITLES:
+            assert results.get(TITLES[figure.layer]) is None
+    return found
+
+
+@pytest.mark.parametrize("name", ["NOx", "CO2", "flow"])
+@pytest.mark.parametrize("rules", rule_set_ids())
+def test_its_arithmetic_gives_the_figures_bit_for_bit(strips, rules, name):
+    if rules == "cn_hj75":
+        text = PLANT.replace("+01:00", "+08:00")
+    else:
+        text = PLANT
+    for half_hour in (1, 6, 14, 20, 32, 36, 37, 47):
+        check(explained(strips, name, half_hour, rules, text))
+
+
+def test_steps_of_a_validated_average(strips):
+    found = check(explained(strips, "NOx", 14))
+    titles = [step.title for step in found.steps]
+    for title in (
+        "NOx: covered", "NOx: calibration in force", "in mg/m3 as measured", "factor of temperature", "p: in kPa",
+        "factor of pressure", "factor of moisture", "O2 in dry gas", "factor of oxygen", "standardised value",
+        "confidence interval", "validated value", "flow, normal wet", "flow, normal dry", "mass",
+    ):  # fmt: skip
+        assert title in titles
+    assert len(titles) == len(set(titles)), "a peripheral is explained once"
+    covered = next(step for step in found.steps if step.title == "NOx: covered")
+    assert covered.numbers == "25 * 3 >= 2 * 30"
+    assert covered.result is True
+    assert "⚠ confidence 0.65" in covered.source
+    assert "coverage = (2, 3) (eu_ied_waste, confidence 0.85" in covered.source
+    valid = next(step for step in found.steps if step.title == "NOx: valid")
+    assert valid.remark == "5 not_finite"
+    interval = next(step for step in found.steps if step.title == "confidence interval")
+    assert interval.numbers == "min(6.4, 200.0 * 20.0 / 100.0)"
+
+
+@pytest.mark.parametrize("unit", ["mg/m3", "ug/m3", "g/m3", "ppb", "%"])
+def test_every_unit(unit):
+    arrays = channels()
+    arrays["plume-01/nox"] = type(arrays["plume-01/nox"])(
+        arrays["plume-01/nox"].times, arrays["plume-01/nox"].values, unit, 60_000
+    )
+    text = PLANT.replace('unit = "ppm"', f'unit = "{unit}"')
+    check(explained(ArrayStrips(arrays).of_period(0, 2**50), "NOx", 2, text=text))
+
+
+@pytest.mark.parametrize(
+    ("flow", "line"), [("m/s", "area_m2 = 3.2\n"), ("m3/s", "")], ids=["velocity", "per second"]
+)  # fmt: skip
+@pytest.mark.parametrize("conditions", ["actual_wet", "normal_wet", "normal_dry"])
+def test_every_flow(flow, line, conditions):
+    arrays = channels()
+    own = arrays["plume-01/flow"]
+    arrays["plume-01/flow"] = type(own)(own.times, own.values / 9_000.0, flow, 60_000)
+    text = PLANT.replace('unit = "m3/h"\nconditions = "actual_wet"\n', f'unit = "{flow}"\nconditions = "X"\n{line}')
+    text = text.replace('"X"', f'"{conditions}"')
+    found = explained(ArrayStrips(arrays).of_period(0, 2**50), "flow", 2, text=text)
+    for step in found.steps:
+        if step.numbers:
+            assert calculated(step) == step.result, step
+    assert found.steps[-1].result == found.figures[0].value
+
+
+@pytest.mark.parametrize("mode", ["pct_of_elv", "pct_of_value", "min_of_both", "none"])
+def test_every_confidence_interval(strips, mode, tmp_path):
+    from plumeproof.rules.rule_set import read_rule_set
+
+    path = tmp_path / "own.json"
+    path.write_text(
+        '{"id": "own", "version": "1", "title": "t", "source": "s", "status": "provisional", "inherits":'
+        f' "eu_ied_waste", "settings": {{"ci_mode": "{mode}", "o2_clamp": 9.0}}, "confidence":'
+        ' {"ci_mode": {"value": 0.5, "note": "n"}, "o2_clamp": {"value": 0.5, "note": "n"}}}'
+    )
+    rules = read_rule_set(path)
+    engine = Engine(parse_plant(tomllib.loads(PLANT), Path("plant.toml")), [rules])
+    found = check(explain(engine, rules, strips, "NOx", START_UTC_MS))
+    assert (VALIDATED in {figure.layer for figure in found.figures}) == (mode != "none")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_records_with_everything_wrong(seed):
+    from tests.doubles.timed_module import START_UTC_MS as START
+    from tests.rules.test_minutes import plant
+
+    rules = load_rule_set("eu_mrr")
+    engine = Engine(plant(), [rules])
+    strips = run(seed)
+    for name in ("CO", "dust"):
+        check(explain(engine, rules, strips, name, START + 20 * MINUTE_MS))
+
+
+def test_refused(strips):
+    with pytest.raises(RuleError, match="measurand 'SO2': is none of plant line-1; it has NOx, CO2, flow"):
+        explained(strips, "SO2", 1)
+    with pytest.raises(RuleError, match="no record: has a slot"):
+        explained(strips, "NOx", 500)
+    engine = Engine(parse_plant(tomllib.loads(PLANT), Path("plant.toml")), [load_rule_set("eu_mrr")])
+    with pytest.raises(RuleError, match="10 min: is no length of NOx by eu_mrr; it has 60"):
+        explain(engine, engine.rule_sets[0], strips, "NOx", START_UTC_MS, 10)
