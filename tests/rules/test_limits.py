@@ -157,6 +157,12 @@ def test_decimals_of_the_limit():
     assert limits.judge_year("dust", day, {"day": "10"}, WASTE).is_met is True
     assert limits.judge_year("dust", {"day": series([10.05])}, {"day": "10.0"}, WASTE).is_met is False
     assert limits.judge_year("dust", {"day": series([10.4])}, {"day": "10.0"}, WASTE, decimals=0).is_met is True
+    one_more = dataclasses.replace(WASTE, round_extra_digits=1)  # 10.04 complies with 10, 10.05 does not
+    assert limits.judge_year("dust", day, {"day": "10"}, one_more).is_met is True
+    assert limits.judge_year("dust", {"day": series([10.05])}, {"day": "10"}, one_more).is_met is False
+    assert limits.judge_year("dust", {"day": series([10.05])}, {"day": "10"}, WASTE).is_met is True
+    unrounded = dataclasses.replace(WASTE, compare="unrounded")
+    assert limits.judge_year("dust", day, {"day": "10"}, unrounded).is_met is False
 
 
 @given(st.integers(0, 5000), st.integers(0, 5000), st.sampled_from([3, 5]))
