@@ -17,7 +17,7 @@ from typing import Protocol
 from plumeproof.errors import RuleError
 from plumeproof.evidence import decoding, intervals
 from plumeproof.evidence.parameters import ParameterSet
-from plumeproof.evidence.strips import Strip
+from plumeproof.evidence.strips import NO_UTC, Strip
 from plumeproof.ledger_strips import LedgerStrips, Period, Tick
 from plumeproof.rules import calendar, long_term
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
@@ -159,8 +159,10 @@ class FigureDesk:
             if fit.other
         ]
         for (device, reason), count in self._source.unused().items():
-            told = f"{device}: {count} records with slots are in no figure: {reason}"
-            found.append(Remark(reason, f"{told}; see `plumeproof verify`", True))
+            told = f"{device}: records with slots that are in no figure: {count} {reason}"
+            # Before its first time sync a module has none; that is nobody's fault
+            mend = "no time was known yet" if reason == NO_UTC else "see `plumeproof verify`"
+            found.append(Remark(reason, f"{told}; {mend}", reason != NO_UTC))
         for name, count in sorted(self._account.not_finite.items()):
             told = f"{name}: {count} slots in which the register held NaN or infinity; they count as invalid"
             found.append(Remark("not_finite", told, False))

@@ -27,7 +27,7 @@ from tests.bridge.test_averaging_stage import StillClock
 from tests.bridge.test_figures_stage import Bench, bare, bulk, sampled
 from tests.doubles.stack_day import PLANT as STACK_PLANT
 from tests.doubles.stack_day import channels
-from tests.doubles.timed_module import START_UTC_MS, build_set, store_all
+from tests.doubles.timed_module import START_UTC_MS, TimedModule, build_set, store_all
 from tests.rules.test_minutes import PLANT
 
 HOUR_MS = 3_600_000
@@ -302,6 +302,23 @@ def boot_again(module, raw_set):
     module.start()
 
 
+def test_an_explanation_says_it_too(tmp_path, capsys, module):
+    text = PLANT.replace('"plume-01/co"\nunit = "mg/m3"', '"plume-01/co"\nunit = "ug/m3"')
+    err = Site(tmp_path, module.sealed, text).refused(capsys, "--explain", "CO", "2026-12-01T02:00:00Z")
+    assert "plume-01/co is in mg/m3 by parameter set revision 1" in err
+
+
+@pytest.mark.parametrize("coverage", ["[3, 2]", "[0, 3]", "0.66", '"most"'])
+def test_an_impossible_coverage_writes_nothing(site, capsys, coverage):
+    path = site.folder / "own.json"
+    path.write_text(
+        '{"id": "own", "version": "1", "title": "t", "source": "s", "status": "provisional", "inherits": "eu_mrr",'
+        f' "settings": {{"coverage": {coverage}}}, "confidence": {{"coverage": {{"value": 0.5, "note": "n"}}}}}}'
+    )
+    err = site.refused(capsys, "--rules", "own", "--rule-file", path, "-o", site.folder / "f.csv")
+    assert f"{path}: coverage: must be" in err
+
+
 def test_a_part_described_otherwise_and_nan_are_said(tmp_path, capsys):
     module = sampled(60)
     boot_again(module, build_set(2, co={"unit": "ppm"}))
@@ -327,8 +344,25 @@ def test_a_damaged_record_is_in_no_figure_and_named(site, capsys):
     writer.close()
     code, out, err = site.run(capsys, *HOURS, "--json")
     assert code == 1
-    assert "plume-01: 1 records with slots are in no figure" in err
+    assert "plume-01: records with slots that are in no figure: 1 " in err
     assert json.loads(out)["remarks"][0]["is_fault"] is True
+
+
+def test_slots_before_the_first_time_sync_are_nobodys_fault(tmp_path, capsys):
+    module = TimedModule()
+    module.clock_offset_ms = None
+    module.start()
+    module.sample([(0, 100.0, 0, False)] * 60)
+    module.clock_offset_ms = START_UTC_MS - module.mono_ms
+    for _ in range(60):
+        module.sample([(0, 100.0, 0, False)] * 60)
+    site = Site(tmp_path, module.sealed)
+    code, _, err = site.run(capsys)
+    assert code == 0
+    assert (
+        err
+        == "plumeproof average: plume-01: records with slots that are in no figure: 1 no_utc; no time was known yet\n"
+    )
 
 
 def test_no_ledger_and_no_plant(capsys, tmp_path, site):

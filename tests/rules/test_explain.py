@@ -144,6 +144,19 @@ def test_records_with_everything_wrong(seed):
         check(explain(engine, rules, strips, name, START + 20 * MINUTE_MS))
 
 
+def test_a_peripheral_that_is_missing_gives_no_factor(strips):
+    arrays = {name: one for name, one in channels().items() if name != "plume-01/o2"}
+    without = ArrayStrips(arrays).of_period(0, 2**50)
+    found = check(explained(without, "NOx", 2, text=PLANT.replace("above = 19.5", "above = 50.0")))
+    titles = [step.title for step in found.steps]
+    assert "factor of moisture" in titles
+    assert "factor of oxygen" not in titles
+    assert next(step for step in found.steps if step.title == "O2: taken").remark == "too few: no value"
+    assert next(step for step in found.steps if step.title == "standardised value").result is None
+    text = PLANT.replace('basis = "wet"', 'basis = "wet"\nsubstitute = 9.0').replace("above = 19.5", "above = 50.0")
+    check(explained(without, "NOx", 2, text=text))
+
+
 def test_refused(strips):
     with pytest.raises(RuleError, match="measurand 'SO2': is none of plant line-1; it has NOx, CO2, flow"):
         explained(strips, "SO2", 1)

@@ -129,21 +129,19 @@ class _Writer:
         factors: dict[str, float] = {}
         for kind in [kind for kind in ("T", "p", "H2O", "O2") if kind in one.needs]:
             yield from self._peripheral(kind)
+            if not self._is_there(kind):
+                continue  # told already; without it there is no standardised value
             factors[kind] = self._of(own, f"factor_{kind}")
             yield self._factor(kind, one, self._of(own, kind), factors[kind])
         layer = own.layers[STANDARDISED]
         if not layer.exists[0]:
             why = "no reference conditions" if own.flags[NO_REFERENCE][0] else "a peripheral has no value"
             yield Step("standardised value", "", None, remark=f"none: {why}")
-            return
-        yield Step(
-            "standardised value",
-            " * ".join(map(repr, (self._of(own, "mg_m3"), *factors.values()))),
-            float(layer.values[0]),
-            "mg/m3",
-            self._source("EN 17255-1:2019, order of operations", "standardise_at"),
-        )
-        yield from self._validated(own, one, float(layer.values[0]))
+        else:
+            text = " * ".join(map(repr, (self._of(own, "mg_m3"), *factors.values())))
+            source = self._source("EN 17255-1:2019, order of operations", "standardise_at")
+            yield Step("standardised value", text, float(layer.values[0]), "mg/m3", source)
+            yield from self._validated(own, one, float(layer.values[0]))
         yield from self._mass(own, factors)
 
     def of_flow(self) -> Iterator[Step]:
@@ -227,18 +225,17 @@ class _Writer:
         assert one is not None and row is not None
         yield from self._sampled(row, kind, one.channel_unit, ())
         mean, has = self._mean(row)
-        covered = bool(term_sums.is_covered(self.sums, row, self.rules.settings)[0])
-        if not (has and covered):
-            remark = "too few: no value" if one.substitute is None else "too few: the permit's substitute, flag S"
-            yield Step(f"{kind}: taken", "" if one.substitute is None else repr(one.substitute), one.substitute,
-                       remark=remark)  # fmt: skip
-            return
         behind = _TO_OUR_UNIT.get(one.channel_unit)
-        if behind is not None:
+        if not (has and bool(term_sums.is_covered(self.sums, row, self.rules.settings)[0])):
+            remark = "too few: no value" if one.substitute is None else "too few: the permit's substitute, flag S"
+            text = "" if one.substitute is None else repr(one.substitute)
+            yield Step(f"{kind}: taken", text, one.substitute, remark=remark)
+            if one.substitute is None:
+                return
+            mean = one.substitute
+        elif behind is not None and (value := self._around(kind)) is not None:
             text = f"{mean!r}{behind.format(zero=conditions.ZERO_CELSIUS_K)}"
-            value = self._around(kind)
-            if value is not None:
-                yield Step(f"{kind}: in {'degC' if kind == 'T' else 'kPa'}", text, value)
+            yield Step(f"{kind}: in {'degC' if kind == 'T' else 'kPa'}", text, value)
         if kind == "O2" and one.basis == "wet":
             yield from self._peripheral("H2O")
             value, moisture = self._around("O2"), self._moisture()
@@ -247,8 +244,17 @@ class _Writer:
                 yield Step("O2 in dry gas", text, value, "%", "reference: averaging-rules section 4.4")
 
     def _moisture(self) -> float | None:
-        one, row = self.plant.peripheral("H2O"), self.sums.row(name_of_peripheral("H2O"))
-        assert one is not None and row is not None  # or short_terms has refused the wet cell
+        return self._taken("H2O")
+
+    def _is_there(self, kind: str) -> bool:
+        one = self.plant.peripheral(kind)
+        is_wet = kind == "O2" and one is not None and one.basis == "wet"
+        return self._taken(kind) is not None and (not is_wet or self._moisture() is not None)
+
+    def _taken(self, kind: str) -> float | None:
+        """Its mean, or its substitute, in the channel's unit; None where it has neither."""
+        one, row = self.plant.peripheral(kind), self.sums.row(name_of_peripheral(kind))
+        assert one is not None and row is not None  # or short_terms has refused the plant
         mean, has = self._mean(row)
         covered = bool(term_sums.is_covered(self.sums, row, self.rules.settings)[0])
         return mean if has and covered else one.substitute
