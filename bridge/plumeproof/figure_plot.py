@@ -198,9 +198,13 @@ class Sheet:
             axis.axhline(value, color="#D55E00", linewidth=1.0, linestyle=style, label=label)
         self._draw_substitutes(axis, line, offset)
         length = f"{line.length_min} min" if line.level == SHORT_TERM else line.level.replace("_", " ")
-        axis.set_title(f"{line.measurand}, {line.layer.replace('_', ' ')}, {length}, {line.rules.id}", loc="left")
+        what = line.measurand if line.measurand == line.layer else f"{line.measurand}, {line.layer.replace('_', ' ')}"
+        axis.set_title(f"{what}, {length}, {line.rules.id}", loc="left")
         axis.set_ylabel(UNITS.get(line.unit, line.unit))
         axis.grid(color="#e4e4e4", linewidth=0.5)
+        if np.isnan(line.value).all():
+            axis.text(0.5, 0.5, "no value exists in this period", transform=axis.transAxes, ha="center", va="center")
+            axis.set_ylim(0.0, 1.0)
         low, high = axis.get_ylim()
         top = max([high, 1.08 * axis.dataLim.y1, *(1.08 * value for _, value in self._limits(line))])
         axis.set_ylim(min(0.0, low), top)

@@ -405,6 +405,30 @@ def test_notebook_on_arrays(stack):
     assert found.select(level="day", layer="validated").exists.all()
 
 
+def test_the_ribbon_and_the_substitutes_of_a_day(stack):
+    from plumeproof import figure_plot
+    from plumeproof.plant_file import open_engine
+
+    found = plumeproof.averages(channels(), stack, layers=("standardised", "flow"))
+    half_hours = found.select("NOx", "standardised", "eu_ied_waste")
+    seen = [figure_plot.ribbon_of(one) for one in half_hours]
+    assert seen[0] == figure_plot.VALID
+    assert seen[6] == figure_plot.NO_DATA  # 25 minutes without any
+    assert seen[20:23] == [figure_plot.FAULT] * 3  # 10:00 to 11:40, but the last 20 minutes hold
+    assert seen[32:36] == [figure_plot.STOPPED] * 4
+    hours = found.select("CO2", "standardised", "eu_mrr")
+    assert figure_plot.ribbon_of(hours.figures[18]) == figure_plot.STOPPED  # 20 minutes of it, and 80 % are wanted
+    sheet = figure_plot.Sheet(open_engine(stack), (hours.figures[0].start_utc_ms, hours.figures[-1].end_utc_ms))
+    for one in plumeproof.averages(channels(), stack):
+        sheet.add(one)
+    page = sheet._draw(figure_plot._matplotlib(), [line for line in sheet._chosen() if line.measurand == "CO2"])
+    diamonds = [line for axis in page.axes for line in axis.lines if line.get_marker() == "D"]
+    assert len(diamonds) == 1
+    valid = hours.values[hours.is_valid]
+    assert diamonds[0].get_ydata().tolist() == pytest.approx([valid.mean() + 2 * valid.std(ddof=1)] * 2, rel=1e-12)
+    assert [round(at % 1 * 24, 6) for at in diamonds[0].get_xdata()] == [10.5, 11.5]
+
+
 @pytest.mark.parametrize(
     ("change", "line"),
     [

@@ -262,8 +262,8 @@ def _figures(
             from plumeproof.figure_plot import Sheet
 
             sheet = Sheet(desk.desk.engine, period, args.layer[0] if args.layer else None, args.measurand)
-        days = desk.desk.days_in(levels, period)
-        with tqdm(total=days, unit=" days", desc=desk.plant.id, disable=not sys.stderr.isatty()) as progress:
+        days, is_quiet = desk.desk.days_in(levels, period), args.stored or not sys.stderr.isatty()
+        with tqdm(total=days, unit=" days", desc=desk.plant.id, disable=is_quiet) as progress:
             source = (
                 desk.desk.stored(levels, period, desk.ledger)
                 if args.stored
