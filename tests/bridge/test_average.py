@@ -251,6 +251,7 @@ def test_the_verb_knows_every_level_and_layer():
         (("--explain", "SO2", "2026-12-01"), "measurand 'SO2': is none of plant line-1"),
         (("--explain", "CO", "2026-12-24"), "no record: has a slot in this term"),
         (("--explain", "CO", "2026-12-01T02:00:00Z", "--minutes", "7"), "7 min: is no length of CO"),
+        (("--layer", "co2e", "-o", "f.csv"), "leave nothing of the figures of short_term"),
         (("--minutes", "10"), "--minutes: belongs to --explain"),
         (("--rule-file", "none.json"), "none.json: cannot be read"),
     ],

@@ -230,9 +230,13 @@ def _give(args: argparse.Namespace, desks: list[_Desk]) -> int:
             print(f"plumeproof average: {_nothing(args, desk)}", file=sys.stderr)
         return 1
     with _output(args, {desk.plant.id: desk.plant.utc_offset_min for desk in desks}, remarks) as write:
+        count = 0
         for one in chain((first,), figures):
             if write is not None and _is_wanted(args, one):
                 write(one)
+                count += 1
+        if write is not None and not count:
+            raise ConfigError("--layer, --measurand", f"leave nothing of the figures of {', '.join(levels)}; drop one")
         remarks += [asdict(one) for one in found]
         for sheet in sheets:
             sheet.save(args.plot)
