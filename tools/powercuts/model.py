@@ -152,7 +152,11 @@ class Work:
         model = self.model
         if seq:
             result = self.journal.release(seq, hash_of(seq, model.lives[seq]))
+            # What a mount has forgotten may be gone since: the gateway says it once more, and hears that it is unknown
+            is_gone = seq <= model.released and not 0 < self.journal.seek(1) <= seq
             if result == frames.RELEASE_DONE:
                 self.model = replace(model, released=max(seq, model.released))
+            elif result == frames.RELEASE_UNKNOWN_SEQ and is_gone:
+                return
             elif not model.rots and not self.flash.failing_reads:
                 raise Broken(f"release of {seq} answered {result}")
