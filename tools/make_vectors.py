@@ -111,6 +111,7 @@ def build_records() -> list[dict[str, Any]]:
         }),
         ("calibration_limits", 8, 2, 60_300, {9: 0}, {80: 31, 81: 31, 82: 5, 83: 0, 84: 2**63 - 1, 85: 2**63 - 1}),
         ("event_input_edges", 5, 2, 60_400, {9: 0}, {60: 10, 61: [7, 2, 1, 59_000, 5, 2, 0, 59_400, 5]}),
+        ("boot_element_counter", 1, 3, 5, {9: 0}, boot | {37: 2_097_151}),
     ]  # fmt: skip
     records: list[dict[str, Any]] = []
     prev = bytes(32)

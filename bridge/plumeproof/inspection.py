@@ -19,11 +19,12 @@ from plumeproof.anchors import Anchor
 from plumeproof.errors import EvidenceError, ParametersError
 from plumeproof.evidence import chain
 from plumeproof.evidence.calibration_check import check_calibration
+from plumeproof.evidence.element_check import CounterCheck
 from plumeproof.evidence.envelope import TAG_AND_ARRAY, verify_envelope
 from plumeproof.evidence.parameters import ParameterSet, check_samples, parse_parameters
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.keys import KeyFile
-from plumeproof.model import Calibration, Envelope, Head, ParametersPart, Record, Samples
+from plumeproof.model import Boot, Calibration, Envelope, Head, ParametersPart, Record, Samples
 from plumeproof.store.reader import LedgerHead, read_heads, read_rows
 
 __all__ = ["Finding", "Inspector", "Item", "LedgerHead", "read_heads", "read_ledger", "read_sequence"]
@@ -68,6 +69,7 @@ class _Module:
     parts: dict[bytes, dict[int, bytes]] = field(default_factory=dict)
     sets: OrderedDict[bytes, ParameterSet | None] = field(default_factory=OrderedDict)
     samples: tuple[int, Samples] | None = None  # boot and body of the newest samples record
+    counters: CounterCheck = field(default_factory=CounterCheck)
 
 
 class Inspector:
@@ -155,6 +157,9 @@ class Inspector:
                 module.bad.add(record.seq)  # it stands at another's place: its neighbours are not out of order
                 return found
         found += self._check_chain(module, record, envelope, item.place)
+        if isinstance(record.body, Boot) and module.head is not None and module.head.seq == record.seq:
+            wrong = module.counters.take(envelope.kid, record.boot, record.body)
+            found += [_finding("counter", record, item.place, wrong)] if wrong else []
         found += _check_parameters(module, record, item.place)
         found += self._check_anchor(module, record, item.place)
         return found

@@ -44,6 +44,7 @@ class Boot:
     journal_version: int
     public_key: bytes
     torn_count: int
+    element_counter: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ _MAKE_KEY = 0x04  # GenKey: new private key; 0: public key of the one there is
 _VERIFY_GIVEN_KEY = 0x02  # Verify: the public key comes with the command
 _CURVE_P256 = 4
 _LOCK_SLOT = 0x02
+_COUNTER_MAX = 2097151  # acqwire/counts.py
 _SELF_TEST = b"PlumeProof start self-test of the secure element"
 
 
@@ -106,6 +107,16 @@ class ElementStart:
         """Count one; the new value. Never less than before, more than one more where power fails or the answer is lost.
         For boots and key epochs: it ends at 2,097,151 (then SignerFault), after four years at one a minute."""
         return int.from_bytes(self.run(packet.Command(packet.COUNTER, 1, number)), "little")
+
+    def count_start(self, number: int) -> int:
+        """Count this start; what the boot record is to carry. A counter that has come to its end stays there, and the
+        module goes on. Power fails between this and the record: a number is left out, never used twice."""
+        try:
+            return self.advance_counter(number)
+        except SignerFault:
+            if self.read_counter(number) < _COUNTER_MAX:
+                raise
+            return _COUNTER_MAX
 
     def random(self) -> bytes:
         """32 random bytes. An open chip gives a pattern, a broken one perhaps the same bytes twice: both refused."""

@@ -22,6 +22,7 @@ class BootFacts:
         self.firmware_hash = getattr(start, "frozen_hash", b"") or firmware_hash(start)
         self.public_key = public_key
         self.torn_count = 0  # told by the journal's mount
+        self.element_counter = getattr(start, "element_counter", 0)
 
 
 def firmware_hash(start) -> bytes:

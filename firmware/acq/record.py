@@ -74,8 +74,10 @@ class RecordBuilder:
         self.uint(fields.FIRST_SLOT_MONO_MS, span.first_slot_mono_ms)
 
     def build_boot(self, chain, stamp, facts) -> int:
-        """facts: reset_cause, firmware_version, firmware_hash, interpreter, journal_version, public_key, torn_count."""
-        writer = self.begin(fields.KIND_BOOT, 7, chain, stamp)
+        """facts: reset_cause, firmware_version, firmware_hash, interpreter, journal_version, public_key, torn_count,
+        element_counter (0: none)."""
+        counter = facts.element_counter
+        writer = self.begin(fields.KIND_BOOT, 8 if counter else 7, chain, stamp)
         self.uint(fields.RESET_CAUSE, facts.reset_cause)
         writer.uint(fields.FIRMWARE_VERSION)
         writer.text(facts.firmware_version)
@@ -85,6 +87,8 @@ class RecordBuilder:
         self.uint(fields.JOURNAL_VERSION, facts.journal_version)
         self._bytes(fields.PUBLIC_KEY, facts.public_key)
         self.uint(fields.TORN_COUNT, facts.torn_count)
+        if counter:
+            self.uint(fields.ELEMENT_COUNTER, counter)
         return writer.end
 
     def build_samples(self, chain, stamp, batch) -> int:

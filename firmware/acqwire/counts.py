@@ -25,4 +25,5 @@ JOURNAL_FAULTS = 1
 JOURNAL_WAITING = 2
 JOURNAL_COLUMNS = 3
 
+ELEMENT_COUNTER_MAX = 2097151  # where the counter of an ATECC608 ends (data sheet chapter 5, Counter)
 COUNT_MAX = 2**30 - 1  # counters go round here: no integer above it is small on 32-bit words

@@ -34,6 +34,7 @@ INTERPRETER = 33  # text       interpreter name, version and platform
 JOURNAL_VERSION = 34  # uint   layout mounted
 PUBLIC_KEY = 35  # bytes 65    SEC1 uncompressed point of the signing key
 TORN_COUNT = 36  # uint        unfinished or unreadable journal entries seen by the mount
+ELEMENT_COUNTER = 37  # uint   secure element's monotonic counter, counted at this start; absent where it is not used
 
 # Parameters
 PART_HASH = 40  # bytes 32  SHA-256 of the whole parameter set that is being carried

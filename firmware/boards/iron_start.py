@@ -18,7 +18,9 @@ _WAIT_MAX_US = 20000
 
 class IronStart:
     """`reset_cause`, `interpreter`; `frozen_hash`: of the program where its files are frozen, else b"";
-    `is_production`: the image has a frozen one."""
+    `is_production`: the image has a frozen one; `element_counter`: of this start, 0 where none is counted."""
+
+    element_counter = 0
 
     def __init__(self, parts, clock) -> None:
         """Raises ValueError for a board that has not been provisioned."""
@@ -98,12 +100,18 @@ class IronStart:
 
         try:
             wanted = json.loads(self.read_file("element.json"))
-            address, slot = wanted["address"], wanted["slot"]
+            address, slot, counter = wanted["address"], wanted["slot"], wanted.get("counter", -1)
         except (ValueError, KeyError, TypeError):
-            raise ValueError('element.json is not {"address": n, "slot": n}')
+            raise ValueError('element.json is not {"address": n, "slot": n}, and perhaps "counter": n')
         if not (isinstance(address, int) and 8 <= address <= 0x77 and isinstance(slot, int) and 0 <= slot <= 15):
             raise ValueError("element.json: address is 8 to 119, slot 0 to 15")
-        return ElementStart(Element(self._parts.element_bus(), self._clock, address), self._wait).open(slot)
+        if counter not in (-1, 0, 1):
+            raise ValueError("element.json: counter is 0 or 1, or not there")
+        start = ElementStart(Element(self._parts.element_bus(), self._clock, address), self._wait)
+        signer = start.open(slot)
+        if counter >= 0:  # behind all that could still refuse this start
+            self.element_counter = start.count_start(counter)
+        return signer
 
     def _wait(self, wait_us: int) -> None:
         import time

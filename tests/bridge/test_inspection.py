@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -54,6 +55,24 @@ def test_a_good_chain_is_fine():
     assert findings == []
     assert inspector.verified_count == COUNT
     assert [(head.device, head.seq, head.count) for head in inspector.heads()] == [(DEVICE, COUNT, COUNT)]
+
+
+@pytest.mark.parametrize(
+    ("counters", "named_boots"),
+    [
+        ([1, 2, 3], []), ([1, 5, 9], []), ([None, 3, None, 4], []), ([2_097_150, 2_097_151, 2_097_151], []),
+        ([1, 1], [2]), ([7, 6, 7, 8], [2, 3]), ([9, None, 9], [3]), ([2_097_151, 5], [2]),
+    ],
+)  # fmt: skip
+def test_a_secure_elements_counter_only_grows(counters, named_boots):
+    envelopes, prev = [], bytes(32)
+    for boot, counter in enumerate(counters, 1):
+        body = BOOT_BODY if counter is None else BOOT_BODY | {37: counter}
+        payload = build_payload(boot, 1, prev, body, boot=boot)
+        prev = hashlib.sha256(build_structure(payload)[1]).digest()
+        envelopes.append(seal(payload))
+    findings, _ = inspect(envelopes)
+    assert named(findings) == {("counter", boot) for boot in named_boots}
 
 
 @pytest.mark.parametrize("index", range(COUNT - 1))

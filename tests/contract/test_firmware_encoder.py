@@ -40,6 +40,7 @@ def build_payload(entries: dict) -> bytes:
     if kind == fields.KIND_BOOT:
         names = "reset_cause firmware_version firmware_hash interpreter journal_version public_key torn_count".split()
         facts = SimpleNamespace(**{name: entries[fields.RESET_CAUSE + index] for index, name in enumerate(names)})
+        facts.element_counter = entries.get(fields.ELEMENT_COUNTER, 0)
         count = builder.build_boot(chain, stamp, facts)
     elif kind == fields.KIND_SAMPLES:
         blocks = entries[fields.BLOCKS]

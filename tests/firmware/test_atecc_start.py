@@ -2,7 +2,7 @@
 
 import hashlib
 
-from acqwire import causes
+from acqwire import causes, counts
 from atecc608 import COUNTER_MAX, factory_zone, locked_zone
 from atecc_parts import Chip, digest_of, fault_of, is_good
 
@@ -158,6 +158,20 @@ def test_counters_only_grow_and_end():
     assert start.advance_counter(1) == COUNTER_MAX
     assert fault_of(start.advance_counter, 1)[0] == causes.FAULT_ELEMENT_STATUS
     assert start.read_counter(1) == COUNTER_MAX
+
+
+def test_every_start_is_counted_and_a_counter_at_its_end_stops_nobody():
+    chip = Chip()
+    assert [chip.start().count_start(0) for _ in range(3)] == [1, 2, 3]
+    start = chip.start()
+    chip.chip.faults.garbled_reads = 8  # the answer is lost: a number may be left out, none is given twice
+    assert start.count_start(0) >= 4
+    chip.chip.faults.garbled_reads = 0
+    chip.chip.counters[0] = COUNTER_MAX - 1
+    assert [chip.start().count_start(0) for _ in range(3)] == [COUNTER_MAX] * 3
+    assert COUNTER_MAX == counts.ELEMENT_COUNTER_MAX
+    chip.chip.faults.mute_reads = 1000000
+    assert fault_of(start.count_start, 1)[0] == causes.FAULT_ELEMENT_SILENT
 
 
 def test_random_numbers_differ_and_a_repetition_is_refused():

@@ -224,6 +224,8 @@ def test_an_element_that_is_named_wrongly_is_refused_and_an_absent_one_does_not_
         for words in (b"[]", b"{}", b'{"address":5,"slot":0}', b'{"address":96,"slot":16}', b"nothing"):
             place.write("element.json", words)
             assert "element.json" in str(refused(ValueError, place.board.start.open_signer))
+        place.write("element.json", b'{"address":96,"slot":0,"counter":2}')
+        assert "counter is 0 or 1" in str(refused(ValueError, place.board.start.open_signer))
         place.write("element.json", b'{"address":96,"slot":0}')
         place.board.start._wait = lambda wait_us: None
         place.board.start._clock.ticks = Later().ticks
@@ -231,6 +233,22 @@ def test_an_element_that_is_named_wrongly_is_refused_and_an_absent_one_does_not_
         assert not is_there(place.folder + "/key.bin")
 
     on_each(test)
+
+
+def test_the_element_counts_the_starts_where_it_is_told_to():
+    from atecc_parts import Chip, Wire
+
+    place = Set("rp2_pico_2ch", "rp2")
+    chip = Chip()
+    chip.with_key()
+    for words, expected in ((b"", 0), (b',"counter":1', 1), (b',"counter":1', 2), (b"", 0), (b',"counter":1', 3)):
+        place.write("element.json", b'{"address":96,"slot":0' + words + b"}")
+        start = place.board.start
+        start._parts.element_bus, start._clock = lambda: Wire(chip.chip, chip.clock), chip.clock
+        start._wait, start.element_counter = chip.wait, 0
+        start.open_signer()
+        assert start.element_counter == expected and chip.chip.counters[0] == 0
+    place.clear()
 
 
 class Later:

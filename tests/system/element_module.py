@@ -34,7 +34,9 @@ def open_signer(start):
         element.read_zone()
     else:
         element.make_key(0)
-    return element.open(0)
+    signer = element.open(0)
+    start.element_counter = element.count_start(1)
+    return signer
 
 
 def run():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from acqwire import causes
 
-from plumeproof.model import Samples
+from plumeproof.model import Boot, Samples
 from tests.doubles.module_rig import ROOT, ModuleRig
 
 STARTER = Path(__file__).with_name("element_module.py")
@@ -28,6 +28,7 @@ def test_the_gateway_takes_records_signed_by_the_chip(tmp_path, micropython):
         assert rig.module.stdout.readline() == "ready\n"
         gateway = rig.gateway()  # with the public key that the chip gave
         gateway.collect(lambda records: sum(isinstance(record.body, Samples) for record in records) >= 4)
+        assert [r.body.element_counter for r in gateway.records if isinstance(r.body, Boot)] == [1]
         samples = [record.body.slots for record in gateway.records if isinstance(record.body, Samples)]
         assert sum(slots.slot_count for slots in samples) >= 15
         firsts = [slots.first_slot for slots in samples]

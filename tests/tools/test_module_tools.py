@@ -26,6 +26,7 @@ from tests.system.interpreters import find
 from tests.tools.test_release import root as release_root
 from tools.demo.cable import Cable
 from tools.module import boards, label
+from tools.module.__main__ import parser
 from tools.module.emulated import Directory
 from tools.module.flash import firmware_hash
 from tools.module.provision import ask_proof, compose_plan
@@ -392,6 +393,14 @@ def test_chips_as_the_releases_name_them(name, machine):
 def test_an_element_that_is_none(text, tmp_path):
     refused = provision(tmp_path, *WORDS, "--element", text)
     assert refused.returncode == 2 and "--element" in refused.stderr
+
+
+def test_an_element_and_its_counter():
+    told = [
+        parser().parse_args(["flash", "port", "--board", "b", "--element", text]).element
+        for text in ("0x60:0", "96:3:1")
+    ]
+    assert told == [{"address": 96, "slot": 0}, {"address": 96, "slot": 3, "counter": 1}]
 
 
 def test_an_element_makes_up_for_a_dead_generator():

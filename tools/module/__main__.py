@@ -115,7 +115,7 @@ def provision_main(args: argparse.Namespace) -> dict[str, Any]:
             stack.enter_context(hold(console, board))
             extra["board.json"] = rfc8785.dumps({"board": args.board})
             if args.element is not None:
-                extra["element.json"] = rfc8785.dumps({"address": args.element[0], "slot": args.element[1]})
+                extra["element.json"] = rfc8785.dumps(args.element)
             folder = data_folder(args.board) + "/"
             console.make_folder(folder.rstrip("/"))
             wanted = firmware_hash(choose_files(args.folder, BOARDS[args.board]))
@@ -221,7 +221,10 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--link-address", type=_address, default=1, metavar="N", help="default 1")
     for one in (flashing, providing):
         one.add_argument(
-            "--element", type=_element, metavar="ADDRESS:SLOT", help="a secure element has the key, e.g. 0x60:0"
+            "--element",
+            type=_element,
+            metavar="ADDRESS:SLOT[:COUNTER]",
+            help="a secure element has the key, e.g. 0x60:0; 0x60:0:0: its counter 0 counts the starts",
         )
         one.add_argument("--from", dest="folder", type=Path, default=FIRMWARE, help="program, .py or .mpy files")
     for one in (info, flashing, providing, updating, looping):
@@ -251,14 +254,16 @@ def _address(text: str) -> int:
     return int(text)
 
 
-def _element(text: str) -> tuple[int, int]:
+def _element(text: str) -> dict[str, int]:
+    """What element.json says (boards/iron_start.py)."""
     try:
-        address, slot = (int(word, 0) for word in text.split(":"))
+        words = [int(word, 0) for word in text.split(":")]
     except ValueError:
-        address = slot = -1
-    if not (8 <= address <= 0x77 and 0 <= slot <= 15):
-        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no ADDRESS:SLOT of 8..0x77 and 0..15")
-    return address, slot
+        words = []
+    is_good = len(words) in (2, 3) and 8 <= words[0] <= 0x77 and 0 <= words[1] <= 15 and words[2:] in ([], [0], [1])
+    if not is_good:
+        raise argparse.ArgumentTypeError(f"{text[:20]!r} is no ADDRESS:SLOT[:COUNTER] of 8..0x77, 0..15 and 0..1")
+    return dict(zip(("address", "slot", "counter"), words, strict=False))
 
 
 if __name__ == "__main__":

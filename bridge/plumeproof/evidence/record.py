@@ -261,6 +261,9 @@ def _boot(entries: _Map) -> Boot:
         journal_version=_uint(entries, fields.JOURNAL_VERSION, U8_MAX),
         public_key=_bytes(entries, fields.PUBLIC_KEY, limits.PUBLIC_KEY_BYTES, limits.PUBLIC_KEY_BYTES),
         torn_count=_uint(entries, fields.TORN_COUNT, U32_MAX),
+        element_counter=_uint(entries, fields.ELEMENT_COUNTER, counts.ELEMENT_COUNTER_MAX, 1)
+        if fields.ELEMENT_COUNTER in entries
+        else None,
     )
 
 
@@ -351,7 +354,10 @@ _BODIES: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
         _calibration,
     ),
 }
-_OPTIONAL = {fields.KIND_TIME_SYNC: frozenset((fields.SYNC_STEP_MS,))}
+_OPTIONAL = {
+    fields.KIND_BOOT: frozenset((fields.ELEMENT_COUNTER,)),
+    fields.KIND_TIME_SYNC: frozenset((fields.SYNC_STEP_MS,)),
+}
 # Kind and whether it has UTC -> all its keys but the optional ones, and who reads the body
 _KINDS = {
     (kind, has_utc): (COMMON_KEYS | keys | (UTC_KEYS if has_utc else frozenset()), parse_body)
