@@ -279,10 +279,64 @@ def starts() -> None:
     print("started", len(PROGRAMS))
 
 
+def program(folder, prefix=""):
+    """A compiled program as a release has it."""
+    found = []
+    for entry in os.ilistdir(folder + "/" + prefix):
+        name = prefix + entry[0]
+        if entry[1] & 0x4000:
+            found += program(folder, name + "/")
+        else:
+            with open(folder + "/" + name, "rb") as file:
+                found.append((name, file.read()))
+    return sorted(found)
+
+
+def takes_two(files, blocks, is_frozen) -> bool:
+    """Whether a file system of so many blocks takes this program twice in a row, beside the one it was flashed with."""
+    make(blocks)
+    one = bench()
+    store = one.store
+    try:
+        for name, content in () if is_frozen else files:
+            with store.create(update.INCOMING, "../../" + name) as file:
+                file.write(content)
+        for number in (1, 2):
+            made = release(number, files=files, mpy=store.mpy)
+            if one.send(made) or one.switch(made):
+                return False
+            one.start()
+            one.confirm()
+    except OSError:  # the program that it was flashed with finds no room
+        return False
+    finally:
+        vfs.umount("/lfs")
+    return True
+
+
+def sizes(folder) -> None:
+    """The least file system that takes updates of the program in `folder` (tools.mpy --board NAME --out FOLDER)."""
+    files = program(folder)
+    least = []
+    for is_frozen in (True, False):
+        low, high = 32, 512
+        while high - low > 1:
+            middle = (low + high) // 2
+            if takes_two(files, middle, is_frozen):
+                high = middle
+            else:
+                low = middle
+        least.append(high)
+    print(len(files), "files", sum(len(content) for _, content in files), "bytes; least file system, sectors of 4096:")
+    print("frozen", least[0], "as files", least[1])
+
+
 if __name__ == "__main__":
-    case, numbers = sys.argv[2], [int(word) for word in sys.argv[3:]]
+    case, numbers = sys.argv[2], [int(word) for word in sys.argv[3:] if sys.argv[2] == "cut"]
     if case == "cut":
         cut_everywhere(numbers[0], numbers[1], numbers[2:])
+    elif case == "sizes":
+        sizes(sys.argv[3])
     elif case == "full":
         full()
     elif case == "starts":
