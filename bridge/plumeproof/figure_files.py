@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,6 +20,7 @@ from typing import IO, Any
 
 from plumeproof.errors import ConfigError
 from plumeproof.rules.figure import Figure
+from plumeproof.whole_file import whole_file
 
 FORMATS = ("csv", "json", "parquet")
 JSON_FORMAT = "plumeproof.figures/1"
@@ -85,22 +85,6 @@ def write_figures(path: Path, kind: str, offsets_min: Offsets, remarks: Remarks 
     JSON, when everything else is written. Raises ConfigError."""
     with whole_file(path) as file, _writer(file, kind, offsets_min, remarks) as write:
         yield write
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its name when it is whole."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # Power failing before this line leaves the .part file only, behind it the whole output.
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

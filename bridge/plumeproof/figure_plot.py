@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from plumeproof.errors import ConfigError
-from plumeproof.figure_files import whole_file
 from plumeproof.rules import annual, calendar
 from plumeproof.rules.calendar import MINUTE_MS
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import DAY, FLOW, MONTH, ROLLING_30_DAYS, SHORT_TERM, STANDARDISED, VALIDATED, YEAR, Figure
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.term_series import SeriesBuilder
+from plumeproof.whole_file import whole_file
 
 ENDINGS = (".svg", ".png")
 PANELS_MAX = 12  # more do not fit a page that anybody reads

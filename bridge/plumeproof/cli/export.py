@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from tqdm import tqdm
 
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.inspection import Inspector, read_ledger
 from plumeproof.keys import load_keys
+from plumeproof.whole_file import whole_file
 
 
 def add_parser(subparsers: Any) -> None:
@@ -76,7 +74,7 @@ def _refuse_inputs(args: argparse.Namespace) -> None:
 
 
 def _write_envelopes(inspector: Inspector, ledger: Path, output: Path, device: str | None) -> None:
-    with _whole_file(output) as file, tqdm(unit=" records", disable=not sys.stderr.isatty()) as progress:
+    with whole_file(output) as file, tqdm(unit=" records", disable=not sys.stderr.isatty()) as progress:
         for item in read_ledger(ledger, device):
             for finding in inspector.take(item):
                 print(f"{finding.code}: {finding.sentence} (at {finding.place})", file=sys.stderr)
@@ -87,21 +85,5 @@ def _write_envelopes(inspector: Inspector, ledger: Path, output: Path, device: s
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    with _whole_file(path) as file:
+    with whole_file(path) as file:
         file.write(content)
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes its name when it is whole; what goes wrong before leaves nothing behind."""
-    partial = path.with_name(path.name + ".part")
-    try:
-        with partial.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # Power failing before this line leaves the .part file only, behind it the whole output.
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise

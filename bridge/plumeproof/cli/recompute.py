@@ -16,9 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,12 +25,15 @@ from tqdm import tqdm
 
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError, UnreachableError
+from plumeproof.instants import read_instant
+from plumeproof.whole_file import whole_file
 
 if TYPE_CHECKING:
     from plumeproof.bulk import Job, Part, PartResult
 
 RESULT_MAX_BYTES = 4 * 1024 * 1024
 CONNECT_S = 10.0
+DAY_MS = 86_400_000
 
 
 def add_parser(subparsers: Any) -> None:
@@ -122,11 +123,12 @@ def _jobs(args: argparse.Namespace) -> Iterator[Job]:
 
 
 def _day(text: str, offset_min: int, option: str) -> int:
-    try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError as error:
-        raise ConfigError(option, f"{text[:20]!r} is no day; write 2026-01-31, by the plant's clock") from error
-    return int(day.timestamp()) * 1000 - offset_min * 60_000
+    found = read_instant(text, offset_min, option)
+    if (found + offset_min * 60_000) % DAY_MS:
+        raise ConfigError(
+            option, f"{text[:30]!r} is within a day; figures are recomputed by whole days of the plant's clock"
+        )
+    return found
 
 
 def _run(args: argparse.Namespace, job: Job) -> list[PartResult]:
@@ -203,19 +205,8 @@ def _keep(folder: Path | None, result: PartResult) -> None:
     if folder is None:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with _whole_file(folder / f"{result.name}.json") as file:
+    with whole_file(folder / f"{result.name}.json") as file:
         file.write(json.dumps(asdict(result), indent=1).encode())
-
-
-@contextmanager
-def _whole_file(path: Path) -> Iterator[Any]:
-    """Power failing before the rename leaves a .part file only: the month is made again."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _total(plant: str, found: Sequence[PartResult]) -> dict[str, Any]:
