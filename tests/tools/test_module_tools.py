@@ -93,6 +93,11 @@ def test_a_root_for_updates_is_set_once(tmp_path, micropython):
     assert provision(tmp_path, *WORDS, "--update-root", tmp_path / "root.bin").returncode == 0
     kept = tmp_path / "mod" / "update" / "root.bin"
     assert kept.read_bytes() == release_root()
+    told = json.loads(module("info", tmp_path / "mod", "--json").stdout)
+    assert told["update_root"] == hashlib.sha256(release_root()).hexdigest()
+    without = provision(tmp_path, name="without", device="plume-02")
+    assert without.returncode == 0 and "takes none" in without.stderr
+    assert json.loads(module("info", tmp_path / "without", "--json").stdout)["update_root"] is None
     assert provision(tmp_path, *WORDS, "--update-root", tmp_path / "root.bin").returncode == 0
     done = provision(tmp_path, *WORDS, "--update-root", tmp_path / "other.bin")
     assert done.returncode == 1

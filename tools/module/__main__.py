@@ -133,6 +133,8 @@ def provision_main(args: argparse.Namespace) -> dict[str, Any]:
         told = provision(
             place, plan, args.keys, folder, wanted if args.firmware == "same" else None, say, args.last_seq, extra
         )
+        if not place.exists(folder + UPDATE_ROOT):
+            say("no root for updates: this module takes none; --update-root FILE sets one")
     if args.label is not None:
         label.write(args.label, told["device"], told["kid"], told["serial"])
         say(f"label: {args.label}")

@@ -13,6 +13,7 @@ from plumeproof.evidence.envelope import kid_of
 from tools.module.boards import BOARDS, ask, data_folder
 from tools.module.console import Console
 from tools.module.provision import Place
+from tools.module.update_root import FILE as UPDATE_ROOT
 
 FILES = ("parameters.json", "settings.json", "public_key.bin")
 
@@ -37,7 +38,7 @@ def ask_console(console: Console) -> dict[str, Any]:
 
 
 def read_folder(place: Place, folder: str) -> dict[str, Any]:
-    """Device, link address, hashes and kid, as far as the files are there and can be read."""
+    """Device, link address, hashes, kid and root for updates, as far as the files are there and can be read."""
     found = {name: place.read(folder + name) for name in FILES if place.exists(folder + name)}
     told: dict[str, Any] = {"is_provisioned": len(found) == len(FILES)}
     if "parameters.json" in found:
@@ -51,6 +52,8 @@ def read_folder(place: Place, folder: str) -> dict[str, Any]:
     if "public_key.bin" in found:
         point = found["public_key.bin"]
         told["kid"] = kid_of(point).hex() if len(point) == limits.PUBLIC_KEY_BYTES else None
+    root = folder + UPDATE_ROOT
+    told["update_root"] = hashlib.sha256(place.read(root)).hexdigest() if place.exists(root) else None
     return told
 
 
