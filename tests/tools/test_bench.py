@@ -81,10 +81,19 @@ def test_wear_counts_what_the_journal_does():
         assert found[f"years_{name}"] == pytest.approx(100_000 / laps / 365.25, abs=0.6)
 
 
+def test_averaging_finds_what_its_peers_find_and_gives_one_object():
+    ended = bench("averaging", "--quick", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    wanted = {"vs_numpy", "vs_pandas", "of_read_bandwidth", "one_level_ms", "chain_ms"}
+    assert set(found) == wanted | {"chain_vs_numpy_conversions", "live_kernel_us", "cached_start_s"}
+    assert all(number > 0 for number in found.values())
+
+
 def test_an_unknown_name_is_told_what_there_is():
     ended = bench("lines")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "bench: no benchmark 'lines'; there are: bus line module wear\n"
+    assert ended.stderr == "bench: no benchmark 'lines'; there are: averaging bus line module wear\n"
 
 
 def test_a_missing_interpreter_is_said_in_one_line():
