@@ -51,6 +51,7 @@ class Client:
         self._wanted = bytearray(8)  # the last request whose answer may still come, ours or not; unit 0: none
         self._asked = 0  # when that was
         self._other = False  # another request of ours has gone out since
+        self._hush = False  # a request has waited for it in vain: nothing of this unit goes out before it is over
         self._patience = {}  # for how many microseconds it may, per unit; nothing is added once all were asked
 
     def begin(self, unit: int, function: int, address: int, quantity: int, timeout_us: int) -> None:
@@ -111,9 +112,13 @@ class Client:
         self._overhear()
         if self._left(now):
             self._count = 0
-            return self._clock.elapsed(now, self._began) >= self._timeout_us and self._end(causes.GAP_TIMEOUT)
+            if self._clock.elapsed(now, self._began) < self._timeout_us:
+                return False
+            self._hush = True  # requests of the same unit in between would prolong the suspicion slot by slot, for ever
+            return self._end(causes.GAP_TIMEOUT)
         if not 0 <= self._clock.elapsed(now, self._asked) < self._patience[self._unit]:
             self._wanted[0] = 0  # it never came
+            self._hush = False
         elif self._is_elsewhere():
             self._other = True
         self._bus.send(self._request, 8)
@@ -127,10 +132,13 @@ class Client:
     def _left(self, now: int) -> int:
         """For how many microseconds the answer to an earlier request could be taken for the one to this."""
         last, other = self._wanted, self._request
-        if last[0] != other[0] or last[1] != other[1] or not (self._other or self._is_elsewhere()):
-            return 0  # nothing of its kind, or the same once more at once: any answer to that is the right one
-        if pdu.data_bytes(last[1], last[4] << 8 | last[5]) != self.data_bytes:
+        if last[0] != other[0]:
             return 0
+        if not self._hush:
+            if last[1] != other[1] or not (self._other or self._is_elsewhere()):
+                return 0  # nothing of its kind, or the same once more at once: any answer to that is the right one
+            if pdu.data_bytes(last[1], last[4] << 8 | last[5]) != self.data_bytes:
+                return 0
         passed_us = self._clock.elapsed(now, self._asked)
         return max(0, self._patience[other[0]] - passed_us) if passed_us >= 0 else 0
 
