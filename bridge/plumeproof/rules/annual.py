@@ -100,8 +100,7 @@ def fill(measurand: Measurand, series: Series, method: str, sigma: str) -> Hours
     mass = series.get((measurand.id, MASS))
     if mass is None:
         return None
-    seen = _seen(mass)
-    has_run = mass.has_run & seen
+    has_run = mass.has_run & seen(mass)
     if method == "mean_plus_2sigma":
         return _by_concentration(measurand, series, mass, has_run, sigma)
     if method == "hj75_mass_only":
@@ -159,7 +158,11 @@ def _quarters(series: TermSeries) -> Iterator[tuple[int, int]]:
             first = day
 
 
-def _seen(series: TermSeries) -> npt.NDArray[np.bool_]:
-    """Terms of days of which there are records at all."""
+def seen(series: TermSeries) -> npt.NDArray[np.bool_]:
+    """Terms from the first day with a record to the last one: a day without any in between is lost, not absent."""
     per_day = DAY_MS // (series.length_min * MINUTE_MS)
-    return np.asarray(np.repeat(series.has_figure.reshape(-1, per_day).any(axis=-1), per_day))
+    days = np.flatnonzero(series.has_figure.reshape(-1, per_day).any(axis=-1))
+    found = np.zeros(series.count, np.bool_)
+    if days.size:
+        found[days[0] * per_day : (days[-1] + 1) * per_day] = True
+    return found

@@ -140,8 +140,8 @@ def _average(
 
 
 def _seen(series: TermSeries) -> Any:
-    """Terms of days of which there are records at all."""
-    return np.repeat(_by_day(series, series.has_figure).any(axis=-1), DAY_MIN // series.length_min)
+    """Terms that count towards what is expected (annual.seen)."""
+    return annual.seen(series)
 
 
 def _mass(

@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from plumeproof.rules.calendar import MINUTE_MS
 from plumeproof.rules.figure import SHORT_TERM, Figure, InputRange
-from plumeproof.rules.plant_state import STOPPED, state_of
 from plumeproof.rules.short_terms import DISCARDED
 
 Values = npt.NDArray[np.float64]
@@ -69,7 +68,8 @@ class SeriesBuilder:
         found.values[place] = 0.0 if one.value is None else one.value
         found.is_valid[place] = one.is_valid
         found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid
-        found.has_run[place] = state_of(one.state) != STOPPED
+        # not from the state, which is the majority's; "stopped" counts on the basis of the period only
+        found.has_run[place] = one.n_expected > dict(one.n_invalid).get("stopped", 0)
         for own in one.inputs:
             known = self._inputs.get(own.device)
             if known is None:
