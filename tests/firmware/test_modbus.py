@@ -343,6 +343,26 @@ def test_what_could_be_mistaken_is_held_back_and_nothing_else():
         assert (outcome, found) == (causes.VALUE, address) and spent_us < 10000
 
 
+def test_suspicion_ends_although_the_unit_is_asked_in_every_slot():
+    """Two blocks of one shape, slots shorter than twice the time-out, one answer lost: found on the emulated Cortex-M."""
+    clock = TickClock()
+    bus = LateBus(clock, 2000, lost=(2,))
+    client = Client(bus, clock, 115200, "N", 1)
+    found = []
+    for _ in range(8):
+        slot = clock.now
+        for address in (10, 20):
+            left_us = 80000 - (clock.now - slot)
+            if left_us > 5000:
+                outcome, came_from, _ = read_late(client, clock, address, 2, min(50000, left_us))
+                found.append((address, outcome))
+                assert outcome or came_from == address
+            else:
+                found.append((address, causes.GAP_OVERRUN))
+        clock.now = slot + 80000
+    assert found[-8:] == [(10, 0), (20, 0)] * 4, found
+
+
 def test_each_analyzer_is_given_twice_its_own_time_out():
     clock = TickClock()
     bus = LateBus(clock, 5000, lost=(0, 1, 2))
