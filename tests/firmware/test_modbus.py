@@ -344,7 +344,7 @@ def test_what_could_be_mistaken_is_held_back_and_nothing_else():
 
 
 def test_suspicion_ends_although_the_unit_is_asked_in_every_slot():
-    """Two blocks of one shape, slots shorter than twice the time-out, one answer lost: found on the emulated Cortex-M."""
+    """Two blocks of one shape, slots shorter than twice the time-out, one answer lost (seen on the emulated M3)."""
     clock = TickClock()
     bus = LateBus(clock, 2000, lost=(2,))
     client = Client(bus, clock, 115200, "N", 1)
