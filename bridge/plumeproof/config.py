@@ -233,7 +233,7 @@ def parse_config(text: str, path: Path) -> Config:
 def effective(config: object) -> Any:
     """The tree as plain JSON values, for printing. No secret is in it: it only knows the names of their files."""
     if hasattr(config, "__dataclass_fields__"):
-        return {entry.name: effective(getattr(config, entry.name)) for entry in fields(config)}  # type: ignore[arg-type]
+        return {entry.name: effective(getattr(config, entry.name)) for entry in fields(config)}  # type: ignore[arg-type] # it has them
     if isinstance(config, tuple):
         return [effective(item) for item in config]
     return str(config) if isinstance(config, Path) else config

@@ -232,7 +232,8 @@ class Sheet:
         if builder is None or measurand is None or not is_filled or line.length_min != settings.sta_min:
             return
         series = builder.series()
-        found = annual.fill(measurand, series, settings.substitution, settings.sigma)
+        clock = self._engine.offset_min(line.rules)
+        found = annual.fill(measurand, series, settings.substitution, settings.sigma, clock)
         if found is None or not found.is_substituted.any():
             return
         main = next(iter(series.values()))

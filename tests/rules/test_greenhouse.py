@@ -13,9 +13,8 @@ from plumeproof.errors import RuleError
 from plumeproof.rules import greenhouse, mass_balance
 from plumeproof.rules.gwp import load_gwp
 from plumeproof.rules.series import find_runs, longest_run
-from plumeproof.rules.short_term import add_in_lanes_along
 from plumeproof.rules.substitution import fill, mean_plus_two_sigma
-from plumeproof.rules.summation import add_in_lanes, find_moments
+from plumeproof.rules.summation import add_in_lanes, add_in_lanes_along, find_moments
 from plumeproof.rules.tiers import judge_tier, load_tiers
 from tests.doubles import slow_greenhouse as slow
 from tests.rules.examples import assert_close, example
@@ -222,6 +221,12 @@ def test_runs(mask):
     assert inside == {hour for hour, is_true in enumerate(mask) if is_true}
     assert all(earlier[1] < later[0] for earlier, later in zip(runs, runs[1:], strict=False))
     assert longest_run(np.array(mask, dtype=np.bool_)) == max((end - start for start, end in runs), default=0)
+
+
+def test_an_hour_of_standstill_emits_nothing():
+    every, ran = np.array([True, True]), np.array([True, False])
+    year = greenhouse.sum_hours([3.0, 5.0], every, ran, every)
+    assert (year.total_t, year.hours_op, year.hours_substituted, year.substituted_t) == (3.0, 1, 1, 3.0)
 
 
 def test_outage_of_more_than_five_days():

@@ -112,6 +112,13 @@ def test_e24d_look_back():
         assert name == case["substitute"]
 
 
+@pytest.mark.parametrize(
+    ("invalid", "run", "hours"), [(10, 24, 180), (10, 25, 720), (11, 24, 2160), (25, 1, 2160), (26, 1, None)]
+)
+def test_borders_of_the_look_back(invalid, run, hours):
+    assert hj75.find_look_back_h(hj75.judge_capture(100, 0, invalid), run) == hours
+
+
 def test_e24e_mass_of_the_unconverted_concentration():
     part = example("E24e")
     c, q = np.array(part["inputs"]["c_hour"]), np.array(part["inputs"]["Qsn_dry"])

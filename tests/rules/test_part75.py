@@ -72,6 +72,19 @@ def test_borders_of_availability(pct, gap, method):
         assert part75.choose_method("nox_flow", part75.Availability(pct, 100), gap) == "bin_mean"
 
 
+@pytest.mark.parametrize(("family", "initial"), [("concentration", 720), ("nox_flow", 2160)])
+def test_the_initial_rule_ends_with_its_hours(family, initial):
+    full = part75.Availability(100, 100)
+    assert part75.choose_method(family, full, 25, initial - 1) == "hb_ha"
+    assert part75.choose_method(family, full, 25, initial) == "p90"
+
+
+def test_a_percentile_is_not_below_the_neighbours():
+    found = part75.replace_hour("p90", SERIES, 720, 400.0, 300.0, 450.0)
+    assert found.value == 350.0 and found.method == "p90"
+    assert not part75.replace_hour("p90", SERIES, 720, 400.0, None, 450.0).exists
+
+
 def test_availability_looks_back_a_year_of_operation_and_three_of_the_clock():
     valid, ran = np.ones(30_000, dtype=np.bool_), np.zeros(30_000, dtype=np.bool_)
     ran[:3000] = ran[-3000:] = True

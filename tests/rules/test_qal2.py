@@ -140,6 +140,13 @@ def test_figures_no_line_goes_through(make):
         make()
 
 
+def test_variability_passes_up_to_its_limit_and_no_further():
+    k_v = factors_of(3).k_v  # differences of -1, 0 and 1 scatter by exactly 1
+    for sigma_0, is_passed in ((1.001 / k_v, True), (0.999 / k_v, False)):
+        test = qal2.judge_variability([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], sigma_0)
+        assert test.s_d == 1.0 and test.is_passed is is_passed
+
+
 def test_range_is_at_least_a_fifth_of_the_limit_and_can_be_extended():
     valid_range = qal2.find_valid_range(5.0, 50.0)
     assert valid_range == qal2.ValidRange(0.0, 10.0)
@@ -150,6 +157,8 @@ def test_range_is_at_least_a_fifth_of_the_limit_and_can_be_extended():
     assert near.is_granted and near.after.upper == 45.0 and near.since == date(2026, 3, 1)
     far = qal2.extend_range(valid_range, function, 56.0, 45.0, 50.0, 20.0, date(2026, 3, 1))
     assert not far.is_granted and far.after == valid_range
+    inside = qal2.extend_range(valid_range, function, 9.0, 9.0, 50.0, 20.0, date(2026, 3, 1))
+    assert not inside.is_granted and inside.after == valid_range  # an extension never makes a range smaller
 
 
 def test_e20_weeks():

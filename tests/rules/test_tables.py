@@ -9,7 +9,7 @@ import pytest
 
 from plumeproof.errors import RuleError
 from plumeproof.rules.gwp import load_gwp, read_gwp
-from plumeproof.rules.hj212_flags import load_flags
+from plumeproof.rules.hj212_flags import load_flags, read_flags
 from plumeproof.rules.reference_o2 import find_reference_o2, reference_o2_rows
 from plumeproof.rules.status import LETTERS
 from plumeproof.rules.table_file import load_table, read_note
@@ -68,6 +68,9 @@ def test_an_own_table_is_read_by_its_path(tmp_path):
         (lambda content: content["uses"][0].update(set="AR9"), "no set AR9"),
         (lambda content: content["uses"][0].update(to_year=2000), "after to_year"),
         (lambda content: content["uses"][0].update(to_year=2030), "two sets"),
+        (lambda content: content["uses"][0].update(to_year=2021), "two sets"),
+        (lambda content: content["uses"][1].update(from_year=2020), "two sets"),
+        (lambda content: content["uses"][1].update(from_year=2013), "two sets"),
         (lambda content: content["uses"][0].update(confidence="2"), "outside 0..1"),
         (lambda content: content["sets"][0]["gases"].update(N2O="-1"), "not above 0"),
         (lambda content: content["sets"][0]["gases"].update(N2O=298), "no text"),
@@ -122,6 +125,24 @@ def test_flags_are_translated_by_the_table():
         flags.status_of("Z")
     with pytest.raises(RuleError, match="is none of"):
         flags.flag_of("Q")
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda content: content["written"].pop(), "stopped"),
+        (lambda content: content["written"][0].update(flag="Z"), "Z"),
+        (lambda content: content["flags"].append(content["flags"][0]), "twice"),
+        (lambda content: content["written"].append(content["written"][0]), "twice"),
+    ],
+)
+def test_flags_of_a_customer_are_checked(tmp_path, change, word):
+    content = json.loads((resources.files("plumeproof.rules") / "tables" / "hj212_flags.json").read_text("utf-8"))
+    change(content)
+    path = tmp_path / "own.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(RuleError, match=word):
+        read_flags(path)
 
 
 def test_reference_oxygen():

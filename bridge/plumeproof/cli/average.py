@@ -210,7 +210,7 @@ def _period(args: argparse.Namespace, desk: _Desk, levels: Sequence[str]) -> tup
     first = read_instant(args.first, offset, "--from") if args.first is not None else None
     end = read_instant(args.to, offset, "--to") if args.to is not None else None
     begin = first if first is not None else whole[0]  # type: ignore[index] # one of both is there
-    end = end if end is not None else whole[1]  # type: ignore[index]
+    end = end if end is not None else whole[1]  # type: ignore[index] # as above
     if end <= begin:
         if args.first is not None and args.to is not None:
             raise ConfigError("--to", f"{args.to} is not behind --from {args.first}; the period would be empty")

@@ -153,7 +153,7 @@ class MqttSink:
     def _properties(self, row: OutboxRow) -> Properties | None:
         if not self._settings.is_v5:
             return None
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call] # paho has no types there
         properties.ContentType = ENVELOPE_TYPE if row.kind == "envelope" else AVERAGE_TYPE
         properties.UserProperty = list(row.attributes)
         return properties
@@ -263,7 +263,7 @@ class _Connection:
         where = f"{settings.host}:{settings.port}"
         properties = None
         if settings.is_v5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call] # paho has no types there
             properties.MaximumPacketSize = INBOUND_MAX_BYTES
         try:
             self._log_in()

@@ -63,7 +63,8 @@ def figures(
     is_greenhouse = measurand.greenhouse_gas is not None and settings.gwp is not None
     if not (is_greenhouse or settings.substitution == "hj75_mass_only"):
         return
-    found = fill(measurand, series, settings.substitution, settings.sigma)
+    offset_min = settings.utc_offset_min(maker.plant.utc_offset_min)
+    found = fill(measurand, series, settings.substitution, settings.sigma, offset_min)
     if found is None:
         return
     mass_t = found.mass_kg_h * (settings.sta_min / 60.0) / 1000.0
@@ -95,7 +96,7 @@ def figures(
         )  # fmt: skip
 
 
-def fill(measurand: Measurand, series: Series, method: str, sigma: str) -> Hours | None:
+def fill(measurand: Measurand, series: Series, method: str, sigma: str, offset_min: int) -> Hours | None:
     """The hours of a period with substitutes. None where flow or mass is not measured."""
     mass = series.get((measurand.id, MASS))
     if mass is None:
@@ -104,7 +105,7 @@ def fill(measurand: Measurand, series: Series, method: str, sigma: str) -> Hours
     if method == "mean_plus_2sigma":
         return _by_concentration(measurand, series, mass, has_run, sigma)
     if method == "hj75_mass_only":
-        return _by_mass(mass, has_run)
+        return _by_mass(mass, has_run, offset_min)
     none = np.zeros(mass.count, np.bool_)
     return Hours(np.where(mass.is_valid, mass.values, 0.0), mass.is_valid, has_run, none, np.zeros(mass.count), ())
 
@@ -125,14 +126,14 @@ def _by_concentration(
     return Hours(np.where(has, rate, 0.0), has, has_run, filled.is_substituted & has, filled.values, flags)
 
 
-def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_]) -> Hours:
+def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_], offset_min: int) -> Hours:
     """HJ 75-2017 tables 5 and 6, quarter by quarter; what is missing counts as other invalid time, because a record
     does not say that an analyzer was out of control."""
     valid = mass.is_valid & has_run
     none = np.zeros(mass.count, np.bool_)
     values, has = np.where(valid, mass.values, 0.0), valid.copy()
     flags: tuple[str, ...] = ()
-    for first, end in _quarters(mass):
+    for first, end in _quarters(mass, offset_min):
         stopped = int(np.count_nonzero(~has_run[first:end]))
         invalid = int(np.count_nonzero(has_run[first:end] & ~valid[first:end]))
         capture = hj75.judge_capture(end - first, stopped, invalid)
@@ -142,13 +143,10 @@ def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_]) -> Hours:
     return Hours(np.where(has, values, 0.0), has, has_run, has & ~valid, np.zeros(mass.count), flags)
 
 
-def _quarters(series: TermSeries) -> Iterator[tuple[int, int]]:
+def _quarters(series: TermSeries, offset_min: int) -> Iterator[tuple[int, int]]:
     """[first, end) terms of each quarter of a year, by months: the period begins with one."""
     length_ms = series.length_min * MINUTE_MS
     middle = [series.start_utc_ms + place * length_ms + length_ms // 2 for place in range(series.count)]
-    # Local midnight of the period's first day tells the offset; quarters of the local calendar follow from it
-    offset_min = -(series.start_utc_ms // MINUTE_MS) % (DAY_MS // MINUTE_MS)
-    offset_min -= (DAY_MS // MINUTE_MS) if offset_min > 14 * 60 else 0
     numbers = [(calendar.month_number(at, offset_min) - 1) // 3 for at in middle[:: DAY_MS // length_ms]]
     per_day = DAY_MS // length_ms
     first = 0

@@ -54,13 +54,13 @@ def molar_mass_g_mol(gas: str) -> float:
 def ppm_to_mg_m3(ppm: Number, molar_mass: Number, molar_volume: Number = MOLAR_VOLUME, c_atoms: int = 1) -> Number:
     """ppm * M / Vm, the product first; with `c_atoms`, for TOC as propane: ppm * atoms * M / Vm."""
     product = as_numbers(ppm) * float(c_atoms) * as_numbers(molar_mass)
-    return give(product / as_numbers(molar_volume))  # type: ignore[no-any-return]
+    return give(product / as_numbers(molar_volume))
 
 
 def mg_m3_to_ppm(c_mg_m3: Number, molar_mass: Number, molar_volume: Number = MOLAR_VOLUME, c_atoms: int = 1) -> Number:
     """c * Vm / (atoms * M)."""
     divisor = float(c_atoms) * as_numbers(molar_mass)
-    return give(as_numbers(c_mg_m3) * as_numbers(molar_volume) / divisor)  # type: ignore[no-any-return]
+    return give(as_numbers(c_mg_m3) * as_numbers(molar_volume) / divisor)
 
 
 def percent_to_mg_m3(volume_pct: Number, molar_mass: Number, molar_volume: Number = MOLAR_VOLUME) -> Number:
@@ -70,7 +70,7 @@ def percent_to_mg_m3(volume_pct: Number, molar_mass: Number, molar_volume: Numbe
 
 def nox_as_no2_mg_m3(no_mg_m3: Number, no2_mg_m3: Number) -> Number:
     """NO * (46.005/30.006) + NO2 (section 4.3)."""
-    return give(as_numbers(no_mg_m3) * NO2_PER_NO + as_numbers(no2_mg_m3))  # type: ignore[no-any-return]
+    return give(as_numbers(no_mg_m3) * NO2_PER_NO + as_numbers(no2_mg_m3))
 
 
 def nox_as_no2_from_ppm(no_ppm: Number, no2_ppm: Number, molar_volume: Number = MOLAR_VOLUME) -> Number:
@@ -83,7 +83,7 @@ def nox_from_no_only_mg_m3(no_mg_m3: Number, no2_share_pct: float) -> Number:
     (confidence 0.8); China does not allow it. Raises RuleError."""
     if not 0.0 <= no2_share_pct < 100.0:
         raise RuleError("NO2 share", f"{no2_share_pct:g} % is outside 0..100; it is the permit's share of NO2 in NOx")
-    return give(as_numbers(no_mg_m3) * NO2_PER_NO / ((100.0 - no2_share_pct) / 100.0))  # type: ignore[no-any-return]
+    return give(as_numbers(no_mg_m3) * NO2_PER_NO / ((100.0 - no2_share_pct) / 100.0))
 
 
 def temperature_factor(t_c: Number, zero_celsius_k: float = ZERO_CELSIUS_K) -> tuple[Any, Any]:

@@ -27,13 +27,13 @@ def dry_molar_mass_g_mol(o2_dry_pct: Number, co2_dry_pct: Number) -> Number:
     """((O2*31.998 + CO2*44.009) + N2*28.0134)/100 with N2 = (100 - O2) - CO2."""
     o2, co2 = as_numbers(o2_dry_pct), as_numbers(co2_dry_pct)
     n2 = (100.0 - o2) - co2
-    return give(((o2 * O2_G_MOL + co2 * CO2_G_MOL) + n2 * N2_G_MOL) / 100.0)  # type: ignore[no-any-return]
+    return give(((o2 * O2_G_MOL + co2 * CO2_G_MOL) + n2 * N2_G_MOL) / 100.0)
 
 
 def wet_molar_mass_g_mol(dry_g_mol: Number, h2o_pct: Number) -> Number:
     """(M_dry*(100 - H) + 18.015*H)/100."""
     h = as_numbers(h2o_pct)
-    return give((as_numbers(dry_g_mol) * (100.0 - h) + H2O_G_MOL * h) / 100.0)  # type: ignore[no-any-return]
+    return give((as_numbers(dry_g_mol) * (100.0 - h) + H2O_G_MOL * h) / 100.0)
 
 
 def density_kg_m3(p_kpa: Number, wet_g_mol: Number, t_c: Number) -> tuple[Any, Any]:
@@ -60,7 +60,7 @@ def actual_flow_m3_h(velocity_m_s: Number, area_m2: float, wall_factor: float = 
     """((v*A)*3600)*f_wall, actual and wet. `wall_factor`: profile factor of the QAL2. Raises RuleError."""
     if not area_m2 > 0.0 or not wall_factor > 0.0:
         raise RuleError("duct", "area and wall factor must be above zero; see the QAL2 report")
-    return give(((as_numbers(velocity_m_s) * area_m2) * S_PER_H) * wall_factor)  # type: ignore[no-any-return]
+    return give(((as_numbers(velocity_m_s) * area_m2) * S_PER_H) * wall_factor)
 
 
 def normal_wet_m3_h(
@@ -108,7 +108,7 @@ def mass_kg_h(c_mg_m3: Number, flow_m3_h: Number, zero_when_negative: bool) -> t
 
 def mass_in_period_kg(rate_kg_h: Number, period_min: int) -> Number:
     """(m*minutes)/60: the kilograms of one short-term average."""
-    return give(as_numbers(rate_kg_h) * float(period_min) / 60.0)  # type: ignore[no-any-return]
+    return give(as_numbers(rate_kg_h) * float(period_min) / 60.0)
 
 
 def flow_weighted_mg_m3(

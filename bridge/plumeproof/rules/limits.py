@@ -97,18 +97,18 @@ def _is_one_met(group: tuple[LimitTest, ...]) -> bool:
 
 def allowed_over(n: Count, allowed_pct: int) -> Count:
     """floor(pct * N / 100)."""
-    return give(np.asarray(np.asarray(n, np.int64) * allowed_pct // 100))  # type: ignore[no-any-return]
+    return give(np.asarray(np.asarray(n, np.int64) * allowed_pct // 100))
 
 
 def is_share_met(n_over: Count, n: Count, allowed_pct: int) -> Truth:
     """n_over * 100 <= pct * N."""
-    return give(np.asarray(np.asarray(n_over, np.int64) * 100 <= np.asarray(n, np.int64) * allowed_pct))  # type: ignore[no-any-return]
+    return give(np.asarray(np.asarray(n_over, np.int64) * 100 <= np.asarray(n, np.int64) * allowed_pct))
 
 
 def waste_half_hours_met(n: Count, n_over_a: Count, n_over_b: Count) -> Truth:
     """Point 1.1: no half-hour of the year above A, or at least 97 % at most B. All pollutants but CO."""
     none_over_a = np.asarray(n_over_a, np.int64) == 0
-    return give(none_over_a | np.asarray(is_share_met(n_over_b, n, COLUMN_B_PCT)))  # type: ignore[no-any-return]
+    return give(none_over_a | np.asarray(is_share_met(n_over_b, n, COLUMN_B_PCT)))
 
 
 def co_24_h_met(n_ten_min: Count, n_ten_min_over: Count, n_half_hours: Count, n_half_hours_over: Count) -> Truth:
@@ -119,7 +119,7 @@ def co_24_h_met(n_ten_min: Count, n_ten_min_over: Count, n_half_hours: Count, n_
     n_short, n_long = np.asarray(n_ten_min, np.int64), np.asarray(n_half_hours, np.int64)
     short = np.asarray(is_share_met(n_ten_min_over, n_ten_min, CO_TEN_MIN_PCT)) & (n_short > 0)
     long = (np.asarray(n_half_hours_over, np.int64) == 0) & (n_long > 0)
-    return give(short | long | ((n_short == 0) & (n_long == 0)))  # type: ignore[no-any-return]
+    return give(short | long | ((n_short == 0) & (n_long == 0)))
 
 
 def co_windows(

@@ -28,7 +28,7 @@ from plumeproof.rules.elementwise import (
     give,
     give_existing,
 )
-from plumeproof.rules.short_term import add_in_lanes_along
+from plumeproof.rules.summation import add_in_lanes_along
 
 ROLLING_DAYS = 30
 
@@ -128,7 +128,7 @@ def is_long_enough(n_used: Count, sta_min: int, period_min: Count, share: tuple[
     if not 0 <= num <= den or den == 0:
         raise RuleError("lta_min_share", f"{num}/{den} is no share of 0 to 1; write it as [1, 10]")
     used, period = np.asarray(n_used, np.int64), np.asarray(period_min, np.int64)
-    return give(np.asarray(used * sta_min * den >= period * num))  # type: ignore[no-any-return]
+    return give(np.asarray(used * sta_min * den >= period * num))
 
 
 def days_suffice(n_valid_days: Count, month: Count, min_days: int | None, min_in_february: int | None) -> Truth:
@@ -137,7 +137,7 @@ def days_suffice(n_valid_days: Count, month: Count, min_days: int | None, min_in
     if ((number < 1) | (number > 12)).any():
         raise RuleError("month", "is outside 1..12")
     needed = np.where(number == 2, min_in_february or 0, min_days or 0)
-    return give(np.asarray(valid >= needed))  # type: ignore[no-any-return]
+    return give(np.asarray(valid >= needed))
 
 
 def action_required(n_discarded_days: Count, limit: int | None) -> Truth:
@@ -145,8 +145,8 @@ def action_required(n_discarded_days: Count, limit: int | None) -> Truth:
     requires measures, or is informed (IED Annex VI Part 8 [S1], Annex V Part 3 point 10; Austria [S6])."""
     count = np.asarray(n_discarded_days, np.int64)
     if limit is None:
-        return give(np.zeros(count.shape, np.bool_))  # type: ignore[no-any-return]
-    return give(np.asarray(count > limit))  # type: ignore[no-any-return]
+        return give(np.zeros(count.shape, np.bool_))
+    return give(np.asarray(count > limit))
 
 
 def discarded_so_far(is_discarded: Truths) -> Integers:

@@ -17,7 +17,7 @@ from plumeproof.rules import annual, calendar, long_term
 from plumeproof.rules.calendar import DAY_MIN, DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import DAY, MASS, MONTH, PLAIN, ROLLING_30_DAYS, STANDARDISED, VALIDATED, YEAR, Figure
 from plumeproof.rules.figure_maker import FigureMaker, Spread
-from plumeproof.rules.short_term import add_in_lanes_along
+from plumeproof.rules.summation import add_in_lanes_along
 from plumeproof.rules.term_series import SeriesBuilder, TermSeries
 
 # Flags of a figure

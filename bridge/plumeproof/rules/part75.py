@@ -248,11 +248,11 @@ def in_hour(rate_per_h: Number, operating_time_h: Number) -> Number:
     time = as_numbers(operating_time_h)
     if not ((time >= 0.0) & (time <= 1.0)).all():
         raise RuleError("operating_time_h", "is outside 0..1; give the fraction of the hour")
-    return give(as_numbers(rate_per_h) * time)  # type: ignore[no-any-return]
+    return give(as_numbers(rate_per_h) * time)
 
 
 def _rate(factor: float, value: Number, flow: Number) -> Number:
-    return give(factor * as_numbers(value) * as_numbers(flow))  # type: ignore[no-any-return]
+    return give(factor * as_numbers(value) * as_numbers(flow))
 
 
 def _family(name: str) -> Family:

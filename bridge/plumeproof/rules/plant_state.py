@@ -90,7 +90,7 @@ def state_of_period(times: Any, rule: str = "majority") -> Any:
 
 def is_reportable(states: Any) -> Truth:
     """Where an average is formed and loads are counted: everything but a standstill."""
-    return give(np.asarray(np.asarray(states) != STOPPED))  # type: ignore[no-any-return]
+    return give(np.asarray(np.asarray(states) != STOPPED))
 
 
 def is_compared(states: Any, start_up_compared: bool, other_compared: bool = True) -> Truth:
@@ -102,7 +102,7 @@ def is_compared(states: Any, start_up_compared: bool, other_compared: bool = Tru
         found = found | (codes == START_UP) | (codes == SHUT_DOWN)
     if other_compared:
         found = found | (codes == OTHER)
-    return give(np.asarray(found))  # type: ignore[no-any-return]
+    return give(np.asarray(found))
 
 
 def uninterrupted(is_on: Truths, before: int = 0) -> Integers:
@@ -152,8 +152,8 @@ def exceeds_hours(steps: Any, step_s: int, limit_h: int | None) -> Truth:
     """Whether more than `limit_h` hours have come together; whole numbers, so that 4 h are not more than 4 h."""
     counted = np.asarray(steps, np.int64)
     if limit_h is None:
-        return give(np.zeros(counted.shape, np.bool_))  # type: ignore[no-any-return]
-    return give(np.asarray(counted * step_s > limit_h * 3600))  # type: ignore[no-any-return]
+        return give(np.zeros(counted.shape, np.bool_))
+    return give(np.asarray(counted * step_s > limit_h * 3600))
 
 
 def _hold(values: Truths, is_decided: Truths, before: bool) -> Truths:

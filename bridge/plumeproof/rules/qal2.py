@@ -112,7 +112,7 @@ class ValidRange:
     def holds(self, value: Number) -> Truth:
         """Element by element; compared are always standardised values."""
         numbers = as_numbers(value)
-        return give((numbers >= self.lower) & (numbers <= self.upper))  # type: ignore[no-any-return]
+        return give((numbers >= self.lower) & (numbers <= self.upper))
 
 
 def find_valid_range(largest_standardised: float, daily_elv: float) -> ValidRange:

@@ -74,7 +74,7 @@ def exceeds(
     if near.any():
         judged = [_is_above(number, exact, decimals, mode, compare) for number in numbers[near].tolist()]
         found[near] = judged
-    return give(found)  # type: ignore[no-any-return]
+    return give(found)
 
 
 def _is_above(number: float, limit: Decimal, decimals: int, mode: str, compare: str) -> bool:

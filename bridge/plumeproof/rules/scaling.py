@@ -25,7 +25,7 @@ def scale_loop(current_ma: Number, range_low: float, range_high: float) -> Numbe
     """x in the unit of the range: lo + ((I - 4) / 16) * (hi - lo). Raises RuleError (empty range)."""
     _refuse_empty(range_low, range_high)
     fraction = (as_numbers(current_ma) - LOOP_ZERO_MA) / LOOP_SPAN_MA
-    return give(range_low + fraction * (range_high - range_low))  # type: ignore[no-any-return]
+    return give(range_low + fraction * (range_high - range_low))
 
 
 def judge_loop(current_ma: Number, range_low: float, range_high: float, under_range_pct: float = -2.0) -> Any:
@@ -65,13 +65,13 @@ def use_range_end(x: Number, codes: Any, range_high: float) -> tuple[Any, Any]:
 
 def calibrate(x: Number, a: Number, b: Number) -> Number:
     """y = a + b*x, the product rounded first. `a`, `b` may be arrays: the function in force at each value's time."""
-    return give(as_numbers(a) + as_numbers(b) * as_numbers(x))  # type: ignore[no-any-return]
+    return give(as_numbers(a) + as_numbers(b) * as_numbers(x))
 
 
 def is_in_valid_range(normalised_mg_m3: Number, valid_to_mg_m3: Number) -> Truth:
     """Whether a normalised value lies in 0..`valid_to`; what lies outside stays valid and is counted (section 8.3)."""
     value = as_numbers(normalised_mg_m3)
-    return give(np.asarray((value >= 0.0) & (value <= as_numbers(valid_to_mg_m3))))  # type: ignore[no-any-return]
+    return give(np.asarray((value >= 0.0) & (value <= as_numbers(valid_to_mg_m3))))
 
 
 def _refuse_empty(range_low: float, range_high: float) -> None:

@@ -28,24 +28,9 @@ from plumeproof.rules.elementwise import (
     give_existing,
 )
 from plumeproof.rules.plant_state import is_reportable
+from plumeproof.rules.summation import add_in_lanes_along
 
-LANES = 20
 QUADRANT_MIN = 15  # 40 CFR 75.10(d)
-
-
-def add_in_lanes_along(numbers: Numbers) -> Numbers:
-    """Sums along the last axis in the order lanes20-v1; what does not count is 0.0 at its place."""
-    series = np.asarray(numbers, np.float64)
-    width = series.shape[-1]
-    padded = np.zeros((*series.shape[:-1], -(-width // LANES) * LANES))
-    padded[..., :width] = series
-    rows = padded.reshape(*series.shape[:-1], -1, LANES)
-    lanes = np.zeros((*series.shape[:-1], LANES))
-    for row in range(rows.shape[-2]):
-        lanes = lanes + rows[..., row, :]
-    ten = lanes[..., :10] + lanes[..., 10:]
-    five = ten[..., :5] + ten[..., 5:]
-    return np.asarray(((five[..., 0] + five[..., 1]) + (five[..., 2] + five[..., 3])) + five[..., 4])
 
 
 def sum_valid(values: Numbers, codes: Any, states: Any, durations: Any = 1) -> tuple[Any, Any]:
@@ -75,7 +60,7 @@ def covers(n_valid: Count, n_expected: Count, coverage: tuple[int, int]) -> Trut
     if not 0 < num <= den:
         raise RuleError("coverage", f"{num}/{den} is no share above 0 and at most 1; write it as [2, 3]")
     valid, expected = _counts(n_valid, "n_valid"), _counts(n_expected, "n_expected")
-    return give(np.asarray((valid * den >= num * expected) & (valid > 0) & (expected > 0)))  # type: ignore[no-any-return]
+    return give(np.asarray((valid * den >= num * expected) & (valid > 0) & (expected > 0)))
 
 
 def coverage_share(n_valid: Count, n_expected: Count) -> tuple[Any, Any]:
@@ -100,7 +85,7 @@ def is_discarded(n_valid: Count, n_excused: Count, n_expected: Count, coverage: 
     valid, excused = _counts(n_valid, "n_valid"), _counts(n_excused, "n_excused")
     expected = _counts(n_expected, "n_expected")
     is_short = ~np.asarray(covers(valid, expected, coverage)) & ~np.asarray(covers(valid + excused, expected, coverage))
-    return give(np.asarray(is_short & (expected > 0)))  # type: ignore[no-any-return]
+    return give(np.asarray(is_short & (expected > 0)))
 
 
 def quadrants(minutes: Truths) -> Truths:
@@ -125,7 +110,7 @@ def covers_quadrants(is_valid_min: Truths, runs_in: Truths, has_check: Any) -> T
     first = np.where(valid, minute, valid.shape[-1]).min(axis=-1)
     last = np.where(valid, minute, -1).max(axis=-1)
     is_checked = np.asarray(has_check, np.bool_) & np.where(ran > 1, last - first >= QUADRANT_MIN, last >= 0)
-    return give(np.asarray((is_full | is_checked) & (ran > 0) & (last >= 0)))  # type: ignore[no-any-return]
+    return give(np.asarray((is_full | is_checked) & (ran > 0) & (last >= 0)))
 
 
 def _counts(value: Count, name: str) -> Integers:

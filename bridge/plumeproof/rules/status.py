@@ -129,12 +129,12 @@ def worst(*codes: Any) -> Any:
 
 def counts(codes: Any) -> Truth:
     """Which enter the mean: V, W and S. S is marked by the caller, never silent."""
-    return give(np.asarray(np.asarray(codes) <= SUBSTITUTE))  # type: ignore[no-any-return]
+    return give(np.asarray(np.asarray(codes) <= SUBSTITUTE))
 
 
 def is_lost(codes: Any, lost_letters: str = "PUOCMFLX") -> Truth:
     """Which count as lost by malfunction or maintenance; `lost_letters` is a setting (Austria: without C)."""
-    return give(np.isin(np.asarray(codes), codes_of(lost_letters)))  # type: ignore[no-any-return]
+    return give(np.isin(np.asarray(codes), codes_of(lost_letters)))
 
 
 def judge_peripheral(codes: Any, has_peripheral: Any, has_substitute: Any = False) -> Any:

@@ -1,7 +1,7 @@
 """Sums whose bits do not depend on the machine: order of summation "lanes20-v1" (bridge/EVIDENCE.md section 3).
 
 A number's lane is its position modulo 20, so a series has one sum whatever is left out of it: what does not count is
-0.0 at its place. numpy's own `sum` may add in another order on another processor; `add.accumulate` adds row after row.
+0.0 at its place. numpy's own `sum` may add in another order on another processor; here row is added after row.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+Numbers = npt.NDArray[np.float64]
 
 LANES = 20
 
@@ -33,16 +35,24 @@ class Moments:
         return (math.sqrt(self.m2 / self.n), True) if self.n > 0 else (0.0, False)
 
 
+def add_in_lanes_along(numbers: Numbers) -> Numbers:
+    """Sums along the last axis in the order lanes20-v1; what does not count is 0.0 at its place."""
+    series = np.asarray(numbers, np.float64)
+    width = series.shape[-1]
+    padded = np.zeros((*series.shape[:-1], -(-width // LANES) * LANES))
+    padded[..., :width] = series
+    rows = padded.reshape(*series.shape[:-1], -1, LANES)
+    lanes = np.zeros((*series.shape[:-1], LANES))
+    for row in range(rows.shape[-2]):
+        lanes = lanes + rows[..., row, :]
+    ten = lanes[..., :10] + lanes[..., 10:]
+    five = ten[..., :5] + ten[..., 5:]
+    return np.asarray(((five[..., 0] + five[..., 1]) + (five[..., 2] + five[..., 3])) + five[..., 4])
+
+
 def add_in_lanes(numbers: npt.ArrayLike) -> float:
     """The sum of one series, 0.0 of an empty one."""
-    series = np.asarray(numbers, dtype=np.float64).ravel()
-    rows = -(-series.size // LANES)
-    padded = np.zeros((rows + 1, LANES))  # the first row is the lanes' zero
-    padded[1:].reshape(-1)[: series.size] = series
-    lanes = np.add.accumulate(padded, axis=0)[-1]
-    ten = lanes[:10] + lanes[10:]
-    five = ten[:5] + ten[5:]
-    return float(((five[0] + five[1]) + (five[2] + five[3])) + five[4])
+    return float(add_in_lanes_along(np.asarray(numbers, dtype=np.float64).ravel()))
 
 
 def find_moments(numbers: npt.ArrayLike, counts: npt.ArrayLike) -> Moments:

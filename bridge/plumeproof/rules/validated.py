@@ -46,17 +46,17 @@ def interval_mg_m3(
         raise RuleError("ci_mode", f"{mode[:40]!r} is none of {', '.join(CI_MODES)}")
     value = as_numbers(standardised_mg_m3)
     if mode == "none":
-        return give(np.zeros(value.shape))  # type: ignore[no-any-return]
+        return give(np.zeros(value.shape))
     share = _needed("pct", pct, mode)
     own = np.where(value > 0.0, value, 0.0) * share / 100.0
     if mode == "pct_of_value":
-        return give(own)  # type: ignore[no-any-return]
+        return give(own)
     cap = _needed("limit", limit_mg_m3, mode) * share / 100.0
     if mode == "min_of_both":
-        return give(np.minimum(own, cap))  # type: ignore[no-any-return]
+        return give(np.minimum(own, cap))
     if mode == "qal2_capped":
         cap = min(_needed("confidence interval of the QAL2", qal2_mg_m3, mode), cap)
-    return give(np.full(value.shape, cap))  # type: ignore[no-any-return]
+    return give(np.full(value.shape, cap))
 
 
 def validate(standardised_mg_m3: Number, interval: Number, clip_negative: bool, exists: Any = True) -> tuple[Any, Any]:
