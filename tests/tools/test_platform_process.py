@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import random
 import resource
@@ -50,6 +51,9 @@ class Sender(threading.Thread):
                 self._next_id += 2
 
 
+# CPython 3.11 to 3.13: SSLContext.wrap_socket leaves its socket to the collector when the peer reset the connection
+# before it was wrapped (recv of ssl.SSLSocket._create raises ECONNRESET), which no client can close.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 def test_kill_loses_nothing_that_was_answered(tmp_path):
     dice = random.Random(SEED)
     with platform(tmp_path) as running:
@@ -77,6 +81,7 @@ def test_kill_loses_nothing_that_was_answered(tmp_path):
         assert len(listed) - len(receipts) in range(len(senders) + 1), "stored, and the answer lost at the last moment"
         assert len(receipts) > KILLS
         assert running.stop() == 0
+    gc.collect()  # what CPython left is collected here, not in a later test
     connection = apsw.Connection(str(tmp_path / "platform" / "platform.sqlite"))
     assert connection.pragma("integrity_check") == "ok"
     connection.close()
