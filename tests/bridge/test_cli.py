@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -37,6 +38,16 @@ def site(tmp_path):
 def synchronised(monkeypatch):
     """The clock of the test machine is not under test."""
     monkeypatch.setattr(doctor, "_time", lambda: "synchronised")
+
+
+@pytest.fixture(autouse=True)
+def own_log():
+    """What `run` sets up for its process writes to this test's captured error stream, and goes with it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def run(capsys, *words: object) -> tuple[int, str, str]:
