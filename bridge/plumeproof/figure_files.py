@@ -28,8 +28,8 @@ GROUP_ROWS = 8_192  # of a Parquet row group: what is held before it is written
 COLUMNS = (
     "plant", "rule_set", "measurand", "layer", "level", "start", "end", "start_utc", "end_utc", "value", "unit",
     "valid", "flags", "state", "n_expected", "n_valid", "n_invalid", "coverage", "minimum", "maximum", "deviation",
-    "uncertainty", "substituted_share", "decimals", "inputs", "revision", "reason", "rule_version", "rule_hash",
-    "plant_hash", "engine",
+    "uncertainty", "uncertainty_common", "substituted_share", "decimals", "inputs", "revision", "reason",
+    "rule_version", "rule_hash", "plant_hash", "engine",
 )  # fmt: skip
 
 Write = Callable[[Figure], None]
@@ -170,7 +170,17 @@ def arrow_schema() -> Any:
         **{name: pa.timestamp("ms", "UTC") for name in ("start_utc", "end_utc")},
         **{name: pa.int64() for name in ("n_expected", "n_valid", "decimals", "revision")},
         **dict.fromkeys(
-            ("value", "coverage", "minimum", "maximum", "deviation", "uncertainty", "substituted_share"), pa.float64()
+            (
+                "value",
+                "coverage",
+                "minimum",
+                "maximum",
+                "deviation",
+                "uncertainty",
+                "uncertainty_common",
+                "substituted_share",
+            ),
+            pa.float64(),
         ),
         "valid": pa.bool_(),
         "flags": pa.list_(pa.string()),

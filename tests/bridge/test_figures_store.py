@@ -41,6 +41,7 @@ FIGURE = Figure(
     maximum=1.7976931348623157e308,
     deviation=None,
     uncertainty=0.1,
+    uncertainty_common=0.07,
     substituted_share=0.0,
     decimals=0,
     inputs=(InputRange("plume-01", 3, 33, bytes(32), b"\x01" * 32), InputRange("plume-02", 1, 2, bytes(32), bytes(32))),

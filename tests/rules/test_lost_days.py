@@ -25,6 +25,9 @@ def series(days, lost):
         is_valid=has,
         is_discarded=~has,
         has_run=np.ones(days * 24, np.bool_),
+        has_uncertainty=~has,
+        uncertainty=np.zeros(days * 24),
+        uncertainty_common=np.zeros(days * 24),
     )
 
 

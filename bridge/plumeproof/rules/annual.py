@@ -18,7 +18,7 @@ import numpy.typing as npt
 from plumeproof.rules import calendar, greenhouse, hj75, substitution
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import CO2E, FLOW, MASS, STANDARDISED, SUBSTITUTED, YEAR, Figure
-from plumeproof.rules.figure_maker import FigureMaker
+from plumeproof.rules.figure_maker import Expanded, FigureMaker
 from plumeproof.rules.gwp import load_gwp
 from plumeproof.rules.plant import Measurand
 from plumeproof.rules.term_series import TermSeries
@@ -80,20 +80,41 @@ def figures(
         {"substituted": emission.hours_substituted, "without_figure": emission.hours_without_figure},
     )
     is_valid = emission.is_complete and emission.hours_op > 0
+    uncertain = _uncertainty(series[measurand.id, MASS], found, settings.sta_min / 60.0 / 1000.0, emission)
     common: dict[str, Any] = {"flags": flags, "substituted_share": emission.substituted_share, "reason": reason}
     yield maker.make(
         (measurand.id, SUBSTITUTED, level), period, "t", emission.total_t if emission.hours_op else None, is_valid,
-        counts, inputs, **common,
+        counts, inputs, uncertainty=uncertain, **common,
     )  # fmt: skip
     if is_greenhouse:
         assert measurand.greenhouse_gas is not None and settings.gwp is not None
         factor = load_gwp().of_set(settings.gwp, measurand.greenhouse_gas)
-        split = greenhouse.split_biomass(emission.total_t, measurand.biomass_share_pct / 100.0, has_evidence=True)
-        co2e = greenhouse.co2e_t(split.fossil_t, factor)
+
+        def to_co2e(mass_t: float) -> float:
+            split = greenhouse.split_biomass(mass_t, measurand.biomass_share_pct / 100.0, has_evidence=True)
+            return greenhouse.co2e_t(split.fossil_t, factor)
+
+        co2e = to_co2e(emission.total_t)
+        if uncertain is not None:  # potential and biomass share as exact
+            uncertain = Expanded(to_co2e(uncertain.total), to_co2e(uncertain.common))
         yield maker.make(
             (measurand.id, CO2E, level), period, "t CO2e", co2e if emission.hours_op else None, is_valid, counts,
-            inputs, **common,
+            inputs, uncertainty=uncertain, **common,
         )  # fmt: skip
+
+
+def _uncertainty(mass: TermSeries, found: Hours, weight_t: float, emission: greenhouse.Emission) -> Expanded | None:
+    """Of the total, t: that of the measured hours, and substituted ones in the same proportion. A substitute is chosen
+    not to be too low; how wrong it is nobody knows, and the rules do not say (assumed)."""
+    measured = found.has & found.has_run & ~found.is_substituted
+    own = mass.combined(weight_t, measured)
+    measured_t = emission.total_t - emission.substituted_t
+    if own is None or not emission.hours_substituted:
+        return own
+    if not measured_t > 0.0:
+        return None
+    scale = emission.total_t / measured_t
+    return Expanded(own.total * scale, own.common * scale)
 
 
 def fill(measurand: Measurand, series: Series, method: str, sigma: str, offset_min: int) -> Hours | None:

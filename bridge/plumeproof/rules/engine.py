@@ -18,7 +18,7 @@ import numpy as np
 from plumeproof.errors import RuleError
 from plumeproof.evidence import intervals
 from plumeproof.evidence.strips import Strip
-from plumeproof.rules import figure, long_terms, term_sums
+from plumeproof.rules import figure, long_terms, term_sums, term_uncertainty
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
 from plumeproof.rules.figure import SHORT_TERM, Figure, FigureDocument
 from plumeproof.rules.figure_maker import FigureMaker, Span, Spread, input_ranges
@@ -149,6 +149,7 @@ def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], 
     touching = _by_term(spans, sums.start_utc_ms, sums.length_min * MINUTE_MS, sums.count)
     names = {number: intervals.name_of(number) for number in sums.invalid}
     everything = list(terms.measurands) + ([terms.flow] if terms.flow is not None else [])
+    uncertain = term_uncertainty.of_terms(maker.plant, maker.rules, terms)
     for term in range(sums.count):
         if not touching[term]:
             continue
@@ -166,6 +167,7 @@ def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], 
             counts = (int(expected), int(sums.n[one.row, term]), invalid)
             flags = [flag for flag, applies in one.flags.items() if applies[term]]
             for layer_name, layer in _layers(one):
+                found = uncertain.get((name, layer_name))
                 yield maker.make(
                     (name, layer_name, SHORT_TERM),
                     period,
@@ -177,6 +179,7 @@ def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], 
                     flags=flags,
                     state=state,
                     spread=_spread(sums, one.row, term) if layer_name == figure.MEASURED else Spread(),
+                    uncertainty=None if found is None else found.at(term),
                     reason=reason,
                 )
 

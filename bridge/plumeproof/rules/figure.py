@@ -46,6 +46,7 @@ class Figure:
     `n_valid`, `n_invalid` count first level data at SHORT_TERM and short-term averages above it; `n_invalid` is sorted
     (cause, count). `minimum`, `maximum`, `deviation` (sample standard deviation) are of what was averaged.
     `uncertainty` is expanded with k = 2, in the unit of the value; None where no components are stated.
+    `uncertainty_common`: the part of it that the figures of a plant share and that a longer average keeps.
     `substituted_share`: of the period's short-term averages, 0 to 1. `state`: plant state of a short term by the
     majority rule, "" above it. `decimals`: for display and comparison, never in the value.
     """
@@ -73,6 +74,7 @@ class Figure:
     maximum: float | None
     deviation: float | None
     uncertainty: float | None
+    uncertainty_common: float | None
     substituted_share: float
     decimals: int
     inputs: tuple[InputRange, ...]

@@ -35,6 +35,14 @@ class Spread:
 NO_SPREAD = Spread()
 
 
+@dataclass(frozen=True, slots=True)
+class Expanded:
+    """Uncertainty with k = 2 in the unit of the value: all of it, and the part that all values share."""
+
+    total: float
+    common: float
+
+
 class FigureMaker:
     """`plant` by `rules`."""
 
@@ -64,7 +72,7 @@ class FigureMaker:
         flags: Iterable[str] = (),
         state: str = "",
         spread: Spread = NO_SPREAD,
-        uncertainty: float | None = None,
+        uncertainty: Expanded | None = None,
         substituted_share: float = 0.0,
         reason: str = "",
     ) -> Figure:
@@ -96,7 +104,8 @@ class FigureMaker:
             minimum=spread.minimum,
             maximum=spread.maximum,
             deviation=spread.deviation,
-            uncertainty=uncertainty,
+            uncertainty=None if uncertainty is None or number is None else uncertainty.total,
+            uncertainty_common=None if uncertainty is None or number is None else uncertainty.common,
             substituted_share=substituted_share,
             decimals=self._decimals.get(measurand, 1),
             inputs=tuple(inputs),

@@ -16,7 +16,7 @@ from plumeproof.errors import RuleError
 from plumeproof.rules import annual, calendar, long_term
 from plumeproof.rules.calendar import DAY_MIN, DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import DAY, MASS, MONTH, PLAIN, ROLLING_30_DAYS, STANDARDISED, VALIDATED, YEAR, Figure
-from plumeproof.rules.figure_maker import FigureMaker, Spread
+from plumeproof.rules.figure_maker import Expanded, FigureMaker, Spread
 from plumeproof.rules.summation import add_in_lanes_along
 from plumeproof.rules.term_series import SeriesBuilder, TermSeries
 
@@ -102,6 +102,7 @@ def _average(
     settings, series = maker.rules.settings, own[layer]
     days = days_of(series, maker)
     flags = []
+    source, is_of_days = series, False
     if level == DAY:
         value, exists, is_valid = days.mean[0], days.exists[0], days.is_valid[0]
         flags += [DISCARDED_DAY] if days.is_discarded[0] else []
@@ -109,7 +110,8 @@ def _average(
     else:
         source = own[PLAIN] if level == YEAR and PLAIN in own else series
         of_days = days if source is series else days_of(source, maker)
-        if level == YEAR and settings.year_from == "days":
+        is_of_days = level == YEAR and settings.year_from == "days"
+        if is_of_days:
             value, exists = long_term.mean_of_days(of_days.mean, of_days.is_valid)
         else:
             value, exists = long_term.mean_of_days_sums(of_days.total, of_days.n_used)
@@ -135,8 +137,21 @@ def _average(
     number = float(value) if exists else None
     return maker.make(
         (name, layer, level), period, series.unit, number, bool(is_valid), counts, inputs, flags=flags, spread=spread,
-        reason=reason,
+        uncertainty=_of_mean(source, days_of(source, maker) if is_of_days else None), reason=reason,
     )  # fmt: skip
+
+
+def _of_mean(series: TermSeries, days: long_term.Days | None) -> Expanded | None:
+    """Of the mean of what counts; with `days` of the mean of the valid days' means."""
+    counts = series.is_valid
+    if not series.has_uncertainty.any():
+        return None
+    if days is None:
+        return series.combined(1.0 / max(1, int(np.count_nonzero(counts))), counts)
+    valid = np.asarray(days.is_valid)
+    of_term = np.where(valid, 1.0 / np.where(valid, days.n_used, 1) / max(1, int(np.count_nonzero(valid))), 0.0)
+    per_day = series.count // len(of_term)
+    return series.combined(np.repeat(of_term, per_day), counts & np.repeat(valid, per_day))
 
 
 def _seen(series: TermSeries) -> Any:
@@ -158,5 +173,5 @@ def _mass(
     counts = (n_run, n, {"without_mass": n_run - n})
     return maker.make(
         (name, MASS, level), period, "kg", total if n else None, n == n_run and n > 0, counts, inputs, flags=flags,
-        reason=reason,
+        uncertainty=series.combined(series.length_min / 60.0, series.is_valid), reason=reason,
     )  # fmt: skip

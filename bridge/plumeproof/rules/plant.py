@@ -149,7 +149,7 @@ class Peripheral:
     """O2 or H2O (vol-%), T, or p (absolute). `unit`: of the channel, None: the first of PERIPHERAL_UNITS.
 
     `basis`: of an O2 cell. `substitute`: what the permit allows where the channel has no value (flag S); None: the
-    measurands that need it are invalid then (flag P).
+    measurands that need it are invalid then (flag P). `uncertainty`: in the channel's unit; none stated: as exact.
     """
 
     kind: str = setting(one_of(*PERIPHERALS))
@@ -158,6 +158,7 @@ class Peripheral:
     substitute: float | None = setting(number_in(float, -100.0, 1e6), None)
     unit: str | None = setting(text_like(), None)
     slot_ms: int = setting(_slot_ms, 1_000)
+    uncertainty: tuple[Component, ...] = ()
 
     @property
     def channel_unit(self) -> str:
@@ -250,7 +251,10 @@ def parse_plant(tree: object, path: Path, lines: Lines | None = None) -> Plant:
         raise ConfigError(str(path), f"holds what JSON cannot: {error}; times are text in quotes") from error
     head = top.inner("plant", is_needed=True).build(_Head)
     states = top.each("state", StateRule)
-    peripherals = top.each("peripheral", Peripheral)
+    peripherals = tuple(
+        section.build(Peripheral, uncertainty=section.each("uncertainty", Component))
+        for section in top.sections("peripheral")
+    )
     has_flow = isinstance(tree, dict) and "flow" in tree
     flow = _flow(top.inner("flow")) if has_flow else None
     measurands = tuple(_measurand(section) for section in top.sections("measurand", is_needed=True))
@@ -323,6 +327,7 @@ def _check_together(plant: Plant, path: Path) -> None:
     for where, calibrations, components in (
         *((f"measurand {entry.id}", entry.calibrations, entry.uncertainty) for entry in plant.measurands),
         *((("flow", plant.flow.calibrations, plant.flow.uncertainty),) if plant.flow else ()),
+        *((f"peripheral {entry.kind}", (), entry.uncertainty) for entry in plant.peripherals),
     ):
         starts = [entry.begins for entry in calibrations]
         if len(set(starts)) != len(starts) or len(starts) > CALIBRATIONS_MAX:

@@ -51,6 +51,15 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
+class Peripheral:
+    """What the formulas take of one, (terms,), in vol-%, degC or kPa; `is_substitute`: it is the permit's."""
+
+    values: Values
+    exists: Truths
+    is_substitute: Truths
+
+
+@dataclass(frozen=True, slots=True)
 class MeasurandTerms:
     """A measurand, or with None the flow. `used`: compared and averaged further, by the plant's state too.
 
@@ -71,18 +80,12 @@ class MeasurandTerms:
 
 @dataclass(frozen=True, slots=True)
 class ShortTerms:
-    """All measurands of a plant, and its flow where it has one."""
+    """All measurands of a plant, and its flow where it has one. `around`: its peripherals by kind, O2 in dry gas."""
 
     sums: TermSums
     measurands: tuple[MeasurandTerms, ...]
     flow: MeasurandTerms | None
-
-
-@dataclass(slots=True)
-class _Peripheral:
-    values: Values
-    exists: Truths
-    is_substitute: Truths
+    around: dict[str, Peripheral] = field(default_factory=dict)
 
 
 def short_terms(plant: Plant, rules: RuleSet, sums: TermSums) -> ShortTerms:
@@ -95,7 +98,7 @@ def short_terms(plant: Plant, rules: RuleSet, sums: TermSums) -> ShortTerms:
     gas_flow = None if plant.flow is None else _flow(plant, rules.settings, sums, around)
     wanted = [one for one in plant.measurands if sums.length_min in rules.settings.sta_min_of(one.id)]
     found = tuple(_measurand(one, rules.settings, sums, around | dry, gas_flow) for one in wanted)
-    return ShortTerms(sums, found, gas_flow)
+    return ShortTerms(sums, found, gas_flow, around | dry)
 
 
 def _row(sums: TermSums, name: str) -> int:
@@ -107,7 +110,7 @@ def _row(sums: TermSums, name: str) -> int:
     return row
 
 
-def _peripheral(plant: Plant, kind: str, settings: Settings, sums: TermSums) -> _Peripheral:
+def _peripheral(plant: Plant, kind: str, settings: Settings, sums: TermSums) -> Peripheral:
     """In vol-%, degC or kPa."""
     one = plant.peripheral(kind)
     assert one is not None
@@ -118,7 +121,7 @@ def _peripheral(plant: Plant, kind: str, settings: Settings, sums: TermSums) -> 
     is_substitute = ~has & (one.substitute is not None)
     if one.substitute is not None:
         values = np.where(has, values, one.substitute)
-    return _Peripheral(values, has | is_substitute, is_substitute)
+    return Peripheral(values, has | is_substitute, is_substitute)
 
 
 def _in_our_unit(values: Values, unit: str) -> Values:
@@ -131,7 +134,7 @@ def _in_our_unit(values: Values, unit: str) -> Values:
     return values * 100.0 if unit == "bar" else values
 
 
-def _dry_oxygen(basis: str, around: dict[str, _Peripheral]) -> _Peripheral:
+def _dry_oxygen(basis: str, around: dict[str, Peripheral]) -> Peripheral:
     """Oxygen in dry gas; from a wet cell it needs the moisture."""
     oxygen = around["O2"]
     if basis == "dry":
@@ -140,12 +143,12 @@ def _dry_oxygen(basis: str, around: dict[str, _Peripheral]) -> _Peripheral:
         raise RuleError("peripheral O2", 'lies in wet gas and needs a peripheral H2O, or basis = "dry"')
     moisture = around["H2O"]
     values, exists = conditions.dry_o2_pct(oxygen.values, moisture.values)
-    return _Peripheral(
+    return Peripheral(
         values, exists & oxygen.exists & moisture.exists, oxygen.is_substitute | moisture.is_substitute
     )  # fmt: skip
 
 
-def _flow(plant: Plant, settings: Settings, sums: TermSums, around: dict[str, _Peripheral]) -> MeasurandTerms:
+def _flow(plant: Plant, settings: Settings, sums: TermSums, around: dict[str, Peripheral]) -> MeasurandTerms:
     """m3/h at normal conditions, dry, at the oxygen as measured."""
     assert plant.flow is not None
     row = _row(sums, FLOW_ROW)
@@ -193,9 +196,7 @@ def to_mg_m3(values: Values, one: Measurand, settings: Settings) -> Values:
     return np.asarray(conditions.ppm_to_mg_m3(ppm, molar_mass, settings.molar_volume, atoms))
 
 
-def _factors(
-    one: Measurand, settings: Settings, around: dict[str, _Peripheral], with_exception: bool
-) -> dict[str, Any]:
+def _factors(one: Measurand, settings: Settings, around: dict[str, Peripheral], with_exception: bool) -> dict[str, Any]:
     made: dict[str, Any] = {}
     for kind in ("T", "p", "H2O", "O2"):
         if kind not in one.needs:
@@ -224,7 +225,7 @@ def _measurand(
     one: Measurand,
     settings: Settings,
     sums: TermSums,
-    around: dict[str, _Peripheral],
+    around: dict[str, Peripheral],
     gas_flow: MeasurandTerms | None,
 ) -> MeasurandTerms:
     row = _row(sums, one.id)
@@ -289,7 +290,7 @@ def _measurand(
     return MeasurandTerms(one, row, layers, discarded & compared, compared, flags, plain, workings)
 
 
-def _missing_but(one: Measurand, around: dict[str, _Peripheral]) -> Truths:
+def _missing_but(one: Measurand, around: dict[str, Peripheral]) -> Truths:
     """A peripheral other than oxygen is missing."""
     gone = [~around[kind].exists for kind in one.needs if kind != "O2"]
     return np.asarray(np.logical_or.reduce(gone)) if gone else np.asarray(False)

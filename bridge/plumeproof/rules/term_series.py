@@ -7,13 +7,16 @@ or from fresh ones alike, so that longer averages have the same bits either way.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from plumeproof.rules.calendar import MINUTE_MS
 from plumeproof.rules.figure import SHORT_TERM, Figure, InputRange
+from plumeproof.rules.figure_maker import Expanded
 from plumeproof.rules.short_terms import DISCARDED
+from plumeproof.rules.uncertainty import of_weighted
 
 Values = npt.NDArray[np.float64]
 Truths = npt.NDArray[np.bool_]
@@ -22,7 +25,8 @@ Truths = npt.NDArray[np.bool_]
 @dataclass(frozen=True, slots=True)
 class TermSeries:
     """Arrays are (terms,). `has_figure`: a record had a slot; `is_valid`: counts by the rule set and the plant's state;
-    `is_discarded`: lost by malfunction or maintenance in compared operation; `has_run`: the plant was not stopped."""
+    `is_discarded`: lost by malfunction or maintenance in compared operation; `has_run`: the plant was not stopped;
+    `uncertainty`: expanded, and of it what all share, where `has_uncertainty`."""
 
     start_utc_ms: int
     length_min: int
@@ -33,11 +37,22 @@ class TermSeries:
     is_valid: Truths
     is_discarded: Truths
     has_run: Truths
+    has_uncertainty: Truths
+    uncertainty: Values
+    uncertainty_common: Values
 
     @property
     def count(self) -> int:
         """Of terms."""
         return int(self.values.shape[0])
+
+    def combined(self, weights: Any, counts: Truths) -> Expanded | None:
+        """Uncertainty of the sum of weight times value over the terms that count (uncertainty.of_weighted); None where
+        one of them has none."""
+        if not counts.any() or not self.has_uncertainty[counts].all():
+            return None
+        found = of_weighted(np.broadcast_to(weights, counts.shape), self.uncertainty, self.uncertainty_common, counts)
+        return Expanded(*found)
 
 
 class SeriesBuilder:
@@ -67,6 +82,9 @@ class SeriesBuilder:
         found.exists[place] = one.value is not None
         found.values[place] = 0.0 if one.value is None else one.value
         found.is_valid[place] = one.is_valid
+        if one.uncertainty is not None and one.uncertainty_common is not None:
+            found.has_uncertainty[place] = True
+            found.uncertainty[place], found.uncertainty_common[place] = one.uncertainty, one.uncertainty_common
         found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid
         # not from the state, which is the majority's; "stopped" counts on the basis of the period only
         found.has_run[place] = one.n_expected > dict(one.n_invalid).get("stopped", 0)
@@ -98,4 +116,7 @@ def _empty(start: int, length_min: int, count: int, unit: str) -> TermSeries:
         is_valid=np.zeros(count, np.bool_),
         is_discarded=np.ones(count, np.bool_),
         has_run=np.ones(count, np.bool_),
+        has_uncertainty=np.zeros(count, np.bool_),
+        uncertainty=np.zeros(count),
+        uncertainty_common=np.zeros(count),
     )

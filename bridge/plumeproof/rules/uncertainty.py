@@ -126,6 +126,25 @@ def of_sum(quantities: Sequence[Quantity], k: float = COVERAGE_FACTOR) -> Uncert
     return Uncertainty(standard, k, k * standard, bool(parts), budget)
 
 
+def of_weighted(
+    weights: npt.ArrayLike, total: npt.ArrayLike, common: npt.ArrayLike, counts: npt.ArrayLike
+) -> tuple[float, float]:
+    """(U, C) of sum_i w_i x_i, where x_i is uncertain by U_i, of which C_i comes from components that all share:
+
+        C = sum |w_i| C_i      U = sqrt(C^2 + sum w_i^2 (U_i^2 - C_i^2))
+
+    Clauses 5.1.2 for what each has of its own, 5.2.2 with r = 1 for what they share. With one common component, or
+    several in one proportion, this is exact; otherwise C is an upper bound, because which component made it is not
+    known any more. Weights are exact.
+    """
+    mask = np.asarray(counts, np.bool_)
+    weight = np.where(mask, np.abs(np.asarray(weights, np.float64)), 0.0)
+    whole, shared = (np.where(mask, np.asarray(one, np.float64), 0.0) for one in (total, common))
+    kept = add_in_lanes(weight * shared)
+    own = add_in_lanes(weight * weight * ((whole - shared) * (whole + shared)))
+    return math.sqrt(kept * kept + own), kept
+
+
 def of_mean(
     name: str,
     values: npt.ArrayLike,
