@@ -21,9 +21,9 @@ from plumeproof.evidence.strips import NO_UTC, Strip
 from plumeproof.ledger_strips import LedgerStrips, Period, Tick
 from plumeproof.rules import calendar, long_term
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
-from plumeproof.rules.engine import FLOW_ID, Engine, OpenPeriod
+from plumeproof.rules.engine import Engine, OpenPeriod
 from plumeproof.rules.explain import Explanation, explain
-from plumeproof.rules.figure import FLOW, LEVELS, MEASURED, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
+from plumeproof.rules.figure import FLOW, FLOW_ID, LEVELS, MEASURED, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
 from plumeproof.rules.first_level import Quantity, quantities_of
 
 NOT_FINITE = intervals.name_of(decoding.NOT_FINITE)

@@ -86,7 +86,7 @@ class Sheet:
         offset = engine.offset_min(engine.rule_sets[0])
         whole = calendar.day_of(period[0], offset)[0], calendar.day_of(period[1] - 1, offset)[1]
         self._hours = {
-            rules.id: SeriesBuilder(whole, rules.settings.sta_min)
+            rules.id: SeriesBuilder(whole, engine.plant, rules.settings)
             for rules in engine.rule_sets
             if rules.settings.substitution in ("mean_plus_2sigma", "hj75_mass_only")
         }

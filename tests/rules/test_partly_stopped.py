@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from plumeproof.evidence.strips import strips_of
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import DAY, MASS
+from plumeproof.rules.figure import CO2E, DAY, MASS, MONTH
 from plumeproof.rules.rule_set import load_rule_set
 from tests.doubles.timed_module import START_UTC_MS, TimedModule, build_set
 from tests.rules.test_minutes import plant
@@ -58,3 +62,80 @@ def test_a_lost_hour_is_not_made_up_for_by_it():
     assert (found.n_expected, found.n_valid, found.n_invalid) == (24, 23, (("without_mass", 1),))
     assert not found.is_valid
     assert found.flags == ("incomplete_mass",)
+
+
+GREENHOUSE = PLANT.replace('["eu_ied_lcp"]', '["eu_mrr"]').replace(
+    'unit = "mg/m3"\n', 'unit = "g/m3"\ngas = "CO2"\ngreenhouse_gas = "CO2"\n'
+)
+
+
+def day_of(text, rules, register_of, lost=lambda minute: False, **sets):
+    """Day of the plant whose flow register is `register_of` a minute; CO is no number in the lost ones."""
+    module = TimedModule(raw_set=build_set(1, dust={"unit": "m3/h"}, **sets))
+    module.start()
+    module.clock_offset_ms -= HOUR_MS
+    for minute in range(1440):
+        module.sample([(0, math.nan if lost(minute) else 100.0, register_of(minute), False)] * 60)
+    strips = [one for record, _ in module.sealed if record.kind == 2 for one in strips_of([record], module.parameters)]
+    of = Engine(plant(text), [load_rule_set(rules)])
+    short = of.short_term_figures({"plume-01": strips}, DAY_START, DAY_START + 24 * HOUR_MS)
+    return of, short, of.long_term_figures(DAY, DAY_START, short)
+
+
+def stands(*minutes):
+    return lambda minute: STANDS if minute in range(*minutes) else RUNS
+
+
+@pytest.mark.parametrize("rules", ["eu_ied_lcp", "us_part75"])
+def test_the_mass_of_a_partly_stopped_hour_is_that_of_its_part_in_operation(rules):
+    """Stopped from 5:20 to 7:30: 100 mg/m3 times 10 m3/h for 24 h less 2 h 10 min."""
+    _, short, days = day_of(PLANT, rules, stands(320, 450))
+    hours = [one for one in short if one.layer == MASS]
+    assert [one.value for one in hours if one.value is not None] == [100.0 * 10.0 / 1e6] * 23
+    mass = next(one for one in days if one.layer == MASS)
+    assert (mass.n_expected, mass.n_valid, mass.is_valid) == (23, 23, True)
+    assert mass.value == pytest.approx(100.0 * 10.0 / 1e6 * (24 - 130 / 60), rel=1e-12)
+
+
+def test_a_start_and_a_stop_leave_no_hour_of_tonnes_without_a_figure():
+    of, short, _ = day_of(GREENHOUSE, "eu_mrr", stands(320, 450), co={"unit": "g/m3"})
+    (tonnes,) = [one for one in of.long_term_figures(MONTH, DAY_START, short) if one.layer == CO2E]
+    assert (tonnes.n_expected, tonnes.n_valid, tonnes.n_invalid, tonnes.flags) == (23, 23, (), ())
+    assert tonnes.is_valid
+    assert tonnes.value == pytest.approx(100.0 * 10.0 / 1e6 * (24 - 130 / 60), rel=1e-12)
+    measured = [one for one in short if one.measurand == "CO" and one.layer == "measured"]
+    assert [(one.n_valid, one.n_expected) for one in measured[4:9]] == [
+        (3600, 3600), (1200, 1200), (0, 0), (1800, 1800), (3600, 3600),
+    ]  # fmt: skip
+
+
+def test_a_fault_in_the_part_in_operation_is_substituted_for_that_part():
+    """From 7:30 on it runs; 10 of these 30 minutes are lost, and 80 % of them are wanted."""
+    of, short, _ = day_of(
+        GREENHOUSE, "eu_mrr", stands(320, 450), lost=lambda minute: 460 <= minute < 470, co={"unit": "g/m3"}
+    )
+    found = of.long_term_figures(MONTH, DAY_START, short)
+    tonnes = next(one for one in found if one.layer == CO2E)
+    assert (tonnes.n_valid, tonnes.n_invalid) == (22, (("substituted", 1),))
+    assert tonnes.value == pytest.approx(100.0 * 10.0 / 1e6 * (24 - 130 / 60), rel=1e-12)  # sigma is 0
+
+
+def test_where_the_clock_hour_counts_it_is_short_of_readings():
+    """HJ 75: 45 minutes of the clock hour; the quarter's largest hourly mass is taken for its part in operation."""
+    of, short, _ = day_of(PLANT.replace("+01:00", "+08:00"), "cn_hj75", stands(320, 450))
+    hours = [one for one in short if one.layer == MASS and not one.is_valid]
+    assert [dict(one.n_invalid).get("stopped", 0) for one in hours] == [2400, 3600, 1800]
+
+
+STARTING = PLANT.replace('state = "stopped"', 'state = "start_up"')
+
+
+@pytest.mark.parametrize(("rules", "counted"), [("eu_ied_lcp", 21), ("eu_mrr", 24)])
+def test_start_up_is_averaged_only_where_the_rule_set_compares_it(rules, counted):
+    """Without a limit there is nothing to subtract, and the standardised values are what a day is made from."""
+    of, _, days = day_of(STARTING, rules, stands(300, 480), lost=lambda minute: 300 <= minute < 360)
+    day = next(one for one in days if one.layer == "standardised")
+    lost = 1 if rules == "eu_mrr" else 0
+    assert day.n_valid == counted - lost
+    assert dict(day.n_invalid).get("discarded", 0) == lost, "a fault while it is not compared is no lost average"
+    assert next(one for one in days if one.layer == MASS).n_valid == 23, "loads include start-up"

@@ -17,13 +17,12 @@ import numpy.typing as npt
 
 from plumeproof.rules import calendar, greenhouse, hj75, substitution
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
-from plumeproof.rules.figure import CO2E, FLOW, MASS, STANDARDISED, SUBSTITUTED, YEAR, Figure
+from plumeproof.rules.figure import CO2E, FLOW, FLOW_ID, MASS, STANDARDISED, SUBSTITUTED, YEAR, Figure
 from plumeproof.rules.figure_maker import Expanded, FigureMaker
 from plumeproof.rules.gwp import load_gwp
 from plumeproof.rules.plant import Measurand
 from plumeproof.rules.term_series import TermSeries
 
-FLOW_ID = "flow"
 G_PER_MG = 1000.0
 
 # Flags of a figure
@@ -38,7 +37,8 @@ Series = Mapping[tuple[str, str], TermSeries]
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """Hours of a period with substitutes: `mass_kg_h` where `has`; `concentration` as filled, mg/m3, 0.0 elsewhere."""
+    """Hours of a period with substitutes: `mass_kg_h` where `has`, of the whole hour: a standstill in it emits nothing;
+    `concentration` as filled, mg/m3, 0.0 elsewhere."""
 
     mass_kg_h: npt.NDArray[np.float64]
     has: npt.NDArray[np.bool_]
@@ -80,7 +80,8 @@ def figures(
         {"substituted": emission.hours_substituted, "without_figure": emission.hours_without_figure},
     )
     is_valid = emission.is_complete and emission.hours_op > 0
-    uncertain = _uncertainty(series[measurand.id, MASS], found, settings.sta_min / 60.0 / 1000.0, emission)
+    mass = series[measurand.id, MASS]
+    uncertain = _uncertainty(mass, found, mass.run_share * (settings.sta_min / 60.0) / 1000.0, emission)
     common: dict[str, Any] = {"flags": flags, "substituted_share": emission.substituted_share, "reason": reason}
     yield maker.make(
         (measurand.id, SUBSTITUTED, level), period, "t", emission.total_t if emission.hours_op else None, is_valid,
@@ -103,7 +104,7 @@ def figures(
         )  # fmt: skip
 
 
-def _uncertainty(mass: TermSeries, found: Hours, weight_t: float, emission: greenhouse.Emission) -> Expanded | None:
+def _uncertainty(mass: TermSeries, found: Hours, weight_t: Any, emission: greenhouse.Emission) -> Expanded | None:
     """Of the total, t: that of the measured hours, and substituted ones in the same proportion. A substitute is chosen
     not to be too low; how wrong it is nobody knows, and the rules do not say (assumed)."""
     measured = found.has & found.has_run & ~found.is_substituted
@@ -128,7 +129,8 @@ def fill(measurand: Measurand, series: Series, method: str, sigma: str, offset_m
     if method == "hj75_mass_only":
         return _by_mass(mass, has_run, offset_min)
     none = np.zeros(mass.count, np.bool_)
-    return Hours(np.where(mass.is_valid, mass.values, 0.0), mass.is_valid, has_run, none, np.zeros(mass.count), ())
+    rate = np.where(mass.is_valid, mass.values * mass.run_share, 0.0)
+    return Hours(rate, mass.is_valid, has_run, none, np.zeros(mass.count), ())
 
 
 def _by_concentration(
@@ -140,8 +142,8 @@ def _by_concentration(
     valid = concentration.is_valid & has_run
     substitute = substitution.mean_plus_two_sigma(concentration.values, valid, sigma)
     filled = substitution.fill(concentration.values, valid, has_run, substitute)
-    # c [g/Nm3] V [Nm3/h] / 1000: kg/h (Annex VIII equation 1)
-    rate = filled.values / G_PER_MG * flow.values / 1000.0
+    # c [g/Nm3] V [Nm3/h] / 1000: kg/h (Annex VIII equation 1); both are means of the part in operation
+    rate = filled.values / G_PER_MG * flow.values / 1000.0 * mass.run_share
     has = filled.has & flow.is_valid
     flags = (SIGMA_UNDEFINED,) if substitute.is_sigma_undefined and filled.is_substituted.any() else ()
     return Hours(np.where(has, rate, 0.0), has, has_run, filled.is_substituted & has, filled.values, flags)
@@ -161,7 +163,7 @@ def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_], offset_min: int) 
         flags = flags if capture.is_met else (CAPTURE_FAILED,)
         filled = hj75.fill_mass(mass.values[:end], valid[:end], has_run[:end], none[:end], none[:end], capture, first)
         values[first:end], has[first:end] = filled.values[first:end], filled.has[first:end]
-    return Hours(np.where(has, values, 0.0), has, has_run, has & ~valid, np.zeros(mass.count), flags)
+    return Hours(np.where(has, values * mass.run_share, 0.0), has, has_run, has & ~valid, np.zeros(mass.count), flags)
 
 
 def _quarters(series: TermSeries, offset_min: int) -> Iterator[tuple[int, int]]:

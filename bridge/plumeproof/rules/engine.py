@@ -20,7 +20,7 @@ from plumeproof.evidence import intervals
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import figure, long_terms, term_sums, term_uncertainty
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
-from plumeproof.rules.figure import SHORT_TERM, Figure, FigureDocument
+from plumeproof.rules.figure import FLOW_ID, SHORT_TERM, Figure, FigureDocument
 from plumeproof.rules.figure_maker import FigureMaker, Span, Spread, input_ranges
 from plumeproof.rules.first_level import RangeRule, lay_out
 from plumeproof.rules.minutes import Minutes, sum_minutes
@@ -29,8 +29,6 @@ from plumeproof.rules.plant_state import NAMES
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.short_terms import Layer, MeasurandTerms, ShortTerms, short_terms
 from plumeproof.rules.term_series import SeriesBuilder
-
-FLOW_ID = "flow"  # as the flow's figures call it
 
 
 class Engine:
@@ -112,7 +110,7 @@ class Engine:
         for rules in self.rule_sets:
             period = long_terms.period_of(level, start_utc_ms, self.offset_min(rules))
             if period is not None and long_terms.has_level(self._makers[rules.id], level):
-                builders[rules.id] = (period, SeriesBuilder(period, rules.settings.sta_min))
+                builders[rules.id] = (period, SeriesBuilder(period, self.plant, rules.settings))
         return OpenPeriod(level, builders, self._makers)
 
 
@@ -159,7 +157,7 @@ def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], 
         state = NAMES[sums.state[term]] if sums.has_run[term] else "stopped"
         for one in everything:
             name = FLOW_ID if one.measurand is None else one.measurand.id
-            basis = maker.rules.settings.coverage_basis
+            basis = maker.rules.settings.expected_basis()
             expected = sums.period[one.row] if basis == "period" else sums.expected[one.row, term]
             invalid = {names[number]: int(counts[one.row, term]) for number, counts in sums.invalid.items()}
             if basis == "period":

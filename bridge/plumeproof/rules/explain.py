@@ -18,8 +18,8 @@ from plumeproof.evidence import intervals
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import conditions, term_sums, validated
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
-from plumeproof.rules.engine import FLOW_ID, Engine
-from plumeproof.rules.figure import FLOW, MASS, STANDARDISED, VALIDATED, Figure
+from plumeproof.rules.engine import Engine
+from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, STANDARDISED, VALIDATED, Figure
 from plumeproof.rules.first_level import FLOW_ROW, RangeRule, lay_out, name_of_peripheral
 from plumeproof.rules.minutes import sum_minutes
 from plumeproof.rules.plant import Calibration, Measurand, Plant
@@ -201,7 +201,7 @@ class _Writer:
             num, den = settings.coverage
             text = f"{n} * {den} >= {num} * {expected}"
             share = f"{n}/{expected} against {num}/{den}, by whole numbers; {expected} expected"
-            source = self._source("coverage", "coverage", "coverage_basis")
+            source = self._source("coverage", "coverage", "coverage_basis", "standstill_lowers_coverage")
             yield Step(f"{name}: covered", text if expected and n else "", covered, "", source, share)
         end = sums.start_of(1)
         for one, following in zip(calibrations, (*calibrations[1:], None), strict=False):

@@ -19,10 +19,12 @@ STANDARDISED = "standardised"  # at reference conditions; may be negative
 VALIDATED = "validated"  # less the confidence interval, for comparison with a limit only
 PLAIN = "without_o2_exception"  # as VALIDATED, converted also where oxygen is below the reference; for the year only
 FLOW = "flow"  # m3/h at normal conditions, dry
-MASS = "mass"  # kg/h over a short term, kg over longer ones; from standardised values
+MASS = "mass"  # kg/h of a short term while the plant ran, kg over longer ones; from standardised values
 SUBSTITUTED = "substituted"  # as MASS or STANDARDISED, missing hours filled as the rule set says
 CO2E = "co2e"  # t CO2e, by the GWP set of the rule set, fossil share
 LAYERS = (MEASURED, STANDARDISED, VALIDATED, PLAIN, FLOW, MASS, SUBSTITUTED, CO2E)
+
+FLOW_ID = "flow"  # as which the flow stands beside the measurands
 
 ENGINE_VERSION = "1"  # of the arithmetic: another number where any bit of any figure may differ
 

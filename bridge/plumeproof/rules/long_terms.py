@@ -99,7 +99,9 @@ def _average(
     inputs: Any,
     reason: str,
 ) -> Figure:
-    settings, series = maker.rules.settings, own[layer]
+    settings = maker.rules.settings
+    own = {name: one.only_compared() for name, one in own.items()}
+    series = own[layer]
     days = days_of(series, maker)
     flags = []
     source, is_of_days = series, False
@@ -164,7 +166,7 @@ def _mass(
 ) -> Figure:
     """kg of what was measured; days first, then over the days in their order."""
     loads, numbers = long_term.load_in_period(
-        _by_day(series, series.values), _by_day(series, series.is_valid), series.length_min
+        _by_day(series, series.values * series.run_share), _by_day(series, series.is_valid), series.length_min
     )  # fmt: skip
     total = float(add_in_lanes_along(np.asarray(loads))) if level != DAY else float(loads[0])
     n_run = int(np.count_nonzero(series.has_run & _seen(series)))
@@ -173,5 +175,5 @@ def _mass(
     counts = (n_run, n, {"without_mass": n_run - n})
     return maker.make(
         (name, MASS, level), period, "kg", total if n else None, n == n_run and n > 0, counts, inputs, flags=flags,
-        uncertainty=series.combined(series.length_min / 60.0, series.is_valid), reason=reason,
+        uncertainty=series.combined(series.run_share * series.length_min / 60.0, series.is_valid), reason=reason,
     )  # fmt: skip

@@ -131,6 +131,7 @@ class Settings:
     fld_max_s: int = _rule(_whole(1, 3600))  # first level data are at most this long
     coverage: tuple[int, int] | str = _rule(_coverage)
     coverage_basis: str = _rule(_word("operating", "period"))
+    standstill_lowers_coverage: bool = _rule(_truth)  # of the period; else its part in operation is the basis
     over_range: str = _rule(_word("invalid", "use_range_end"))
     under_range_pct: float = _rule(_decimal(-100.0, 0.0))  # of the range: below it a value is U
     lost_letters: str = _rule(_letters)  # which count as malfunction or maintenance
@@ -187,6 +188,10 @@ class Settings:
         """Lengths of the short-term averages of a measurand, in minutes, the main one first."""
         extra = self.extra_sta_min.get(quantity)
         return (self.sta_min,) if extra is None or extra == self.sta_min else (self.sta_min, extra)
+
+    def expected_basis(self) -> str:
+        """Of which part of a term first level data are expected: "operating" or "period"."""
+        return self.coverage_basis if self.standstill_lowers_coverage else "operating"
 
     def utc_offset_min(self, site_min: int) -> int:
         """Minutes east of UTC on whose days the averages lie; `site_min`: the site's standard time."""

@@ -13,8 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.rules.calendar import MINUTE_MS
-from plumeproof.rules.figure import SHORT_TERM, Figure, InputRange
+from plumeproof.rules.figure import FLOW_ID, SHORT_TERM, Figure, InputRange
 from plumeproof.rules.figure_maker import Expanded
+from plumeproof.rules.plant import Plant
+from plumeproof.rules.plant_state import NAMES, is_compared
+from plumeproof.rules.settings import Settings
 from plumeproof.rules.short_terms import DISCARDED
 from plumeproof.rules.uncertainty import of_weighted
 
@@ -24,9 +27,10 @@ Truths = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class TermSeries:
-    """Arrays are (terms,). `has_figure`: a record had a slot; `is_valid`: counts by the rule set and the plant's state;
-    `is_discarded`: lost by malfunction or maintenance in compared operation; `has_run`: the plant was not stopped;
-    `uncertainty`: expanded, and of it what all share, where `has_uncertainty`."""
+    """Arrays are (terms,). `has_figure`: a record had a slot; `is_valid`: as the figure says; `is_compared`: the
+    plant's state is one that the rule set compares and averages; `is_discarded`: lost by malfunction or maintenance in
+    such a state; `has_run`: the plant was not stopped all the time; `run_share`: of the term it was not stopped, 0 to
+    1; `uncertainty`: expanded, and of it what all share, where `has_uncertainty`."""
 
     start_utc_ms: int
     length_min: int
@@ -35,8 +39,10 @@ class TermSeries:
     values: Values
     exists: Truths
     is_valid: Truths
+    is_compared: Truths
     is_discarded: Truths
     has_run: Truths
+    run_share: Values
     has_uncertainty: Truths
     uncertainty: Values
     uncertainty_common: Values
@@ -45,6 +51,10 @@ class TermSeries:
     def count(self) -> int:
         """Of terms."""
         return int(self.values.shape[0])
+
+    def only_compared(self) -> TermSeries:
+        """As it is averaged: what lies in a state that is not compared counts no more (section 3.3)."""
+        return replace(self, is_valid=self.is_valid & self.is_compared)
 
     def combined(self, weights: Any, counts: Truths) -> Expanded | None:
         """Uncertainty of the sum of weight times value over the terms that count (uncertainty.of_weighted); None where
@@ -61,9 +71,13 @@ class SeriesBuilder:
     `inputs`: the records that all of them rest on.
     """
 
-    def __init__(self, period_utc_ms: tuple[int, int], length_min: int) -> None:
+    def __init__(self, period_utc_ms: tuple[int, int], plant: Plant, settings: Settings) -> None:
         self._start, self._end = period_utc_ms
-        self._length_min = length_min
+        self._length_min = settings.sta_min
+        self._compared = {name for code, name in enumerate(NAMES) if is_compared(code, settings.start_up_compared)}
+        term_ms = settings.sta_min * MINUTE_MS
+        self._slots = {one.id: term_ms // one.slot_ms for one in plant.measurands}  # of a whole term
+        self._slots[FLOW_ID] = term_ms // plant.flow.slot_ms if plant.flow is not None else 1
         self._series: dict[tuple[str, str], TermSeries] = {}
         self._inputs: dict[str, InputRange] = {}
 
@@ -85,9 +99,12 @@ class SeriesBuilder:
         if one.uncertainty is not None and one.uncertainty_common is not None:
             found.has_uncertainty[place] = True
             found.uncertainty[place], found.uncertainty_common[place] = one.uncertainty, one.uncertainty_common
-        found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid
         # not from the state, which is the majority's; "stopped" counts on the basis of the period only
-        found.has_run[place] = one.n_expected > dict(one.n_invalid).get("stopped", 0)
+        n_run = one.n_expected - dict(one.n_invalid).get("stopped", 0)
+        found.has_run[place] = n_run > 0
+        found.run_share[place] = n_run / self._slots[one.measurand]
+        found.is_compared[place] = n_run > 0 and one.state in self._compared
+        found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid and found.is_compared[place]
         for own in one.inputs:
             known = self._inputs.get(own.device)
             if known is None:
@@ -114,8 +131,10 @@ def _empty(start: int, length_min: int, count: int, unit: str) -> TermSeries:
         values=np.zeros(count),
         exists=np.zeros(count, np.bool_),
         is_valid=np.zeros(count, np.bool_),
+        is_compared=np.ones(count, np.bool_),
         is_discarded=np.ones(count, np.bool_),
         has_run=np.ones(count, np.bool_),
+        run_share=np.ones(count),
         has_uncertainty=np.zeros(count, np.bool_),
         uncertainty=np.zeros(count),
         uncertainty_common=np.zeros(count),

@@ -106,7 +106,7 @@ def _added(counts: Counts, terms: int) -> Counts:
 def expected_of(sums: TermSums, row: int, settings: Settings) -> Counts:
     """What coverage of a row is measured against, by the rule set's basis."""
     whole = np.full(sums.count, sums.period[row], np.int64)
-    return np.asarray(short_term.count_expected(whole, sums.expected[row], settings.coverage_basis))
+    return np.asarray(short_term.count_expected(whole, sums.expected[row], settings.expected_basis()))
 
 
 def is_covered(sums: TermSums, row: int, settings: Settings) -> Truths:
