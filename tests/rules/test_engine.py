@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import random
 from dataclasses import replace
 
 import pytest
 
 from plumeproof.errors import RuleError
+from plumeproof.evidence.strips import strips_of
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import DAY, MEASURED, MONTH, SHORT_TERM, STANDARDISED, VALIDATED
-from plumeproof.rules.rule_set import load_rule_set
+from plumeproof.rules.rule_set import load_rule_set, read_rule_set
 from plumeproof.store.connection import Writer
 from plumeproof.store.figures import SqliteFigures
 from tests.bridge.test_figures_store import StillClock
-from tests.doubles.timed_module import START_UTC_MS
+from tests.doubles.timed_module import START_UTC_MS, TimedModule, build_set
 from tests.rules.test_minutes import PLANT, plant, run
 
 HOUR_MS = 3_600_000
@@ -132,3 +134,46 @@ def test_refused():
         engine("eu_mrr", "cn_hj75", text=PLANT.replace("+01:00", "+05:45"))
     with pytest.raises(RuleError, match="no rule set"):
         Engine(plant(), [])
+
+
+def own_rules(tmp_path, inherits, **settings):
+    path = tmp_path / "own.json"
+    sure = {name: {"value": 0.5, "note": "a test"} for name in settings}
+    head = {"id": "own", "version": "1", "title": "t", "source": "s", "status": "provisional", "inherits": inherits}
+    path.write_text(json.dumps(head | {"settings": settings, "confidence": sure}))
+    return read_rule_set(path)
+
+
+@pytest.mark.parametrize("in_set", ["1e30", "160"])
+def test_a_value_taken_as_the_end_of_the_range_is_marked(tmp_path, in_set):
+    """Whether the plant's range or the parameter set's limit finds it."""
+    module = TimedModule(raw_set=build_set(co={"max": in_set}))
+    module.start()
+    for minute in range(60):
+        module.sample([(0, 170.0 if minute < 5 else 100.0, 0, False)] * 60)
+    own = [s for record, _ in module.sealed if record.kind == 2 for s in strips_of([record], module.parameters)]
+    text = PLANT.replace("2026-12-01T00:20:30Z", "2027-01-01T00:00:00Z")
+    rules = own_rules(tmp_path, "eu_ied_lcp", over_range="use_range_end")
+    found = Engine(plant(text), [rules]).short_term_figures({"plume-01": own}, START_UTC_MS, START_UTC_MS + HOUR_MS)
+    hour = next(one for one in found if (one.measurand, one.layer) == ("CO", STANDARDISED))
+    assert hour.value == (5 * 160.0 + 55 * 100.0) / 60
+    assert (hour.flags, hour.is_valid, hour.n_valid) == (("range_end",), True, 3600)
+    plain = Engine(plant(text), [load_rule_set("eu_ied_lcp")])
+    found = plain.short_term_figures({"plume-01": own}, START_UTC_MS, START_UTC_MS + HOUR_MS)
+    hour = next(one for one in found if (one.measurand, one.layer) == ("CO", STANDARDISED))
+    assert (hour.value, hour.n_valid, hour.n_invalid) == (100.0, 3300, (("over_range", 300),))
+
+
+def test_273_is_in_the_formula_of_the_flow_only(tmp_path):
+    """HJ 75 prints it there (section 10.3); a concentration is converted as section 4.4 has it."""
+    text = PLANT.replace("+01:00", "+08:00").replace('id = "CO"\n', 'id = "CO"\nneeds = ["T"]\n')
+    text += '[[peripheral]]\nkind = "T"\nsource = "plume-01/dust"\nunit = "degC"\nsubstitute = 150.0\n'
+    text += '[[peripheral]]\nkind = "p"\nsource = "plume-01/dust"\nunit = "hPa"\nsubstitute = 101.325\n'
+    text += '[[peripheral]]\nkind = "H2O"\nsource = "plume-01/dust"\nsubstitute = 0.0\n'
+    text += '[flow]\nsource = "plume-01/co"\nunit = "mg/m3"\n'.replace("mg/m3", "m3/h")
+    of = Engine(plant(text), [load_rule_set("cn_hj75")])
+    strips = run(3, minutes=60, changes=False)
+    found = of.short_term_figures(strips, START_UTC_MS, START_UTC_MS + HOUR_MS)
+    measured = next(one for one in found if (one.measurand, one.layer) == ("CO", MEASURED))
+    standardised = next(one for one in found if (one.measurand, one.layer) == ("CO", STANDARDISED))
+    assert standardised.value == measured.value * ((273.15 + 150.0) / 273.15)

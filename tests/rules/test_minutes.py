@@ -18,6 +18,7 @@ from plumeproof.rules.first_level import RangeRule, lay_out
 from plumeproof.rules.minutes import Minutes, join, sum_minutes
 from plumeproof.rules.plant import parse_plant
 from plumeproof.rules.plant_state import START_UP, STOPPED
+from plumeproof.rules.status import RANGE_END, letters_of, to_codes
 from tests.doubles.timed_module import START_UTC_MS, TimedModule, build_set
 
 PLANT = """
@@ -181,6 +182,13 @@ def test_another_unit_is_named():
 def test_above_the_range_may_count_as_its_end():
     strips = run(0, 3, changes=False)
     rows = lay_out(plant(), strips, START_UTC_MS, 3, RangeRule("use_range_end", -2.0))
-    assert rows[0].values[decoding.is_valid(rows[0].status)].max() == 160.0
+    is_end = rows[0].status == RANGE_END
     assert not (rows[0].status == decoding.OVER_RANGE).any()
+    assert letters_of(to_codes(RANGE_END)) == "S", "a substitute, never silent"
+    found = sum_minutes(rows, START_UTC_MS)
+    assert found.range_end.sum() == np.count_nonzero(is_end & (rows[0].state != STOPPED)) > 0
+    assert found.high[0].max() == 160.0
+    counted = (decoding.is_valid(rows[0].status) | is_end) & (rows[0].state != STOPPED)
+    assert (found.n[0] == np.count_nonzero(counted, axis=1)).all()
+    assert join([found.part(0, 1), found.part(1, 3)]).range_end.tolist() == found.range_end.tolist()
     assert (lay_out(plant(), strips, START_UTC_MS, 3)[0].status == decoding.OVER_RANGE).any()

@@ -189,6 +189,8 @@ class _Writer:
         invalid = [(intervals.name_of(number), int(counts[row, 0])) for number, counts in sums.invalid.items()]
         bad = sorted((cause, count) for cause, count in invalid if count)
         told = ", ".join(f"{count} {cause}" for cause, count in bad) or "none invalid"
+        ends = int(sums.range_end[row, 0])
+        told += f"; {ends} above the range, taken as its end (S)" if ends else ""
         yield Step(f"{name}: valid", " - ".join(map(str, (run, *(count for _, count in bad)))), n, "slots", remark=told)
         expected = int(term_sums.expected_of(sums, row, settings)[0])
         covered = bool(term_sums.is_covered(sums, row, settings)[0])
@@ -280,9 +282,9 @@ class _Writer:
     def _factor(self, kind: str, one: Measurand, value: float, factor: float) -> Step:
         settings = self.rules.settings
         if kind == "T":
-            zero = settings.zero_celsius_k
+            zero = conditions.ZERO_CELSIUS_K
             return Step("factor of temperature", f"({zero!r} + {value!r}) / {zero!r}", factor, "",
-                        self._source("IED Annex VI Part 6", "zero_celsius_k"))  # fmt: skip
+                        "IED Annex VI Part 6; 273.15 K")  # fmt: skip
         if kind == "p":
             return Step("factor of pressure", f"{conditions.NORMAL_KPA!r} / {value!r}", factor, "",
                         "IED Annex VI Part 6; 101.325 kPa")  # fmt: skip

@@ -22,6 +22,7 @@ from plumeproof.evidence.strips import Strip
 from plumeproof.rules.plant import MINUTE_MS, Calibration, Plant, Source
 from plumeproof.rules.plant_state import OPERATING, state_of
 from plumeproof.rules.settings import Settings
+from plumeproof.rules.status import RANGE_END
 
 Values = npt.NDArray[np.float64]
 Bytes = npt.NDArray[np.uint8]
@@ -50,8 +51,8 @@ class Quantity:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One quantity over whole minutes: `values` float64, `status` uint8 (decoding.py, intervals.py), `state` uint8
-    (plant_state.py), all (minutes, slots of a minute)."""
+    """One quantity over whole minutes: `values` float64, `status` uint8 (decoding.py, intervals.py, status.py), `state`
+    uint8 (plant_state.py), all (minutes, slots of a minute)."""
 
     quantity: Quantity
     values: Values
@@ -85,7 +86,7 @@ def quantities_of(plant: Plant) -> tuple[Quantity, ...]:
 class RangeRule:
     """What a rule set says of values outside the measuring range (averaging-rules section 3.2)."""
 
-    over_range: str = "invalid"  # or use_range_end
+    over_range: str = "invalid"  # or use_range_end: then the end is taken, as a substitute (S)
     under_range_pct: float = -2.0  # of the range; below it a value is far below zero
 
     @classmethod
@@ -193,8 +194,9 @@ def _row(quantity: Quantity, span: _Span, states: Bytes, range_rule: RangeRule) 
         status = status.copy()
         status[counts & (values < range_rule.under_range_pct * end / 100.0)] = decoding.UNDER_RANGE
         if range_rule.over_range == "use_range_end":
+            is_over |= status == decoding.OVER_RANGE  # by the limit in the parameter set
             values = np.where(is_over, end, values)
-            status[is_over] = decoding.WARNING
+            status[is_over] = RANGE_END
         else:
             status[is_over] = decoding.OVER_RANGE
     if quantity.calibrations:

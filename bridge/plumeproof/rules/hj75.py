@@ -8,7 +8,7 @@ minutes, 20 of 24 hours) through short_term.covers; the O2 factor of section 10.
 
 where an older standard may print alpha_s itself, rounded (1.8 for a coal boiler), and the result differs. Flow and mass
 are those of flow.py: Q_s = 3600 F (K_v V_p) is actual_flow_m3_h of K_v V_p, Q_sn has 273 K by the setting
-zero_celsius_k (DK 0.7), G is mass_kg_h of the unconverted concentration.
+zero_celsius_k (DK 0.7; concentrations have 273.15, section 4.4), G is mass_kg_h of the unconverted concentration.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from plumeproof.rules import _kernels
 from plumeproof.rules.first_level import Quantity, Row
 from plumeproof.rules.plant import MINUTE_MS
 from plumeproof.rules.plant_state import STATE_COUNT, STOPPED
+from plumeproof.rules.status import RANGE_END
 
 Counts = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -30,6 +31,7 @@ Values = npt.NDArray[np.float64]
 class Minutes:
     """Arrays are (quantities, minutes). `expected`: slots in which the plant was not stopped; `n` of them count, with
     `total`, `m2` (squared deviations from the mean of the minute), `low`, `high`; all 0 where nothing counts.
+    `range_end`: of these, how many are the end of the range instead of what lies beyond it (S).
     `invalid`: status number to how many of the expected slots have it. `states`: (codes of plant_state, minutes), ms.
     """
 
@@ -41,6 +43,7 @@ class Minutes:
     m2: Values
     low: Values
     high: Values
+    range_end: Counts
     invalid: dict[int, Counts]
     states: Counts
 
@@ -61,6 +64,7 @@ class Minutes:
             m2=self.m2[window],
             low=self.low[window],
             high=self.high[window],
+            range_end=self.range_end[window],
             invalid={status: counts[window] for status, counts in self.invalid.items() if counts[window].any()},
             states=self.states[window],
         )
@@ -70,12 +74,14 @@ def sum_minutes(rows: Sequence[Row], start_utc_ms: int) -> Minutes:
     """The minutes of rows that `lay_out` made; all rows have the same number of them."""
     count = rows[0].values.shape[0]
     shape = (len(rows), count)
-    expected, n = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    expected, n, range_end = (np.zeros(shape, np.int64) for _ in range(3))
     sums = np.zeros((4, *shape))
     invalid: dict[int, Counts] = {}
     for index, row in enumerate(rows):
         operating = row.state != STOPPED
-        counted = decoding.is_valid(row.status) & operating
+        is_end = (row.status == RANGE_END) & operating
+        counted = (decoding.is_valid(row.status) & operating) | is_end
+        range_end[index] = np.count_nonzero(is_end, axis=1)
         expected[index] = np.count_nonzero(operating, axis=1)
         _sum_row(row, counted, n[index], sums[:, index])
         if counted.all():
@@ -92,6 +98,7 @@ def sum_minutes(rows: Sequence[Row], start_utc_ms: int) -> Minutes:
         m2=sums[1],
         low=sums[2],
         high=sums[3],
+        range_end=range_end,
         invalid=dict(sorted(invalid.items())),
         states=_state_ms(rows),
     )
@@ -111,6 +118,7 @@ def join(parts: Sequence[Minutes]) -> Minutes:
         m2=np.concatenate([part.m2 for part in parts], axis=1),
         low=np.concatenate([part.low for part in parts], axis=1),
         high=np.concatenate([part.high for part in parts], axis=1),
+        range_end=np.concatenate([part.range_end for part in parts], axis=1),
         invalid={
             status: np.concatenate([part.invalid.get(status, none[part.start_utc_ms]) for part in parts], axis=1)
             for status in statuses

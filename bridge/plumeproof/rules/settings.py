@@ -143,7 +143,7 @@ class Settings:
     # From signal to reference conditions (section 4)
     standardise_at: str = _rule(_word("STA", "FLD"))
     molar_volume: float = _rule(_decimal(20.0, 26.0))  # L/mol
-    zero_celsius_k: float = _rule(_decimal(273.0, 273.15))
+    zero_celsius_k: float = _rule(_decimal(273.0, 273.15))  # in the formula of the flow; concentrations have 273.15
     o2_air: float = _rule(_decimal(20.0, 22.0))  # vol-%
     o2_no_conversion_below_ref: bool = _rule(_truth)
     o2_invalid_above: float | None = _rule(_or_none(_decimal(1.0, 22.0)))  # vol-%

@@ -38,6 +38,7 @@ NO_REFERENCE = "no_reference_conditions"  # a factor does not exist: O2 at that 
 DISCARDED = "discarded"  # lost by malfunction or maintenance
 OUTSIDE_CALIBRATION = "outside_calibrated_range"  # valid all the same (EN 14181:2014 clause 6.5)
 FLOW_MISSING = "flow_missing"
+RANGE_END = "range_end"  # some values lay above the range and count as its end, as the rule set says (S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +204,7 @@ def _factors(one: Measurand, settings: Settings, around: dict[str, Peripheral], 
             continue
         values = around[kind].values
         if kind == "T":
-            made[kind] = conditions.temperature_factor(values, settings.zero_celsius_k)
+            made[kind] = conditions.temperature_factor(values)
         elif kind == "p":
             made[kind] = conditions.pressure_factor(values)
         elif kind == "H2O":
@@ -260,6 +261,7 @@ def _measurand(
         NO_REFERENCE: has & ~missing & ~exists,
         DISCARDED: discarded,
         OUTSIDE_CALIBRATION: exists & _is_outside(one, standardised, sums),
+        RANGE_END: sums.range_end[row] > 0,
     }
     compared = np.asarray(is_compared(sums.state, settings.start_up_compared)) & sums.has_run
     if (interval := _interval(one, settings, standardised)) is not None:

@@ -36,6 +36,8 @@ MEANINGS = (
     ("X", "rejected by a person"),
 )
 
+RANGE_END = 250  # status of a value that was replaced by the end of the measuring range; beside those of evidence/
+
 MALFUNCTION, MAINTENANCE_LOSS = "malfunction", "maintenance"
 # As which an absent value counts (section 3.2, third column). C and M: confidence 0.75 for C.
 LOST_AS = {letter: MAINTENANCE_LOSS if letter in "CM" else MALFUNCTION for letter in "PUOCMFLX"}
@@ -50,6 +52,7 @@ STATUS_LETTERS = {
     "status_missing": "L",  # the register with the status was not read
     "over_range": "O",
     "under_range": "U",
+    "range_end": "S",  # over_range = use_range_end, confidence 0.5
     "not_finite": "F",  # NaN or infinity in the register
     "loop_failure": "F",  # NAMUR NE 43
     "loop_out_of_specification": "F",  # between measurement and failure signal, which of both ends is not said
@@ -79,7 +82,8 @@ def _table() -> Codes:
     table = np.full(256, _UNKNOWN, np.uint8)
     table[decoding.VALID] = VALID
     own = (intervals.ABSENT, intervals.PARAMETERS_CHANGED, intervals.OVERLAP)
-    for number, name in (*decoding.STATUS_NAMES, *((cause, intervals.name_of(cause)) for cause in own)):
+    found = ((cause, intervals.name_of(cause)) for cause in own)
+    for number, name in (*decoding.STATUS_NAMES, *found, (RANGE_END, "range_end")):
         letter = STATUS_LETTERS.get("exception" if name.startswith("exception_") else name)
         table[number] = _UNKNOWN if letter is None else LETTERS.index(letter)
     for number in range(causes.GAP_EXCEPTION + 1, causes.GAP_OVERFLOW):

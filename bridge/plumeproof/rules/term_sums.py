@@ -30,9 +30,10 @@ Truths = npt.NDArray[np.bool_]
 @dataclass(frozen=True, slots=True)
 class TermSums:
     """Arrays are (quantities, terms). `period`: slots of a whole term, (quantities,); `expected`: those in which the
-    plant was not stopped; `n` of them count. `invalid`: status number to counts. `state`: code of each term by the
-    rule set, `has_run`: the plant was not stopped all the time. `minutes_filled`: something counts in a minute,
-    (quantities, terms, minutes); `minutes_run`: the plant was not stopped all of it, (terms, minutes).
+    plant was not stopped; `n` of them count, `range_end` of these as the range's end. `invalid`: status number to
+    counts. `state`: code of each term by the rule set, `has_run`: the plant was not stopped all the time.
+    `minutes_filled`: something counts in a minute, (quantities, terms, minutes); `minutes_run`: the plant was not
+    stopped all of it, (terms, minutes).
     """
 
     start_utc_ms: int
@@ -45,6 +46,7 @@ class TermSums:
     m2: Values
     low: Values
     high: Values
+    range_end: Counts
     invalid: dict[int, Counts]
     state: npt.NDArray[np.uint8]
     state_ms: Counts
@@ -90,6 +92,7 @@ def merge(minutes: Minutes, length_min: int, state_rule: str) -> TermSums:
         m2=sums[1].reshape(shape),
         low=sums[2].reshape(shape),
         high=sums[3].reshape(shape),
+        range_end=_added(minutes.range_end, terms),
         invalid={number: _added(counts, terms) for number, counts in minutes.invalid.items()},
         state=np.atleast_1d(np.asarray(state_of_period(states, state_rule), np.uint8)),
         state_ms=states,

@@ -180,7 +180,7 @@ def _concentration(
             continue
         around = terms.around[kind].values
         if kind == "T":
-            found["/T"] = value / (settings.zero_celsius_k + around)
+            found["/T"] = value / (conditions.ZERO_CELSIUS_K + around)
         elif kind == "p":
             found["/p"] = -value / np.where(around > 0.0, around, 1.0)
         elif kind == "H2O":
@@ -261,7 +261,7 @@ def _mass(
 def _factor(kind: str, settings: Settings, one: Measurand, terms: ShortTerms, with_exception: bool) -> Values:
     values = terms.around[kind].values
     if kind == "T":
-        return np.asarray(conditions.temperature_factor(values, settings.zero_celsius_k)[0])
+        return np.asarray(conditions.temperature_factor(values)[0])
     if kind == "p":
         return np.asarray(conditions.pressure_factor(values)[0])
     if kind == "H2O":
