@@ -4,8 +4,9 @@ Works behind the averaging stage, which has placed every record on the UTC axis.
 rule sets, mostly an hour) is open from its first slot until every module of the plant has left it, or, for a module
 that has fallen silent, until another one has been `WAIT_MS` beyond its end. Then all its terms are made from the
 records on it, with the long-term figures of every period that ends with it. A record that comes later opens its span
-again, and what changes becomes the next revision. What a step costs does not depend on how long the plant has run; a
-month's end reads a month of figures, a year's end a year.
+again, and with it every ended day, window, month and year that it lies in; what changes becomes the next revision.
+What a step costs does not depend on how long the plant has run; a month's end reads a month of figures, a year's end a
+year.
 
 The cursor stays before the first record of an open span, so nothing but the ledger is needed to go on after a kill.
 """
@@ -22,11 +23,10 @@ from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.strips import Strip, open_slots
 from plumeproof.model import StoredRecord
 from plumeproof.ports import AverageStore, FigureStore, Ledger
-from plumeproof.rules import calendar
+from plumeproof.rules import calendar, long_term
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
-from plumeproof.rules.engine import Engine
+from plumeproof.rules.engine import Engine, OpenPeriod
 from plumeproof.rules.figure import DAY, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
-from plumeproof.rules.long_terms import period_of
 
 STEP_RECORDS = 64
 WAIT_MS = 15 * MINUTE_MS  # a module silent for so long keeps no figure back; what it sends later is a revision
@@ -78,7 +78,8 @@ class FiguresStage:
         self._position = self._safe = self._figures.position()
         self._first_of.clear()
         for plant in self._plants:
-            plant.forget(self._figures.newest_end(plant.engine.plant.id))
+            name = plant.engine.plant.id
+            plant.forget(self._figures.newest_end(name), self._figures.longer_until(name))
 
     def _take(self, stored: Sequence[StoredRecord]) -> None:
         """Which spans the records touch, and how far each module has come."""
@@ -107,8 +108,11 @@ class FiguresStage:
             # what is stored already writes nothing.
             self.counters.figures_total += self._figures.commit(found, documents, self._safe)
             longer: list[Figure] = []
-            for level, start in plant.ended(span):
-                longer += plant.engine.long_term_figures(level, start, self._short(plant, level, start), LATE)
+            for level, starts in plant.ended(span):
+                periods = plant.engine.open_periods(level, starts)
+                for one in self._short(plant, periods):
+                    periods.add(one)
+                longer += periods.figures(LATE)
             self._safe = min([self._position, *self._first_of.values()])
             self.counters.figures_total += self._figures.commit(longer, documents, self._safe)
             self.counters.spans_total += 1
@@ -135,11 +139,9 @@ class FiguresStage:
         opened = open_slots([row for row in stored if row.seq in wanted], self._parameters)
         return [one.strip for seq, one in sorted(opened.items()) if one.strip is not None]
 
-    def _short(self, plant: _PlantSpans, level: str, start_utc_ms: int) -> Iterator[Figure]:
-        """The short-term figures of a period, a day at a time: the store is never held for long."""
-        period = period_of(level, start_utc_ms, plant.offset_min)
-        assert period is not None
-        for day in range(period[0], period[1], DAY_MS):
+    def _short(self, plant: _PlantSpans, periods: OpenPeriod) -> Iterator[Figure]:
+        """The short-term figures of periods, a day at a time: the store is never held for long."""
+        for day in range(*periods.period, DAY_MS) if periods.period is not None else ():
             yield from self._figures.of_period(plant.engine.plant.id, SHORT_TERM, day, day + DAY_MS)
 
     def _parameters(self, parameters_hash: bytes) -> ParameterSet | None:
@@ -163,17 +165,18 @@ class _PlantSpans:
     def __init__(self, engine: Engine, grace_ms: int) -> None:
         self.engine = engine
         self.length_ms = max(engine.term_lengths_min()) * MINUTE_MS
-        self.offset_min = engine.offset_min(engine.rule_sets[0])
+        self._offsets = sorted({engine.offset_min(rules) for rules in engine.rule_sets})
         self._grace_ms = grace_ms
         self._open: set[int] = set()
         self._newest: dict[str, int] = {}  # end of the newest slot of each module
-        self._passed: int | None = None  # every period that ends up to here has its long-term figures
+        self._passed: int | None = None  # end of the newest span that is made
+        self._sure: int | None = None  # every period that ends up to here has its long-term figures
 
-    def forget(self, newest_end_utc_ms: int | None) -> None:
-        """Begin again from what the store has."""
+    def forget(self, newest_end_utc_ms: int | None, longer_until_utc_ms: int | None) -> None:
+        """Begin again from what the store has; between a span's two commits power may have failed."""
         self._open.clear()
         self._newest.clear()
-        self._passed = newest_end_utc_ms
+        self._passed, self._sure = newest_end_utc_ms, longer_until_utc_ms
 
     def touch(self, strip: Strip, device: str) -> Iterator[int]:
         """Open the spans that a record has slots in."""
@@ -198,27 +201,34 @@ class _PlantSpans:
         """Its figures are made."""
         self._open.discard(span)
 
-    def ended(self, span: int) -> Iterator[tuple[str, int]]:
-        """(level, start) of the periods whose long-term figures are due with a span: those that it ends, those that
+    def ended(self, span: int) -> Iterator[tuple[str, list[int]]]:
+        """(level, starts) of the periods whose long-term figures are due with a span: those that it ends, those that
         ended while no record came, and, for a late one, those that it lies in."""
+        for offset_min in self._offsets:
+            yield from self._ended_on(span, offset_min)
+
+    def _ended_on(self, span: int, offset_min: int) -> Iterator[tuple[str, list[int]]]:
+        """Those of the rule sets on one clock."""
         end = span + self.length_ms
-        day = calendar.day_of(span, self.offset_min)[0]
         passed = end if self._passed is None else self._passed
         progress = max(passed, end)
-        days = [day] if passed > end else range(min(day, calendar.day_of(passed, self.offset_min)[0]), progress, DAY_MS)
-        months, years = set(), set()
+        sure = passed if self._sure is None else min(passed, self._sure)
+        day, newest = calendar.day_of(span, offset_min)[0], calendar.day_of(sure, offset_min)[0]
+        # What ends now for the first time begins with the newest day; in what has ended only this day is another
+        new = range(newest, progress - DAY_MS + 1, DAY_MS)
+        touched = [start for start in (day,) if start < newest and start + DAY_MS <= progress]
+        windows = range(day, min(newest, day + long_term.ROLLING_DAYS * DAY_MS), DAY_MS)
+        days = [*touched, *new]
         for start in days:
-            if start + DAY_MS > progress:
-                continue
-            yield DAY, start
-            yield ROLLING_30_DAYS, start
-            months.add(calendar.month_of(start, self.offset_min))
-            years.add(calendar.year_of(start, self.offset_min))
-        for level, periods in ((MONTH, months), (YEAR, years)):
-            for start, period_end in sorted(periods):
+            yield DAY, [start]
+        rolling = [start for start in (*windows, *new) if start + DAY_MS <= progress]
+        for first in range(0, len(rolling), long_term.ROLLING_DAYS):
+            yield ROLLING_30_DAYS, rolling[first : first + long_term.ROLLING_DAYS]
+        for level, around in ((MONTH, calendar.month_of), (YEAR, calendar.year_of)):
+            for start, period_end in sorted({around(one, offset_min) for one in days}):
                 if period_end <= progress:
-                    yield level, start
+                    yield level, [start]
 
     def passed(self, span: int) -> None:
         """The long-term figures that were due with a span are made."""
-        self._passed = max(self._passed or 0, span + self.length_ms)
+        self._passed = self._sure = max(self._passed or 0, span + self.length_ms)

@@ -140,6 +140,9 @@ class FigureStore(Protocol):
     def of_period(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> Sequence[Figure]:
         """The newest revision of every figure of a level whose period lies inside [start, end)."""
 
+    def longer_until(self, plant: str) -> int | None:
+        """UTC ms up to which days and longer periods have surely been made; None before the first figure."""
+
     def newest_end(self, plant: str) -> int | None:
         """End of the newest short term that has a figure, UTC ms; None before the first."""
 

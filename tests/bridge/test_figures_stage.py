@@ -10,17 +10,21 @@ import pytest
 
 from plumeproof.averaging_stage import AveragingStage
 from plumeproof.errors import StoreError
+from plumeproof.evidence.parameters import parse_parameters
 from plumeproof.evidence.strips import strips_of
 from plumeproof.figures_stage import FiguresStage
+from plumeproof.rules import calendar
+from plumeproof.rules.calendar import DAY_MS
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import DAY, MONTH, SHORT_TERM
+from plumeproof.rules.figure import DAY, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR
+from plumeproof.rules.long_terms import period_of
 from plumeproof.rules.rule_set import load_rule_set
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
 from plumeproof.store.figures import SqliteFigures
 from plumeproof.store.ledger import SqliteLedger
 from tests.bridge.test_averaging_stage import StillClock
-from tests.doubles.timed_module import START_UTC_MS, TimedModule, store_all
+from tests.doubles.timed_module import START_UTC_MS, TimedModule, build_set, store_all
 from tests.rules.test_minutes import PLANT, plant
 
 HOUR_MS = 3_600_000
@@ -214,3 +218,91 @@ def test_a_changed_plant_is_another_revision_when_it_is_made_again(bench):
     assert late.sealed == []
     bench.run()
     assert bench.rows() == first
+
+
+SLOW = PLANT.replace('unit = "mg/m3"', 'unit = "mg/m3"\nslot_ms = 60000').replace("40.0\n", "40.0\nslot_ms = 60000\n")
+
+
+def three_a_day(days):
+    """Records at 0, 12 and 23 o'clock of whole local days from the first of December, a slot a minute."""
+    module, rng = TimedModule(raw_set=build_set(slot_ms=60_000)), random.Random(7)
+    module.clock_offset_ms -= HOUR_MS
+    module.start()
+    for _ in range(days):
+        for hours_to_next in (12, 11, 1):
+            module.sample([(rng.choice([0] * 30 + [1]), rng.gauss(100, 20), rng.randrange(-300, 300), False)] * 60)
+            module.wait((hours_to_next - 1) * HOUR_MS)
+    module.sample([(0, 100.0, 0, False)] * 120)
+    return module
+
+
+def longer(bench, sealed, last_day):
+    """Every day, window, month and year that a bulk run over everything makes."""
+    strips = [
+        strip
+        for record, _ in sorted(sealed, key=lambda item: item[0].seq)
+        if record.kind == 2
+        for strip in strips_of([record], parse_parameters(build_set(slot_ms=60_000)))
+    ]
+    end = DAY_START + (last_day + 1) * DAY_MS
+    offsets = sorted({bench.engine.offset_min(rules) for rules in bench.engine.rule_sets})
+    short = bench.engine.short_term_figures({"plume-01": strips}, DAY_START - DAY_MS, end + DAY_MS)
+    found = []
+    for offset in offsets:
+        first = calendar.day_of(DAY_START, offset)[0]
+        found += bench.engine.long_term_figures(YEAR, calendar.year_of(first, offset)[0], short)
+        for day in range(first, end - DAY_MS + 1, DAY_MS):
+            for level in (DAY, ROLLING_30_DAYS, MONTH):
+                period = period_of(level, day, offset)
+                if period is not None and period[1] <= end:
+                    found += bench.engine.long_term_figures(level, day, short)
+    return found
+
+
+@pytest.mark.parametrize("rules", [("de_13bimschv", "eu_mrr"), ("de_13bimschv", "cn_hj75")])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_came_late_is_in_every_longer_figure_that_it_touches(tmp_path, rules, restarts):
+    """Day, the windows of the 30 days from it, month and year, on the clock of every rule set: as in a bulk run."""
+    bench = Bench(tmp_path / "ledger.sqlite", SLOW, rules)
+    module = three_a_day(36)
+    boot, own = module.sealed[:-109], module.sealed[-109:]
+    late = [own[3 * day + place] for day, place in ((1, 1), (2, 2), (9, 0), (34, 1))]
+    store_all(bench.ledger, [*boot, *(one for one in own if one not in late)])
+    bench.run()
+    if restarts:
+        bench.restart()
+    store_all(bench.ledger, late)
+    bench.run()
+    found = [row for level in (DAY, ROLLING_30_DAYS, MONTH, YEAR) for row in bench.rows(level)]
+    wanted = longer(bench, module.sealed, 35)
+    assert {row.level for row in wanted} == {DAY, ROLLING_30_DAYS, MONTH, YEAR}
+    assert bare(found) == bare(wanted)
+    touched = {row.end_utc_ms for row in found if row.level == ROLLING_30_DAYS and row.revision}
+    assert len(touched) == 35, "every window from the second day on holds one of them"
+    bench.writer.close()
+
+
+def test_a_kill_after_a_silence_forgets_no_window_and_no_month(tmp_path, monkeypatch):
+    """Silent over the turn of the month: the first span behind it makes what ended meanwhile, killed or not."""
+    bench = Bench(tmp_path / "ledger.sqlite", SLOW, ("de_13bimschv",))
+    module = three_a_day(36)
+    silent = [*module.sealed[: -109 + 3 * 20], *module.sealed[-109 + 3 * 33 :]]
+    store_all(bench.ledger, silent)
+    real = SqliteFigures.commit
+
+    def commit(self, figures, documents, position):
+        if any(figure.level == MONTH for figure in figures):
+            raise StoreError("power")
+        return real(self, figures, documents, position)
+
+    monkeypatch.setattr(SqliteFigures, "commit", commit)
+    with pytest.raises(StoreError):
+        bench.run()
+    assert bench.rows(MONTH) == []
+    monkeypatch.undo()
+    bench.restart()
+    bench.run()
+    found = [row for level in (DAY, ROLLING_30_DAYS, MONTH, YEAR) for row in bench.rows(level)]
+    assert bare(found) == bare(longer(bench, silent, 35))
+    assert bench.rows(MONTH)
+    bench.writer.close()

@@ -106,21 +106,35 @@ class Engine:
 
     def open_period(self, level: str, start_utc_ms: int) -> OpenPeriod:
         """As `long_term_figures`, for a caller that passes each short-term figure once to many periods."""
-        builders: dict[str, tuple[long_terms.Period, SeriesBuilder]] = {}
+        return self.open_periods(level, (start_utc_ms,))
+
+    def open_periods(self, level: str, starts_utc_ms: Sequence[int]) -> OpenPeriod:
+        """Several periods of a level near each other at once: each short-term figure is taken once, and windows that
+        overlap share their arrays. Raises RuleError (unknown level)."""
+        builders: dict[str, tuple[list[long_terms.Period], SeriesBuilder]] = {}
         for rules in self.rule_sets:
-            period = long_terms.period_of(level, start_utc_ms, self.offset_min(rules))
-            if period is not None and long_terms.has_level(self._makers[rules.id], level):
-                builders[rules.id] = (period, SeriesBuilder(period, self.plant, rules.settings))
+            offset_min = self.offset_min(rules)
+            found = [long_terms.period_of(level, start, offset_min) for start in starts_utc_ms]
+            periods = [period for period in found if period is not None]
+            if periods and long_terms.has_level(self._makers[rules.id], level):
+                whole = min(first for first, _ in periods), max(end for _, end in periods)
+                builders[rules.id] = (periods, SeriesBuilder(whole, self.plant, rules.settings))
         return OpenPeriod(level, builders, self._makers)
 
 
 class OpenPeriod:
-    """A day, month, year or window that is being filled; holds arrays, not figures."""
+    """A day, month, year or window that is being filled, or several of them; holds arrays, not figures. `period`: what
+    its figures may lie in, None where no rule set has such a period."""
 
     def __init__(
-        self, level: str, builders: dict[str, tuple[long_terms.Period, SeriesBuilder]], makers: dict[str, FigureMaker]
+        self,
+        level: str,
+        builders: dict[str, tuple[list[long_terms.Period], SeriesBuilder]],
+        makers: dict[str, FigureMaker],
     ) -> None:
         self._level, self._builders, self._makers = level, builders, makers
+        known = [period for periods, _ in builders.values() for period in periods]
+        self.period = (min(first for first, _ in known), max(end for _, end in known)) if known else None
 
     def add(self, one: Figure) -> None:
         """A short-term figure; one that does not belong here is left out."""
@@ -130,8 +144,9 @@ class OpenPeriod:
     def figures(self, reason: str = "") -> list[Figure]:
         """What was filled so far makes these."""
         found: list[Figure] = []
-        for name, (period, builder) in self._builders.items():
-            found += long_terms.figures(self._makers[name], self._level, period, builder, reason)
+        for name, (periods, builder) in self._builders.items():
+            for period in periods:
+                found += long_terms.figures(self._makers[name], self._level, period, builder.part(*period), reason)
         return found
 
 

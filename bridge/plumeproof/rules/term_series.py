@@ -6,13 +6,14 @@ or from fresh ones alike, so that longer averages have the same bits either way.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import copy
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from plumeproof.rules.calendar import MINUTE_MS
+from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import FLOW_ID, SHORT_TERM, Figure, InputRange
 from plumeproof.rules.figure_maker import Expanded
 from plumeproof.rules.plant import Plant
@@ -56,6 +57,13 @@ class TermSeries:
         """As it is averaged: what lies in a state that is not compared counts no more (section 3.3)."""
         return replace(self, is_valid=self.is_valid & self.is_compared)
 
+    def part(self, start_utc_ms: int, end_utc_ms: int) -> TermSeries:
+        """The terms inside [start, end)."""
+        length_ms = self.length_min * MINUTE_MS
+        first, end = (start_utc_ms - self.start_utc_ms) // length_ms, (end_utc_ms - self.start_utc_ms) // length_ms
+        arrays = {one.name: getattr(self, one.name) for one in fields(self) if one.name not in _NO_ARRAYS}
+        return replace(self, start_utc_ms=start_utc_ms, **{name: own[first:end] for name, own in arrays.items()})
+
     def combined(self, weights: Any, counts: Truths) -> Expanded | None:
         """Uncertainty of the sum of weight times value over the terms that count (uncertainty.of_weighted); None where
         one of them has none."""
@@ -65,8 +73,11 @@ class TermSeries:
         return Expanded(*found)
 
 
+_NO_ARRAYS = ("start_utc_ms", "length_min", "unit")
+
+
 class SeriesBuilder:
-    """Takes short-term figures one after the other and holds arrays only: a year of them needs only its numbers.
+    """Takes short-term figures of whole days one after the other and holds arrays only: a year needs only its numbers.
 
     `inputs`: the records that all of them rest on.
     """
@@ -79,7 +90,7 @@ class SeriesBuilder:
         self._slots = {one.id: term_ms // one.slot_ms for one in plant.measurands}  # of a whole term
         self._slots[FLOW_ID] = term_ms // plant.flow.slot_ms if plant.flow is not None else 1
         self._series: dict[tuple[str, str], TermSeries] = {}
-        self._inputs: dict[str, InputRange] = {}
+        self._inputs: dict[int, dict[str, InputRange]] = {}  # by day, counted from the first, and device
 
     def add(self, one: Figure) -> None:
         """A figure; one of another level or length, or outside the period, is left out."""
@@ -105,13 +116,19 @@ class SeriesBuilder:
         found.run_share[place] = n_run / self._slots[one.measurand]
         found.is_compared[place] = n_run > 0 and one.state in self._compared
         found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid and found.is_compared[place]
+        of_day = self._inputs.setdefault((one.start_utc_ms - self._start) // DAY_MS, {})
         for own in one.inputs:
-            known = self._inputs.get(own.device)
-            if known is None:
-                self._inputs[own.device] = own
-            elif own.first_seq < known.first_seq or own.last_seq > known.last_seq:
-                last = own if own.last_seq > known.last_seq else known
-                self._inputs[own.device] = replace(last, first_seq=min(own.first_seq, known.first_seq))
+            _widen(of_day, own)
+
+    def part(self, start_utc_ms: int, end_utc_ms: int) -> SeriesBuilder:
+        """What a builder of these days alone would hold; shares its arrays."""
+        found = copy.copy(self)
+        found._start, found._end = start_utc_ms, end_utc_ms
+        parts = {key: one.part(start_utc_ms, end_utc_ms) for key, one in self._series.items()}
+        found._series = {key: one for key, one in parts.items() if one.has_figure.any()}
+        first, end = (start_utc_ms - self._start) // DAY_MS, (end_utc_ms - self._start) // DAY_MS
+        found._inputs = {day - first: own for day, own in self._inputs.items() if first <= day < end}
+        return found
 
     def series(self) -> dict[tuple[str, str], TermSeries]:
         """By (measurand, layer)."""
@@ -119,7 +136,20 @@ class SeriesBuilder:
 
     def inputs(self) -> tuple[InputRange, ...]:
         """By device."""
-        return tuple(self._inputs[device] for device in sorted(self._inputs))
+        found: dict[str, InputRange] = {}
+        for of_day in self._inputs.values():
+            for own in of_day.values():
+                _widen(found, own)
+        return tuple(found[device] for device in sorted(found))
+
+
+def _widen(found: dict[str, InputRange], own: InputRange) -> None:
+    known = found.get(own.device)
+    if known is None:
+        found[own.device] = own
+    elif own.first_seq < known.first_seq or own.last_seq > known.last_seq:
+        last = own if own.last_seq > known.last_seq else known
+        found[own.device] = replace(last, first_seq=min(own.first_seq, known.first_seq))
 
 
 def _empty(start: int, length_min: int, count: int, unit: str) -> TermSeries:

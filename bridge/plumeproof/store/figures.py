@@ -19,7 +19,7 @@ import apsw
 
 from plumeproof.errors import StoreError
 from plumeproof.ports import Clock
-from plumeproof.rules.figure import SHORT_TERM, Figure, FigureDocument, InputRange
+from plumeproof.rules.figure import DAY, SHORT_TERM, Figure, FigureDocument, InputRange
 from plumeproof.store.connection import FAULTS, Writer, open_reader
 
 STAGE = "figures"  # in the cursor table
@@ -135,6 +135,21 @@ class SqliteFigures:
         with self._writer.reading() as connection:
             rows = connection.execute(_OF_PERIOD, (plant, level, start_utc_ms, end_utc_ms)).fetchall()
         return [_figure(row[:-1]) for row in rows]
+
+    def longer_until(self, plant: str) -> int | None:
+        """UTC ms up to which days and longer periods have surely been made; None before the first figure. The days of
+        several clocks end within a day, so it is a day before the newest one's end."""
+        with self._writer.reading() as connection:
+            day: Any = connection.execute(
+                "SELECT start_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms DESC LIMIT 1",
+                (plant, DAY),
+            ).fetchone()
+            first: Any = connection.execute(
+                "SELECT start_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms LIMIT 1",
+                (plant, SHORT_TERM),
+            ).fetchone()
+        found = day if day is not None else first
+        return None if found is None else int(found[0])
 
     def newest_end(self, plant: str) -> int | None:
         """End of the newest short term that has a figure, UTC ms; None before the first."""
