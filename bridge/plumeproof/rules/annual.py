@@ -153,17 +153,26 @@ def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_], offset_min: int) 
     """HJ 75-2017 tables 5 and 6, quarter by quarter; what is missing counts as other invalid time, because a record
     does not say that an analyzer was out of control."""
     valid = mass.is_valid & has_run
-    none = np.zeros(mass.count, np.bool_)
     values, has = np.where(valid, mass.values, 0.0), valid.copy()
     flags: tuple[str, ...] = ()
+    for first, end, capture, filled in quarters(mass, has_run, offset_min):
+        flags = flags if capture.is_met else (CAPTURE_FAILED,)
+        values[first:end], has[first:end] = filled.values[first:end], filled.has[first:end]
+    return Hours(np.where(has, values * mass.run_share, 0.0), has, has_run, has & ~valid, np.zeros(mass.count), flags)
+
+
+def quarters(
+    mass: TermSeries, has_run: npt.NDArray[np.bool_], offset_min: int
+) -> Iterator[tuple[int, int, hj75.Capture, hj75.Filled]]:
+    """Each quarter's terms [first, end), its capture rate, and the masses up to its end after substitution."""
+    valid, none = mass.is_valid & has_run, np.zeros(mass.count, np.bool_)
     for first, end in _quarters(mass, offset_min):
         stopped = int(np.count_nonzero(~has_run[first:end]))
         invalid = int(np.count_nonzero(has_run[first:end] & ~valid[first:end]))
         capture = hj75.judge_capture(end - first, stopped, invalid)
-        flags = flags if capture.is_met else (CAPTURE_FAILED,)
-        filled = hj75.fill_mass(mass.values[:end], valid[:end], has_run[:end], none[:end], none[:end], capture, first)
-        values[first:end], has[first:end] = filled.values[first:end], filled.has[first:end]
-    return Hours(np.where(has, values * mass.run_share, 0.0), has, has_run, has & ~valid, np.zeros(mass.count), flags)
+        past = slice(0, end)
+        filled = hj75.fill_mass(mass.values[past], valid[past], has_run[past], none[past], none[past], capture, first)
+        yield first, end, capture, filled
 
 
 def _quarters(series: TermSeries, offset_min: int) -> Iterator[tuple[int, int]]:

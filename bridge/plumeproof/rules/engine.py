@@ -141,12 +141,17 @@ class OpenPeriod:
         if one.rule_set in self._builders:
             self._builders[one.rule_set][1].add(one)
 
+    def parts(self) -> Iterator[tuple[FigureMaker, long_terms.Period, SeriesBuilder]]:
+        """Of each rule set and period what it was filled with: for whoever explains the figures."""
+        for name, (periods, builder) in self._builders.items():
+            for period in periods:
+                yield self._makers[name], period, builder.part(*period)
+
     def figures(self, reason: str = "") -> list[Figure]:
         """What was filled so far makes these."""
         found: list[Figure] = []
-        for name, (periods, builder) in self._builders.items():
-            for period in periods:
-                found += long_terms.figures(self._makers[name], self._level, period, builder.part(*period), reason)
+        for maker, period, builder in self.parts():
+            found += long_terms.figures(maker, self._level, period, builder, reason)
         return found
 
 

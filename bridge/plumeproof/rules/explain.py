@@ -26,24 +26,11 @@ from plumeproof.rules.plant import Calibration, Measurand, Plant
 from plumeproof.rules.plant_state import NAMES
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.short_terms import NO_REFERENCE, TOC, MeasurandTerms, ShortTerms, short_terms
+from plumeproof.rules.step import ORDER, Step, source_of
 from plumeproof.rules.term_sums import TermSums
 
-DOUBTFUL_BELOW = 0.8  # confidence, as RuleSet.doubtful
-ORDER = "lanes20-v1, bridge/EVIDENCE.md section 3"
 # How a peripheral comes to the unit that the formulas want: (text before, text behind)
 _TO_OUR_UNIT = {"K": " - {zero!r}", "hPa": " / 10.0", "mbar": " / 10.0", "Pa": " / 1000.0", "bar": " * 100.0"}
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """`numbers` gives `result`; one without a result says in `remark` why. `source`: the rule, and how sure it is."""
-
-    title: str
-    numbers: str
-    result: float | int | bool | None
-    unit: str = ""
-    source: str = ""
-    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,13 +338,4 @@ class _Writer:
         return float(own.workings[name][0])
 
     def _source(self, clause: str, *settings: str) -> str:
-        """Clause, and of each setting its value, who gave it and how sure that is."""
-        told = [clause]
-        for name in settings:
-            sure = self.rules.confidence[name]
-            mark = "⚠ " if sure.value < DOUBTFUL_BELOW else ""
-            value = getattr(self.rules.settings, name)
-            value = dict(value) if isinstance(value, Mapping) else value
-            given = f"{self.rules.given_by[name]}, {mark}confidence {sure.value:g}: {sure.note}"
-            told.append(f"{name} = {value} ({given})")
-        return "; ".join(told)
+        return source_of(self.rules, clause, *settings)
