@@ -62,4 +62,4 @@ check: setup
 	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 clean:
-	rm -rf .cache/venv .cache/referees .cache/broker .cache/browser
+	rm -rf .cache/venv .cache/referees .cache/peers .cache/broker .cache/browser

@@ -39,7 +39,9 @@ def names_in(requirements: list[str]) -> set[str]:
     return {re.match(r"[A-Za-z0-9._-]+", line)[0].lower().replace("_", "-") for line in requirements}
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "tests/referees.lock", "tools/setup/browser.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "tests/referees.lock", "tools/bench/peers.lock", "tools/setup/browser.lock"]
+)
 def test_locks_hold_hashes_and_no_addresses(lock):
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text())
     assert entries

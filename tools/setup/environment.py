@@ -30,7 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 VENV = CACHE / "venv"
 REFEREES = CACHE / "referees"  # pycose and cwt need an older cbor2 than the bridge does
-LOCKS = {VENV: "requirements.lock", REFEREES: "tests/referees.lock"}
+PEERS = CACHE / "peers"  # large, and wanted by one benchmark only
+LOCKS = {VENV: "requirements.lock", REFEREES: "tests/referees.lock", PEERS: "tools/bench/peers.lock"}
 PYTHON_FLOOR = (3, 11)
 
 
@@ -87,6 +88,7 @@ def set_up(is_for_tests: bool) -> None:
     is_new = make(VENV)
     if is_for_tests:
         is_new = make(REFEREES) or is_new
+        is_new = make(PEERS) or is_new
         browser.obtain()
         mpy_cross.obtain()
         stubs.obtain()
