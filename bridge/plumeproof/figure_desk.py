@@ -23,6 +23,7 @@ from plumeproof.rules import calendar, long_term
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.engine import Engine, OpenPeriod
 from plumeproof.rules.explain import Explanation, explain
+from plumeproof.rules.explain_longer import LongExplanation, explain_longer
 from plumeproof.rules.figure import FLOW, FLOW_ID, LEVELS, MEASURED, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
 from plumeproof.rules.first_level import Quantity, quantities_of
 
@@ -146,6 +147,28 @@ class FigureDesk:
                 found.append(explain(self.engine, rules, strips, name, at_utc_ms, length_min))
         if not found:
             raise RuleError(f"{length_min} min", f"is no length of {name} by any of the rule sets")
+        return found
+
+    def explain_longer(
+        self, name: str, level: str, at_utc_ms: int, tick: Tick = lambda count: None
+    ) -> list[LongExplanation]:
+        """The day, month or year that holds an instant, or the window that ends with its day, by every rule set that
+        has such figures. Raises RuleError. `tick` is told of every day."""
+        around = {YEAR: calendar.year_of, MONTH: calendar.month_of}.get(level, calendar.day_of)
+        found = []
+        for offset in sorted({self.engine.offset_min(rules) for rules in self.engine.rule_sets}):
+            waiting = self.engine.open_period(level, around(at_utc_ms, offset)[0])
+            if waiting.period is None:
+                continue
+            for day in range(*waiting.period, DAY_MS):
+                for one in self._short_terms(day, day + DAY_MS):
+                    waiting.add(one)
+                tick(1)
+            for maker, period, builder in waiting.parts():
+                found.append(explain_longer(maker, level, period, builder, name))
+        if not found:
+            names = ", ".join(rules.id for rules in self.engine.rule_sets)
+            raise RuleError(f"level {level}", f"is asked for by none of {names}; --rules names another set")
         return found
 
     def remarks(self) -> list[Remark]:

@@ -207,6 +207,27 @@ def test_explain(site, capsys):
     assert float(total) / int(n) == mean["result"] == figure["value"]
 
 
+def test_explain_a_day_and_a_month(site, capsys):
+    code, out, err = site.run(
+        capsys, "--explain", "CO", "2026-12-01T02:10:00+01:00", "--level", "day", "--level", "month"
+    )
+    assert code == 0, err
+    assert "CO from 2026-12-01T00:00:00+01:00 to 2026-12-02T00:00:00+01:00, day" in out
+    assert "CO from 2026-12-01T00:00:00+01:00 to 2027-01-01T00:00:00+01:00, month" in out
+    assert "standardised: 60-minute averages (mg/m3):\n  00:00  none" in out
+    assert "2026-12-02 to 2026-12-31  none  nothing counts" in out
+    words = ("--explain", "CO", "2026-12-01", "--level", "day", "--json", "--rules", "eu_ied_waste")
+    code, out, _ = site.run(capsys, *words)
+    (tree,) = json.loads(out)["explanations"]
+    code, out, _ = site.run(capsys, "--level", "day", "--measurand", "CO", "--json", "--rules", "eu_ied_waste")
+    assert tree["figures"] == json.loads(out)["figures"]
+    mean = next(step for step in tree["steps"] if step["title"] == "standardised: mean")
+    assert mean["result"] == tree["figures"][0]["value"]
+    total = next(step for step in tree["steps"] if step["title"] == "standardised: sum of the averages")
+    assert eval(total["numbers"], {"__builtins__": {}}) == total["result"]  # noqa: S307 - our own arithmetic
+    assert len(tree["tables"][0]["rows"]) == 48
+
+
 def test_rules_and_sample(capsys, tmp_path):
     assert main(["average", "--rules"]) == 0
     out = capsys.readouterr().out
@@ -253,6 +274,13 @@ def test_the_verb_knows_every_level_and_layer():
         (("--explain", "CO", "2026-12-01T02:00:00Z", "--minutes", "7"), "7 min: is no length of CO"),
         (("--layer", "co2e", "-o", "f.csv"), "leave nothing of the figures of short_term"),
         (("--minutes", "10"), "--minutes: belongs to --explain"),
+        (
+            ("--explain", "CO", "2026-12-01", "--level", "day", "--minutes", "10"),
+            "is the length of a short-term average",
+        ),
+        (("--explain", "CO", "2026-12-24", "--level", "day"), "no record: has a slot in this day"),
+        (("--explain", "CO", "2026-12-01", "--level", "rolling_30d"), "is asked for by none of eu_mrr, eu_ied_waste"),
+        (("--explain", "CO", "2026-12-01", "-o", "f.csv"), "--explain: prints"),
         (("--rule-file", "none.json"), "none.json: cannot be read"),
     ],
 )
@@ -418,7 +446,9 @@ def test_the_ribbon_and_the_substitutes_of_a_day(stack):
     assert seen[20:23] == [figure_plot.FAULT] * 3  # 10:00 to 11:40, but the last 20 minutes hold
     assert seen[32:36] == [figure_plot.STOPPED] * 4
     hours = found.select("CO2", "standardised", "eu_mrr")
-    assert figure_plot.ribbon_of(hours.figures[18]) == figure_plot.VALID  # it ran for 40 minutes of it, all of them read
+    assert (
+        figure_plot.ribbon_of(hours.figures[18]) == figure_plot.VALID
+    )  # it ran for 40 minutes of it, all of them read
     sheet = figure_plot.Sheet(open_engine(stack), (hours.figures[0].start_utc_ms, hours.figures[-1].end_utc_ms))
     for one in plumeproof.averages(channels(), stack):
         sheet.add(one)

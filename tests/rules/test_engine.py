@@ -177,3 +177,11 @@ def test_273_is_in_the_formula_of_the_flow_only(tmp_path):
     measured = next(one for one in found if (one.measurand, one.layer) == ("CO", MEASURED))
     standardised = next(one for one in found if (one.measurand, one.layer) == ("CO", STANDARDISED))
     assert standardised.value == measured.value * ((273.15 + 150.0) / 273.15)
+
+
+def test_what_an_interval_lacks_is_said_of_its_measurand():
+    text = PLANT.replace("range_max = 160.0\n", "range_max = 400.0\n" + LIMITS.replace("ci_qal2 = 3.0\n", ""), 1)
+    with pytest.raises(RuleError, match="measurand CO: ci_qal2: is needed, not negative, for ci_mode qal2_capped"):
+        engine("eu_ied_waste", text=text).short_term_figures(
+            run(3, minutes=60, changes=False), START_UTC_MS, START_UTC_MS + HOUR_MS
+        )

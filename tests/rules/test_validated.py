@@ -53,7 +53,7 @@ def test_cap_and_none():
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("qal2_capped", 20.0, 50.0), "confidence interval of the QAL2"),
+        (("qal2_capped", 20.0, 50.0), "ci_qal2: is needed"),
         (("pct_of_elv", 20.0), "limit"),
         (("pct_of_value",), "pct"),
         (("pct_of_value", -1.0), "pct"),

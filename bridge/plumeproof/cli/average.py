@@ -4,6 +4,7 @@
   plumeproof average --ledger data/ledger.sqlite --plant line-1.toml --level day --level month -o figures.parquet
   plumeproof average -c bridge.toml --measurand NOx --from 2026-12 --to 2027-01 --plot nox.svg
   plumeproof average -c bridge.toml --explain NOx 2026-12-01T14:05:00+01:00
+  plumeproof average -c bridge.toml --explain CO2 2026-12-01 --level month
 
 Figures are made anew from the signed records by the engine that the bridge uses, and are equal to what it stored, bit
 for bit; --stored shows what it stored, with every revision. A period is half-open; --from and --to are local days,
@@ -84,7 +85,10 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("--format", choices=FORMATS, help="format of the output, whatever its ending")
     how.add_argument("--plot", type=Path, metavar="FILE", help="draw one level of one plant: .svg or .png")
     how.add_argument(
-        "--explain", nargs=2, metavar=("MEASURAND", "AT"), help="one short-term average step by step, with its numbers"
+        "--explain",
+        nargs=2,
+        metavar=("MEASURAND", "AT"),
+        help="the average that holds an instant step by step, with its numbers; with --level a longer one",
     )
     how.add_argument("--minutes", type=int, metavar="N", help="with --explain: length of the average (10, 30, 60)")
     how.add_argument("--json", action="store_true", help="print one JSON object")
@@ -138,10 +142,12 @@ def _refuse(args: argparse.Namespace, inputs: _Inputs) -> None:
     """What does not go together, before anything is opened."""
     if args.output is None and args.format == "parquet":
         raise ConfigError("--format parquet", "needs a file; name one with -o")
+    if args.minutes is not None and set(args.level) - {"short_term"}:
+        raise ConfigError("--minutes", "is the length of a short-term average; leave out --level or --minutes")
     if args.minutes is not None and not args.explain:
         raise ConfigError("--minutes", "belongs to --explain; lengths of averages come from the rule set")
-    if args.explain and (args.output or args.plot or args.stored or args.level):
-        raise ConfigError("--explain", "prints one short-term average; leave out -o, --plot, --stored and --level")
+    if args.explain and (args.output or args.plot or args.stored):
+        raise ConfigError("--explain", "prints; leave out -o, --plot and --stored")
     if args.plot is not None and (len(args.level) > 1 or len(args.layer) > 1):
         raise ConfigError("--plot", "draws one --level and one --layer; name each once")
     if args.plot is not None and args.plot.suffix.lower() not in (".svg", ".png"):
@@ -351,7 +357,7 @@ def _explain(args: argparse.Namespace, desks: list[_Desk]) -> int:
     lines: list[str] = []
     for one in [one for one in desks if one.desk.has_measurand(name)] or desks:
         offset = one.plant.utc_offset_min
-        for explanation in one.desk.explain(name, read_instant(at, offset, "--explain"), args.minutes):
+        for explanation in _explanations(args, one, name, read_instant(at, offset, "--explain")):
             trees.append(explanation_tree(explanation, offset))
             lines += explanation_lines(explanation, offset)
         remarks += one.desk.remarks()
@@ -363,6 +369,16 @@ def _explain(args: argparse.Namespace, desks: list[_Desk]) -> int:
     for remark in remarks:
         print(f"plumeproof average: {remark.sentence}", file=sys.stderr)
     return 1 if any(remark.is_fault for remark in remarks) else 0
+
+
+def _explanations(args: argparse.Namespace, desk: _Desk, name: str, at_utc_ms: int) -> Iterator[Any]:
+    """Of every level that was asked for, by every rule set."""
+    for level in dict.fromkeys(args.level or ["short_term"]):
+        if level == "short_term":
+            yield from desk.desk.explain(name, at_utc_ms, args.minutes)
+            continue
+        with tqdm(unit=" days", desc=f"{desk.plant.id} {level}", disable=not sys.stderr.isatty()) as progress:
+            yield from desk.desk.explain_longer(name, level, at_utc_ms, progress.update)
 
 
 def _list_rules(args: argparse.Namespace) -> int:

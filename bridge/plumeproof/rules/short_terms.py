@@ -307,7 +307,10 @@ def _interval(one: Measurand, settings: Settings, standardised: Values) -> Any:
     half_hour = limits.get("half_hour_a", limits.get("half_hour"))
     of_limit = validated.limit_for_interval_mg_m3(one.id, daily, half_hour, settings)
     pct = one.ci_pct if one.ci_pct is not None else settings.ci_pct.get(one.id)
-    return validated.interval_mg_m3(standardised, settings.ci_mode, pct, of_limit, one.ci_qal2)
+    try:
+        return validated.interval_mg_m3(standardised, settings.ci_mode, pct, of_limit, one.ci_qal2)
+    except RuleError as error:
+        raise RuleError(f"measurand {one.id}: {error.where}", error.reason) from error
 
 
 def _is_outside(one: Measurand, standardised: Values, sums: TermSums) -> Truths:

@@ -25,6 +25,24 @@ class Step:
     remark: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One addend: an average of a day, a day of a period, an hour. `value` None: it has none."""
+
+    start_utc_ms: int
+    value: float | None
+    remark: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Addends under a heading."""
+
+    title: str
+    unit: str
+    rows: tuple[Row, ...]
+
+
 def source_of(rules: RuleSet, clause: str, *settings: str) -> str:
     """Clause, and of each setting its value, who gave it and how sure that is."""
     told = [clause] if clause else []

@@ -47,7 +47,7 @@ def interval_mg_m3(
     value = as_numbers(standardised_mg_m3)
     if mode == "none":
         return give(np.zeros(value.shape))
-    share = _needed("pct", pct, mode)
+    share = _needed("ci_pct", pct, mode)
     own = np.where(value > 0.0, value, 0.0) * share / 100.0
     if mode == "pct_of_value":
         return give(own)
@@ -55,7 +55,7 @@ def interval_mg_m3(
     if mode == "min_of_both":
         return give(np.minimum(own, cap))
     if mode == "qal2_capped":
-        cap = min(_needed("confidence interval of the QAL2", qal2_mg_m3, mode), cap)
+        cap = min(_needed("ci_qal2", qal2_mg_m3, mode), cap)
     return give(np.full(value.shape, cap))
 
 
