@@ -60,7 +60,6 @@ def test_e12b():
     wanted = [case["action_required"] for case in E12B["expected"]]
     assert long_term.action_required(numbers, E12B["inputs"]["limit"]).tolist() == wanted
     assert long_term.action_required(11, 10) is True and long_term.action_required(11, None) is False
-    assert long_term.discarded_so_far(np.array([True, False, True])).tolist() == [1, 1, 2]
 
 
 def test_empty_day_and_all_days_at_once():

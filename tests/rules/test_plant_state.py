@@ -11,75 +11,13 @@ from hypothesis import strategies as st
 
 from plumeproof.errors import RuleError
 from plumeproof.rules import plant_state
-from plumeproof.rules.plant_state import OPERATING, OTHER, SHUT_DOWN, START_UP, STOPPED
+from plumeproof.rules.plant_state import OPERATING, OTHER, START_UP, STOPPED
 
 HOUR_MS = 3_600_000
 
 
 def ms(year, month, day, hour=0):
     return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp()) * 1000
-
-
-def test_threshold_with_hysteresis():
-    values = np.array([10.0, 17.0, 20.0, 17.0, 15.0, 14.9, 17.0, 25.0, np.nan, 1.0])
-    valid = np.array([True] * 9 + [False])
-    found = plant_state.switch(values, 20.0, 15.0, valid, was_on=False)
-    assert found.tolist() == [False, False, True, True, True, False, False, True, True, True]
-    assert plant_state.switch(values[1:2], 20.0, 15.0, valid[1:2], was_on=True).tolist() == [True]
-    with pytest.raises(RuleError, match="threshold: switches off below 21"):
-        plant_state.switch(values, 20.0, 21.0, valid, False)
-
-
-@given(st.lists(st.tuples(st.floats(0, 30), st.booleans()), max_size=30), st.integers(0, 30), st.booleans())
-def test_threshold_in_pieces_and_slowly(rows, cut, was_on):
-    values, valid = np.array([row[0] for row in rows]), np.array([row[1] for row in rows], np.bool_)
-    whole = plant_state.switch(values, 20.0, 15.0, valid, was_on)
-    first = plant_state.switch(values[:cut], 20.0, 15.0, valid[:cut], was_on)
-    second = plant_state.switch(values[cut:], 20.0, 15.0, valid[cut:], bool(first[-1]) if first.size else was_on)
-    assert [*first.tolist(), *second.tolist()] == whole.tolist()
-    now, slow = was_on, []
-    for value, is_valid in rows:
-        if is_valid:
-            now = value >= 20.0 or (now and value >= 15.0)
-        slow.append(now)
-    assert whole.tolist() == slow
-
-
-def test_states_of_a_day():
-    fires = np.array([0, 1, 1, 1, 1, 1, 1, 0, 1], np.bool_)
-    normal = np.array([1, 0, 0, 1, 0, 1, 0, 0, 0], np.bool_)
-    fails = np.array([0, 0, 0, 0, 1, 0, 0, 1, 0], np.bool_)
-    found = plant_state.states_from_signals(fires, normal, fails, before=STOPPED)
-    wanted = [STOPPED, START_UP, START_UP, OPERATING, OTHER, OPERATING, SHUT_DOWN, STOPPED, START_UP]
-    assert found.tolist() == wanted
-
-
-def test_states_go_on_from_the_one_before():
-    """Fire that is not normal: coming from a standstill or a start-up it starts up, from all others it shuts down."""
-    on, off = np.array([True]), np.array([False])
-    for before, wanted in (
-        (STOPPED, START_UP),
-        (START_UP, START_UP),
-        (OPERATING, SHUT_DOWN),
-        (OTHER, SHUT_DOWN),
-        (SHUT_DOWN, SHUT_DOWN),
-    ):
-        assert plant_state.states_from_signals(on, off, off, before).tolist() == [wanted]
-
-
-@given(
-    st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), max_size=20),
-    st.integers(0, 20),
-    st.integers(0, 4),
-)
-def test_states_in_pieces(rows, cut, before):
-    """Where a computation is cut changes nothing: a later signal never changes an earlier state."""
-    signals = [np.array([row[i] for row in rows], np.bool_) for i in range(3)]
-    whole = plant_state.states_from_signals(*signals, before)
-    first = plant_state.states_from_signals(*(signal[:cut] for signal in signals), before)
-    middle = int(first[-1]) if first.size else before
-    second = plant_state.states_from_signals(*(signal[cut:] for signal in signals), middle)
-    assert [*first.tolist(), *second.tolist()] == whole.tolist()
 
 
 def times(**minutes):

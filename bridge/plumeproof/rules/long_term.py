@@ -149,11 +149,6 @@ def action_required(n_discarded_days: Count, limit: int | None) -> Truth:
     return give(np.asarray(count > limit))
 
 
-def discarded_so_far(is_discarded: Truths) -> Integers:
-    """Discarded days of the calendar year up to each day, it included. `is_discarded`: the days of one year."""
-    return np.cumsum(np.asarray(is_discarded, np.bool_), dtype=np.int64)
-
-
 def load_in_period(rates: Number, exists: Truths, sta_min: int) -> tuple[Any, Any]:
     """(load, n) along the last axis: sum of rate_per_h * sta_min / 60 of the averages that exist, start-up and
     shut-down included: kg from kg/h. What is missing adds nothing; `n` says how many there were."""

@@ -1,12 +1,8 @@
-"""Plant states: from signals, by majority over a period, and the counters of hours (reference: averaging-rules 3.3).
+"""Plant states: codes, the state of a period by majority, and the counters of hours (reference: averaging-rules 3.3).
 
 A state decides whether a short-term average is formed, compared with a limit, and counted in loads. It comes from the
-plant's own signals (waste feed, firing, load, oxygen, temperature), by thresholds with hysteresis. Codes are ordered
-by preference at a tie: normal operation first. Everything runs forward in time, so that what is known at a slot never
-depends on what comes later; a call that goes on where another ended takes over its last answer.
-
-    fires = switch(load_pct, on_from=20.0, off_below=15.0, is_valid=valid, was_on=False)
-    states = states_from_signals(fires, is_normal, abatement_fails, before=STOPPED)
+plant's own signals (waste feed, firing, load, oxygen, temperature), slot by slot, by the plant description's rules
+(first_level.py). Codes are ordered by preference at a tie: normal operation first.
 """
 
 from __future__ import annotations
@@ -16,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from plumeproof.errors import RuleError
-from plumeproof.rules.elementwise import Codes, Integers, Numbers, Truth, Truths, give
+from plumeproof.rules.elementwise import Integers, Truth, Truths, give
 
 OPERATING, OTHER, START_UP, SHUT_DOWN, STOPPED = range(5)
 NAMES = ("operating", "other", "start_up", "shut_down", "stopped")  # `other`: OTNOC, abatement failure
@@ -28,37 +24,6 @@ def state_of(name: str) -> int:
     if name not in NAMES:
         raise RuleError(f"plant state {name[:40]!r}", f"is none of {', '.join(NAMES)}")
     return NAMES.index(name)
-
-
-def switch(values: Numbers, on_from: float, off_below: float, is_valid: Truths, was_on: bool) -> Truths:
-    """A threshold with hysteresis along time: on at `on_from` and above, off below `off_below`, else as before.
-
-    A value that is not valid, or no number, changes nothing. `was_on`: the answer before the first value. For a signal
-    that is on when it is low, give the negative of values and thresholds. Raises RuleError (off above on).
-    """
-    if not off_below <= on_from:
-        raise RuleError("threshold", f"switches off below {off_below:g}, above where it switches on ({on_from:g})")
-    signal = np.asarray(values, np.float64)
-    knows = np.asarray(is_valid, np.bool_) & np.isfinite(signal)
-    signal = np.where(knows, signal, 0.0)
-    is_on = knows & (signal >= on_from)
-    return _hold(is_on, is_on | (knows & (signal < off_below)), was_on)
-
-
-def states_from_signals(fires: Truths, is_normal: Truths, fails: Truths, before: int) -> Codes:
-    """States along time: stopped without fire, `other` while abatement fails, operating where the plant is normal.
-
-    What burns and is neither is start-up when it comes from a standstill and shut-down when it comes from operation.
-    `before`: the state before the first value. For one that goes on after start-up or shut-down it tells them apart.
-    """
-    fire, normal = np.asarray(fires, np.bool_), np.asarray(is_normal, np.bool_)
-    failing = np.asarray(fails, np.bool_)
-    ran = fire & (normal | failing)
-    came_from_running = _hold(ran, ran | ~fire, before in (OPERATING, OTHER, SHUT_DOWN))
-    states = np.where(came_from_running, np.uint8(SHUT_DOWN), np.uint8(START_UP))
-    states = np.where(fire & normal, np.uint8(OPERATING), states)
-    states = np.where(fire & failing, np.uint8(OTHER), states)
-    return np.asarray(np.where(fire, states, np.uint8(STOPPED)), np.uint8)
 
 
 def count_states(states: Any, durations: Any = 1) -> Integers:
@@ -154,10 +119,3 @@ def exceeds_hours(steps: Any, step_s: int, limit_h: int | None) -> Truth:
     if limit_h is None:
         return give(np.zeros(counted.shape, np.bool_))
     return give(np.asarray(counted * step_s > limit_h * 3600))
-
-
-def _hold(values: Truths, is_decided: Truths, before: bool) -> Truths:
-    """The last decided value at each place; `before` until the first."""
-    places = np.where(is_decided, np.arange(1, values.size + 1), 0)
-    last = np.maximum.accumulate(places) if values.size else np.zeros(0, np.int64)
-    return np.concatenate((np.array([before]), np.asarray(values, np.bool_)))[last]
