@@ -88,7 +88,7 @@ class Sheet:
         self._hours = {
             rules.id: SeriesBuilder(whole, engine.plant, rules.settings)
             for rules in engine.rule_sets
-            if rules.settings.substitution in ("mean_plus_2sigma", "hj75_mass_only")
+            if rules.settings.substitution != "none"
         }
 
     def add(self, one: Figure) -> None:
@@ -226,14 +226,14 @@ class Sheet:
         measurand = next((one for one in self._engine.plant.measurands if one.id == line.measurand), None)
         settings = line.rules.settings
         is_filled = measurand is not None and (
-            settings.substitution == "hj75_mass_only"
+            settings.substitution in ("hj75_mass_only", "75.33")
             or (measurand.greenhouse_gas is not None and settings.gwp is not None)
         )
         if builder is None or measurand is None or not is_filled or line.length_min != settings.sta_min:
             return
         series = builder.series()
         clock = self._engine.offset_min(line.rules)
-        found = annual.fill(measurand, series, settings.substitution, settings.sigma, clock)
+        found = annual.fill(self._engine.plant, measurand, series, settings, clock)
         if found is None or not found.is_substituted.any():
             return
         main = next(iter(series.values()))

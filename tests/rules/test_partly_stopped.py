@@ -7,8 +7,10 @@ import math
 import pytest
 
 from plumeproof.evidence.strips import strips_of
+from plumeproof.rules import calendar
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import CO2E, DAY, MASS, MONTH
+from plumeproof.rules.explain_longer import explain_longer
+from plumeproof.rules.figure import CO2E, DAY, MASS, MONTH, SUBSTITUTED, YEAR
 from plumeproof.rules.rule_set import load_rule_set
 from tests.doubles.timed_module import START_UTC_MS, TimedModule, build_set
 from tests.rules.test_minutes import plant
@@ -139,3 +141,66 @@ def test_start_up_is_averaged_only_where_the_rule_set_compares_it(rules, counted
     assert day.n_valid == counted - lost
     assert dict(day.n_invalid).get("discarded", 0) == lost, "a fault while it is not compared is no lost average"
     assert next(one for one in days if one.layer == MASS).n_valid == 23, "loads include start-up"
+
+
+PART75 = PLANT.replace('["eu_ied_lcp"]', '["us_part75"]')
+
+
+def by_75_33(values, valid):
+    """Hour by hour from the text of the reference: 75.31 below 720 hours, then by availability. All hours ran."""
+    found = list(values)
+    for hour in range(len(values)):
+        if valid[hour]:
+            continue
+        start = max(place for place in range(hour + 1) if place == 0 or valid[place - 1])
+        end = min(place for place in range(hour, len(values) + 1) if place == len(values) or valid[place])
+        qa = sum(valid[:start])
+        assert qa < 720, "the initial rule holds in this test"
+        found[hour] = (values[start - 1] + values[end]) / 2 if start and end < len(values) else None
+    return found
+
+
+def test_part_75_fills_concentration_and_flow_of_the_year():
+    """As a comparison: the history begins with the period. Flow is measured in the lost hours."""
+    gone = {5, 6, 11}
+    of, short, _ = day_of(PART75, "us_part75", lambda minute: RUNS + minute // 60, lambda m: m // 60 in gone)
+    found = of.long_term_figures(YEAR, calendar.year_of(DAY_START, 60)[0], short)
+    tonnes = next(one for one in found if one.layer == SUBSTITUTED)
+    flows = [10.0 + 0.1 * hour for hour in range(24)]
+    filled = by_75_33([100.0] * 24, [hour not in gone for hour in range(24)])
+    wanted = sum(c * q / 1e9 for c, q in zip(filled, flows, strict=True))
+    assert tonnes.value == pytest.approx(wanted, rel=1e-12)
+    assert tonnes.is_valid
+    assert tonnes.n_invalid == (("substituted", 3),)
+    assert tonnes.flags == ("by_hb_ha", "substituted")
+    assert tonnes.unit == "t"
+    (part,) = of_parts(of, YEAR, short)
+    steps = {step.title: step for step in explain_longer(part[0], YEAR, part[1], part[2], "CO").steps}
+    hour = steps["substituted hour 2026-12-01T05:00"]
+    assert hour.remark == "concentration by hb_ha, flow by measurement; history from the period's begin"
+    assert eval(hour.numbers, {"__builtins__": {}}) == hour.result  # noqa: S307 - our own arithmetic
+    assert steps["tonnes"].result == tonnes.value
+
+
+def of_parts(of, level, short):
+    period = of.open_period(level, calendar.year_of(DAY_START, 60)[0])
+    for one in short:
+        period.add(one)
+    return list(period.parts())
+
+
+def test_part_75_without_an_hour_after_the_gap_waits():
+    """Hours 22 and 23 have no hour after them: no substitute, and the total says so."""
+    of, short, _ = day_of(PART75, "us_part75", lambda minute: RUNS, lambda m: m // 60 >= 22)
+    found = of.long_term_figures(YEAR, calendar.year_of(DAY_START, 60)[0], short)
+    tonnes = next(one for one in found if one.layer == SUBSTITUTED)
+    assert tonnes.n_invalid == (("without_figure", 2),)
+    assert "hours_without_figure" in tonnes.flags and not tonnes.is_valid
+
+
+def test_part_75_needs_a_concentration_at_the_oxygen_as_measured():
+    text = PART75.replace('id = "CO"\n', 'id = "CO"\nneeds = ["O2"]\no2_reference_pct = 3.0\n')
+    text += '[[peripheral]]\nkind = "O2"\nsource = "plume-01/dust"\nsubstitute = 5.0\n'
+    of, short, _ = day_of(text, "us_part75", lambda minute: RUNS)
+    found = of.long_term_figures(YEAR, calendar.year_of(DAY_START, 60)[0], short)
+    assert {one.layer for one in found} == {"standardised", MASS}

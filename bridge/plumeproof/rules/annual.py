@@ -3,7 +3,8 @@
 EU MRR and CBAM: the concentration of a missing hour is mean + 2 sigma over the hours of the period seen, so until the
 year has ended tonnes are provisional and are made again. Missing flow is not substituted: such hours are counted
 (greenhouse.Emission) and a person gives a mass balance. HJ 75 replaces hourly masses by the largest of the look-back.
-US part 75 needs the unit's history since its certification and is offered as functions (part75.py) only.
+US part 75 replaces concentration and flow by availability and length of the gap (part75.py); its history begins with
+the period and not with the unit's certification, which no record knows: a comparison.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from plumeproof.rules import calendar, greenhouse, hj75, substitution
+from plumeproof.rules import calendar, flow, greenhouse, hj75, part75, substitution
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import CO2E, FLOW, FLOW_ID, MASS, STANDARDISED, SUBSTITUTED, YEAR, Figure
 from plumeproof.rules.figure_maker import Expanded, FigureMaker
 from plumeproof.rules.gwp import load_gwp
-from plumeproof.rules.plant import Measurand
+from plumeproof.rules.plant import Measurand, Plant
+from plumeproof.rules.settings import Settings
 from plumeproof.rules.term_series import TermSeries
 
 G_PER_MG = 1000.0
@@ -61,10 +63,10 @@ def figures(
     and the measurand is no greenhouse gas, or where flow is not measured."""
     settings = maker.rules.settings
     is_greenhouse = measurand.greenhouse_gas is not None and settings.gwp is not None
-    if not (is_greenhouse or settings.substitution == "hj75_mass_only"):
+    if not (is_greenhouse or settings.substitution in ("hj75_mass_only", "75.33")):
         return
     offset_min = settings.utc_offset_min(maker.plant.utc_offset_min)
-    found = fill(measurand, series, settings.substitution, settings.sigma, offset_min)
+    found = fill(maker.plant, measurand, series, settings, offset_min)
     if found is None:
         return
     mass_t = found.mass_kg_h * (settings.sta_min / 60.0) / 1000.0
@@ -118,16 +120,18 @@ def _uncertainty(mass: TermSeries, found: Hours, weight_t: Any, emission: greenh
     return Expanded(own.total * scale, own.common * scale)
 
 
-def fill(measurand: Measurand, series: Series, method: str, sigma: str, offset_min: int) -> Hours | None:
-    """The hours of a period with substitutes. None where flow or mass is not measured."""
-    mass = series.get((measurand.id, MASS))
+def fill(plant: Plant, measurand: Measurand, series: Series, settings: Settings, offset_min: int) -> Hours | None:
+    """The hours of a period with substitutes by the rule set. None where flow or mass is not measured."""
+    mass, method = series.get((measurand.id, MASS)), settings.substitution
     if mass is None:
         return None
     has_run = mass.has_run & seen(mass)
     if method == "mean_plus_2sigma":
-        return _by_concentration(measurand, series, mass, has_run, sigma)
+        return _by_concentration(measurand, series, mass, has_run, settings.sigma)
     if method == "hj75_mass_only":
         return _by_mass(mass, has_run, offset_min)
+    if method == "75.33":
+        return _by_availability(plant, measurand, series, settings)
     none = np.zeros(mass.count, np.bool_)
     rate = np.where(mass.is_valid, mass.values * mass.run_share, 0.0)
     return Hours(rate, mass.is_valid, has_run, none, np.zeros(mass.count), ())
@@ -136,15 +140,15 @@ def fill(measurand: Measurand, series: Series, method: str, sigma: str, offset_m
 def _by_concentration(
     measurand: Measurand, series: Series, mass: TermSeries, has_run: npt.NDArray[np.bool_], sigma: str
 ) -> Hours | None:
-    concentration, flow = series.get((measurand.id, STANDARDISED)), series.get((FLOW_ID, FLOW))
-    if concentration is None or flow is None:
+    concentration, gas = series.get((measurand.id, STANDARDISED)), series.get((FLOW_ID, FLOW))
+    if concentration is None or gas is None:
         return None
     valid = concentration.is_valid & has_run
     substitute = substitution.mean_plus_two_sigma(concentration.values, valid, sigma)
     filled = substitution.fill(concentration.values, valid, has_run, substitute)
     # c [g/Nm3] V [Nm3/h] / 1000: kg/h (Annex VIII equation 1); both are means of the part in operation
-    rate = filled.values / G_PER_MG * flow.values / 1000.0 * mass.run_share
-    has = filled.has & flow.is_valid
+    rate = filled.values / G_PER_MG * gas.values / 1000.0 * mass.run_share
+    has = filled.has & gas.is_valid
     flags = (SIGMA_UNDEFINED,) if substitute.is_sigma_undefined and filled.is_substituted.any() else ()
     return Hours(np.where(has, rate, 0.0), has, has_run, filled.is_substituted & has, filled.values, flags)
 
@@ -159,6 +163,47 @@ def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_], offset_min: int) 
         flags = flags if capture.is_met else (CAPTURE_FAILED,)
         values[first:end], has[first:end] = filled.values[first:end], filled.has[first:end]
     return Hours(np.where(has, values * mass.run_share, 0.0), has, has_run, has & ~valid, np.zeros(mass.count), flags)
+
+
+def available(
+    plant: Plant, measurand: Measurand, series: Series, settings: Settings
+) -> tuple[part75.Filled, part75.Filled] | None:
+    """Concentration and flow of a period's hours after 40 CFR 75.33. None where one is not measured, or where the
+    concentration is at reference oxygen: its flow is at the oxygen as measured."""
+    concentration, gas = series.get((measurand.id, STANDARDISED)), series.get((FLOW_ID, FLOW))
+    if concentration is None or gas is None or plant.flow is None or "O2" in measurand.needs:
+        return None
+    has_run = concentration.has_run & seen(concentration)
+    family = "nox_flow" if "NOx" in (measurand.id, measurand.gas) or measurand.gas in ("NO", "NO2") else "concentration"
+
+    def filled(one: TermSeries, family: str, max_potential: float | None) -> part75.Filled:
+        valid = one.is_valid & has_run
+        return part75.fill_hours(one.values, valid, has_run, family, max_potential, None, settings.percentile)
+
+    return (
+        filled(concentration, family, measurand.max_potential),
+        filled(gas, "nox_flow", plant.flow.max_potential),
+    )
+
+
+def _by_availability(plant: Plant, measurand: Measurand, series: Series, settings: Settings) -> Hours | None:
+    found = available(plant, measurand, series, settings)
+    if found is None:
+        return None
+    concentration, gas = found
+    mass = series[measurand.id, MASS]
+    rate, _ = flow.mass_kg_h(concentration.values, gas.values, settings.mass_zero_when_negative)
+    has = concentration.has & gas.has
+    replaced = has & (concentration.is_substituted | gas.is_substituted)
+    methods = {name for one in found for name in one.methods if name}
+    return Hours(
+        mass_kg_h=np.where(has, np.asarray(rate) * mass.run_share, 0.0),
+        has=has,
+        has_run=mass.has_run & seen(mass),
+        is_substituted=replaced,
+        concentration=concentration.values,
+        flags=tuple(sorted(f"by_{name}" for name in methods)),
+    )
 
 
 def quarters(

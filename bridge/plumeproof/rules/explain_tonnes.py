@@ -42,16 +42,18 @@ class _Writer:
         """As annual.figures makes them."""
         settings, one = self.maker.rules.settings, self.measurand
         is_greenhouse = one.greenhouse_gas is not None and settings.gwp is not None
-        if not (is_greenhouse or settings.substitution == "hj75_mass_only"):
+        if not (is_greenhouse or settings.substitution in ("hj75_mass_only", "75.33")):
             return
         offset_min = settings.utc_offset_min(self.maker.plant.utc_offset_min)
-        found = annual.fill(one, self.series, settings.substitution, settings.sigma, offset_min)
+        found = annual.fill(self.maker.plant, one, self.series, settings, offset_min)
         if found is None:
             return
         if settings.substitution == "mean_plus_2sigma":
             yield from self._mean_plus_two_sigma(found, mass)
         elif settings.substitution == "hj75_mass_only":
             yield from self._largest_before(found, mass, offset_min)
+        elif settings.substitution == "75.33":
+            yield from self._by_availability(found, mass)
         hours = settings.sta_min / 60.0
         mass_t = found.mass_kg_h * hours / 1000.0
         emission = greenhouse.sum_hours(mass_t, found.has, found.has_run, found.is_substituted)
@@ -203,6 +205,20 @@ class _Writer:
                     source,
                     told,
                 )
+
+    def _by_availability(self, found: annual.Hours, mass: TermSeries) -> Iterator[Step]:
+        filled = annual.available(self.maker.plant, self.measurand, self.series, self.maker.rules.settings)
+        assert filled is not None  # or there is no total
+        concentration, gas = filled
+        source = self._source("40 CFR 75.33", "substitution", "percentile")
+        for place in np.flatnonzero(found.is_substituted & found.has_run)[:HOURS_WRITTEN].tolist():
+            c, q = float(concentration.values[place]), float(gas.values[place])
+            told = f"concentration by {concentration.methods[place] or 'measurement'}"
+            told += f", flow by {gas.methods[place] or 'measurement'}; history from the period's begin"
+            is_zero = self.maker.rules.settings.mass_zero_when_negative and (c < 0.0 or q < 0.0)
+            text = f"{c!r} * {q!r} / 1000000.0 * {float(mass.run_share[place])!r}" if not is_zero else "0.0"
+            title = f"substituted hour {self._time(mass, place)}"
+            yield Step(title, text, float(found.mass_kg_h[place]), "kg/h", source, told)
 
     def _table_of_tonnes(self, mass_t: Any, counts: Any, substituted: Any, mass: TermSeries) -> Table:
         per_day = DAY_MIN // mass.length_min

@@ -150,22 +150,23 @@ def replace_hour(
     look_back_h: int,
     before: float | None,
     after: float | None,
-    max_potential: float,
+    max_potential: float | None,
     percentile: str = "nearest_rank",
 ) -> Replacement:
     """The value by a method. `before`, `after`: hour before and after the gap, None while there is none.
 
-    A percentile is taken if it is not below the mean of those two. Raises RuleError.
+    A percentile is taken if it is not below the mean of those two. `max_potential` None: nobody has stated it. Raises
+    RuleError.
     """
     if method not in METHODS:
         raise RuleError("method", f"{method[:40]!r} is none of {', '.join(METHODS)}")
-    if not 0.0 <= max_potential < np.inf:
+    if max_potential is not None and not 0.0 <= max_potential < np.inf:
         raise RuleError("max_potential", f"{max_potential} is no concentration or flow; see the monitoring plan")
     series = as_series(look_back, "look_back")
     is_short = series.size < look_back_h
     mean = None if before is None or after is None else (before + after) / 2.0
     if method == MAX_POTENTIAL:
-        return Replacement(max_potential, True, method, False)
+        return Replacement(max_potential or 0.0, max_potential is not None, method, False)
     if method == HB_HA:
         return Replacement(0.0 if mean is None else mean, mean is not None, method, False)
     if not series.size:
@@ -185,7 +186,7 @@ def fill_hours(
     valid: npt.ArrayLike,
     operating: npt.ArrayLike,
     family: str,
-    max_potential: float,
+    max_potential: float | None,
     load_bin: npt.ArrayLike | None = None,
     percentile: str = "nearest_rank",
     first: int = 0,

@@ -24,6 +24,7 @@ import rfc8785
 from acqwire import limits
 
 from plumeproof.errors import ConfigError
+from plumeproof.rules.figure import FLOW_ID
 from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
 from plumeproof.toml_lines import Lines
 
@@ -168,7 +169,10 @@ class Peripheral:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Flue gas flow: a channel in m3/h or m3/s, or a velocity in m/s with the duct's area (EN ISO 16911-1)."""
+    """Flue gas flow: a channel in m3/h or m3/s, or a velocity in m/s with the duct's area (EN ISO 16911-1).
+
+    `max_potential`: as a measurand's, in m3/h at normal conditions, dry.
+    """
 
     source: Source = setting(_source)
     unit: str = setting(one_of(*FLOW_UNITS), "m3/h")
@@ -178,6 +182,7 @@ class Flow:
     slot_ms: int = setting(_slot_ms, 1_000)
     uncertainty: tuple[Component, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
+    max_potential: float | None = setting(number_in(float, 0.0, 1e9), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +191,8 @@ class Measurand:
 
     `gas`: whose molar mass converts ppm (rules/conditions.py). `ci_pct` of the daily limit and `ci_qal2` in mg/m3: what
     is subtracted for comparison. `range_max`: end of the measuring range, in the channel's unit. `greenhouse_gas`: its
-    mass is also tonnes of CO2e, less `biomass_share_pct` of it.
+    mass is also tonnes of CO2e, less `biomass_share_pct` of it. `max_potential`: of the monitoring plan, in mg/m3 normal
+    and dry, which 40 CFR 75.33 takes at worst; None: such hours get no substitute.
     """
 
     id: str = setting(text_like(NAME, "name of a measurand"))
@@ -205,6 +211,7 @@ class Measurand:
     limits: tuple[Limit, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     uncertainty: tuple[Component, ...] = ()
+    max_potential: float | None = setting(number_in(float, 0.0, 1e9), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +329,8 @@ def _check_together(plant: Plant, path: Path) -> None:
                 raise refuse(where, f"needs {kind}, but no [[peripheral]] of that kind is there")
         if ("O2" in entry.needs) != (entry.o2_reference_pct is not None):
             raise refuse(where, "o2_reference_pct belongs to a measurand that needs O2, and to nothing else")
+        if entry.id == FLOW_ID:
+            raise refuse(where, "has the name of the flow; give it another")
         if entry.unit in ("ppm", "ppb", "%") and entry.gas is None:
             raise refuse(where, f"in {entry.unit} needs its gas, whose molar mass converts it")
     for where, calibrations, components in (
