@@ -11,7 +11,7 @@ it read: whoever reads a record through it verifies signature and key, and refus
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from acqwire import fields
 
 from plumeproof.errors import EvidenceError, StoreError
+from plumeproof.evidence.alike import strips_alike
 from plumeproof.evidence.envelope import claimed_payload, verify_envelope
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.record import parse_record
@@ -131,24 +132,15 @@ class Archive:
             own: list[Strip] = []
             for first in range(0, len(chosen.seq), READ_RECORDS):
                 part = slice(first, first + READ_RECORDS)
-                records = list(self._records(device, chosen, part, keys, findings))
-                count += len(records)
-                own += _decoded(records, self._sets, findings)
+                wanted, raws = chosen.seq[part].tolist(), list(self._raw(device, chosen, part))
+                alike, rest = strips_alike(raws, keys.public_key, keys.find, self._sets.get)
+                fits = [strip for at, (name, strip) in alike.items() if (name, strip.seq) == (device, wanted[at])]
+                rest += [at for at, (name, strip) in alike.items() if (name, strip.seq) != (device, wanted[at])]
+                records = list(_records(device, [(wanted[at], raws[at]) for at in sorted(rest)], keys, findings))
+                count += len(fits) + len(records)
+                own += fits + _decoded(records, self._sets, findings)
             strips[device] = sorted(own, key=lambda strip: strip.seq)
         return Checked(strips, tuple(findings), count)
-
-    def _records(
-        self, device: str, index: DeviceIndex, part: slice, keys: KeyFile, findings: list[str]
-    ) -> Iterator[Record]:
-        wanted = index.seq[part].tolist()
-        for seq, raw in zip(wanted, self._raw(device, index, part), strict=True):
-            record = _verified(raw, keys, findings, f"{device} seq {seq}")
-            if record is None:
-                continue
-            if (record.device, record.seq) != (device, seq):
-                findings.append(f"{device} seq {seq}: holds {record.device} seq {record.seq}")
-            else:
-                yield record
 
     def _raw(self, device: str, index: DeviceIndex, part: slice) -> Iterator[bytes]:
         wanted = index.seq[part].tolist()
@@ -233,6 +225,20 @@ def _outline(raw: bytes) -> tuple[str, int, int, int, int] | None:
     except (KeyError, TypeError):
         return None
     return (device, kind, seq, first, end) if is_plain else None
+
+
+def _records(
+    device: str, wanted: Iterable[tuple[int, bytes]], keys: KeyFile, findings: list[str]
+) -> Iterator[Record]:  # fmt: skip
+    """One by one, and what is refused is named."""
+    for seq, raw in wanted:
+        record = _verified(raw, keys, findings, f"{device} seq {seq}")
+        if record is None:
+            continue
+        if (record.device, record.seq) != (device, seq):
+            findings.append(f"{device} seq {seq}: holds {record.device} seq {record.seq}")
+        else:
+            yield record
 
 
 def _verified(raw: bytes, keys: KeyFile, findings: list[str], where: str) -> Record | None:

@@ -173,10 +173,30 @@ def _read_numbers(spec: ChannelSpec, block: Block, rows: Bytes2D) -> Values:
         return read_bit(block, spec.register, rows).astype(np.float64)
     letters = "ABCDEFGH"[: len(spec.order)]
     columns = [2 * spec.register + spec.order.index(letter) for letter in letters]
-    ordered = np.ascontiguousarray(rows[:, columns])
+    is_straight = spec.order == letters  # a slice is copied faster than columns by number
+    ordered = np.ascontiguousarray(rows[:, columns[0] : columns[-1] + 1] if is_straight else rows[:, columns])
     # A signalling NaN raises the invalid flag on some processors; it is caught as NOT_FINITE behind this.
     with np.errstate(invalid="ignore"):
         return ordered.view(_DTYPES[spec.type]).reshape(-1).astype(np.float64)
+
+
+def _scaled(spec: ChannelSpec, numbers: Values) -> tuple[Values, Statuses]:
+    """Values by scale and offset, 0.0 where there is none, and what they look like."""
+    own = np.zeros(len(numbers), np.uint8)
+    # Infinities and what overflows by the scale are caught behind it, without a warning on the way.
+    with np.errstate(over="ignore", invalid="ignore"):
+        read = numbers * spec.scale + spec.offset
+        if not len(read):
+            return read, own
+        low, high = read.min(), read.max()  # NaN where one is
+    if spec.minimum <= low and high <= spec.maximum and np.isfinite(low) and np.isfinite(high):
+        return read, own  # nothing stands out, and NaN or infinity would
+    is_finite = np.isfinite(numbers) & np.isfinite(read)
+    read = np.where(is_finite, read, 0.0)
+    own[read > spec.maximum] = OVER_RANGE
+    own[read < spec.minimum] = UNDER_RANGE
+    own[~is_finite] = NOT_FINITE
+    return read, own
 
 
 def _read_channel(
@@ -191,22 +211,14 @@ def _read_channel(
     the loop's current, what the value looks like."""
     has_number = outcomes == causes.VALUE
     numbers = _read_numbers(spec, block, rows)
-    is_finite = np.isfinite(numbers)
-    # Overflow of a finite number by the scale is caught behind it, without a warning on the way.
-    with np.errstate(over="ignore"):
-        read = np.where(is_finite, numbers, 0.0) * spec.scale + spec.offset
-    is_finite &= np.isfinite(read)
-    own = np.zeros(len(read), np.uint8)
-    own[read > spec.maximum] = OVER_RANGE
-    own[read < spec.minimum] = UNDER_RANGE
-    own[~is_finite] = NOT_FINITE
+    read, own = _scaled(spec, numbers)
     if spec.loop is not None:
         current = judge(spec.loop, numbers, WIRE_BREAK, LOOP_FAILURE, LOOP_OUT_OF_SPECIFICATION)
         own[current != VALID] = current[current != VALID]
-    values = np.zeros(len(outcomes))
-    values[has_number] = np.where(is_finite, read, 0.0)
-    status = outcomes.copy()
-    status[has_number] = own
+    values, status = read, own
+    if len(read) < len(outcomes):
+        values, status = np.zeros(len(outcomes)), outcomes.copy()
+        values[has_number], status[has_number] = read, own
     if device_status is not None:
         # What the analyzer says of itself outranks what the number looks like; a gap outranks both.
         speaks = has_number & (device_status != VALID) & ~((device_status == WARNING) & (status != VALID))

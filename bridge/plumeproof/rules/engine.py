@@ -12,6 +12,7 @@ everything, have the same bits by construction, whatever the portions, their ord
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from plumeproof.evidence.strips import Strip
 from plumeproof.rules import figure, long_terms, term_sums, term_uncertainty
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
 from plumeproof.rules.figure import FLOW_ID, SHORT_TERM, Figure, FigureDocument
-from plumeproof.rules.figure_maker import FigureMaker, Span, Spread, input_ranges
+from plumeproof.rules.figure_maker import NO_SPREAD, FigureMaker, Span, Spread, input_ranges
 from plumeproof.rules.first_level import RangeRule, lay_out
 from plumeproof.rules.minutes import Minutes, sum_minutes
 from plumeproof.rules.plant import Plant
@@ -165,41 +166,74 @@ def _spans_of(strips: Mapping[str, Sequence[Strip]]) -> Iterator[Span]:
 def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], reason: str) -> Iterator[Figure]:
     sums = terms.sums
     touching = _by_term(spans, sums.start_utc_ms, sums.length_min * MINUTE_MS, sums.count)
-    names = {number: intervals.name_of(number) for number in sums.invalid}
     everything = list(terms.measurands) + ([terms.flow] if terms.flow is not None else [])
     uncertain = term_uncertainty.of_terms(maker.plant, maker.rules, terms)
+    basis = maker.rules.settings.expected_basis()
+    columns = [_columns(one, sums, basis) for one in everything]
+    states, has_run = sums.state.tolist(), sums.has_run.tolist()
     for term in range(sums.count):
         if not touching[term]:
             continue
         inputs = input_ranges(touching[term])
         start = sums.start_of(term)
         period = (start, start + sums.length_min * MINUTE_MS)
-        state = NAMES[sums.state[term]] if sums.has_run[term] else "stopped"
-        for one in everything:
-            name = FLOW_ID if one.measurand is None else one.measurand.id
-            basis = maker.rules.settings.expected_basis()
-            expected = sums.period[one.row] if basis == "period" else sums.expected[one.row, term]
-            invalid = {names[number]: int(counts[one.row, term]) for number, counts in sums.invalid.items()}
-            if basis == "period":
-                invalid["stopped"] = int(sums.period[one.row] - sums.expected[one.row, term])
-            counts = (int(expected), int(sums.n[one.row, term]), invalid)
-            flags = [flag for flag, applies in one.flags.items() if applies[term]]
-            for layer_name, layer in _layers(one):
-                found = uncertain.get((name, layer_name))
+        state = NAMES[states[term]] if has_run[term] else "stopped"
+        for own in columns:
+            invalid = {name: counts[term] for name, counts in own.invalid.items() if counts[term]}
+            counts = (own.expected[term], own.n[term], invalid)
+            flags = [flag for flag, applies in own.flags.items() if applies[term]]
+            for layer_name, unit, values, exists, is_valid in own.layers:
+                found = uncertain.get((own.name, layer_name))
                 yield maker.make(
-                    (name, layer_name, SHORT_TERM),
+                    (own.name, layer_name, SHORT_TERM),
                     period,
-                    layer.unit,
-                    float(layer.values[term]) if layer.exists[term] else None,
-                    bool(layer.is_valid[term]),
+                    unit,
+                    values[term] if exists[term] else None,
+                    is_valid[term],
                     counts,
                     inputs,
                     flags=flags,
                     state=state,
-                    spread=_spread(sums, one.row, term) if layer_name == figure.MEASURED else Spread(),
+                    spread=_spread(sums, own.row, term) if layer_name == figure.MEASURED else NO_SPREAD,
                     uncertainty=None if found is None else found.at(term),
                     reason=reason,
                 )
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Of a measurand or the flow what its figures take, as lists by term: numbers one by one are slow from arrays.
+    `layers`: name, unit, values, which exist, which count."""
+
+    name: str
+    row: int
+    expected: list[int]
+    n: list[int]
+    invalid: dict[str, list[int]]
+    flags: dict[str, list[bool]]
+    layers: list[tuple[str, str, list[float], list[bool], list[bool]]]
+
+
+def _columns(one: MeasurandTerms, sums: term_sums.TermSums, basis: str) -> _Columns:
+    row = one.row
+    invalid = {intervals.name_of(number): counts[row].tolist() for number, counts in sums.invalid.items()}
+    expected = sums.expected[row].tolist()
+    if basis == "period":
+        whole = int(sums.period[row])
+        invalid["stopped"] = [whole - number for number in expected]
+        expected = [whole] * sums.count
+    return _Columns(
+        name=FLOW_ID if one.measurand is None else one.measurand.id,
+        row=row,
+        expected=expected,
+        n=sums.n[row].tolist(),
+        invalid=invalid,
+        flags={flag: np.broadcast_to(applies, sums.count).tolist() for flag, applies in one.flags.items()},
+        layers=[
+            (name, own.unit, own.values.tolist(), own.exists.tolist(), own.is_valid.tolist())
+            for name, own in _layers(one)
+        ],
+    )
 
 
 def _layers(one: MeasurandTerms) -> Iterator[tuple[str, Layer]]:
