@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plumeproof.errors import RuleError
 from plumeproof.evidence import _kernels as live
-from plumeproof.rules import _chain, _kernels, _vectors, conditions, flow
+from plumeproof.rules import _chain, _kernels, _merges, _vectors, chain, conditions, flow
 
 ROOT = Path(__file__).resolve().parents[2]
 WORST = 2  # V, W and S count
@@ -67,28 +68,15 @@ def test_longer_intervals_have_the_bits_of_the_live_path(seed, length, intervals
     status[:, : rng.integers(0, 3) * 60] = 9  # minutes in which nothing counts
     n_of, sums_of = summed(values, status, 60)
     n, sums = np.zeros((2, intervals), np.int32), np.zeros((4, 2, intervals))
-    _kernels.merge_minutes(n_of, sums_of, length, n, sums)
+    _merges.merge_minutes(n_of, sums_of, length, 0, intervals, n, sums)
     wide = [part.reshape(2 * intervals, length) for part in (n_of.astype(np.int64), *sums_of)]
     n_live, sums_live = np.zeros(2 * intervals, np.int64), np.zeros((4, 2 * intervals))
     live.merge_sums(*wide, n_live, *sums_live)
     assert np.array_equal(n.ravel(), n_live)
     assert np.array_equal(sums.reshape(4, -1), sums_live)
     load_n, load = np.zeros((2, intervals), np.int32), np.zeros((2, intervals))
-    _kernels.merge_loads(n_of, np.ascontiguousarray(sums_of[0]), length, load_n, load)
+    _merges.merge_loads(n_of, np.ascontiguousarray(sums_of[0]), length, 0, intervals, load_n, load)
     assert np.array_equal(load_n, n) and np.array_equal(load, sums[0])
-
-
-def test_counts_of_statuses():
-    rng = np.random.default_rng(5)
-    status = rng.integers(0, 11, (2, 600)).astype(np.uint8)
-    reportable = rng.integers(0, 2, 600).astype(np.uint8)
-    counts = np.zeros((2, 5, 11), np.int32)
-    _kernels.count_statuses(status, reportable, 120, counts)
-    for row in range(2):
-        for at in range(5):
-            part = slice(at * 120, at * 120 + 120)
-            found = np.bincount(status[row, part][reportable[part] == 1], minlength=11)
-            assert np.array_equal(counts[row, at], found)
 
 
 # Channels of the chain: T, p, H2O, O2, flow, in situ (all four), cold dry (O2 only), nothing needed
@@ -112,19 +100,19 @@ def make_plant(seed, minutes, kind=np.float32):
     return raw, status, stopped, np.ascontiguousarray(lines)
 
 
-def run_chain(plant, oxygen, is_wet, is_spared, roles=(0, 1, 2, 3, 4), fixed=(0.0,) * 5, rows=slice(None)):
+def run_chain(plant, oxygen, is_wet, is_spared, roles=(0, 1, 2, 3, 4), fixed=(0.0,) * 5, is_zeroed=False, zero=273.15):
     raw, status, stopped, lines = plant
     minutes = raw.shape[1] // 60
     counts = [np.zeros(minutes, np.int32), np.zeros((8, minutes), np.int32), np.zeros((8, minutes), np.int32)]
     results = (*counts, np.zeros((4, 8, minutes)), np.zeros((2, minutes), np.int32), np.zeros((2, minutes)))
     _chain.run_chain(
-        raw, status, stopped, WORST, 60, lines, NEEDS, np.array(roles), np.array(fixed), np.array(oxygen),
-        is_wet, is_spared, LOAD_OF, *results,
+        raw, status, stopped, WORST, 60, lines, NEEDS, np.array(roles), np.array(fixed), np.array((*oxygen, zero)),
+        is_wet, is_spared, is_zeroed, LOAD_OF, 0, minutes, *results,
     )  # fmt: skip
     return results
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 2**32 - 1),
     minutes=st.integers(1, 40),
@@ -133,12 +121,22 @@ def run_chain(plant, oxygen, is_wet, is_spared, roles=(0, 1, 2, 3, 4), fixed=(0.
     is_spared=st.booleans(),
     clamp=st.sampled_from([None, 12.0]),
     invalid=st.sampled_from([None, 18.0]),
+    is_plain=st.booleans(),
+    is_zeroed=st.booleans(),
+    zero=st.sampled_from([273.15, 273.0]),
 )
-def test_the_chain_has_the_bits_of_the_rules(seed, minutes, kind, is_wet, is_spared, clamp, invalid):
+def test_the_chain_has_the_bits_of_the_rules(
+    seed, minutes, kind, is_wet, is_spared, clamp, invalid, is_plain, is_zeroed, zero
+):
     plant = make_plant(seed, minutes, kind)
     raw, status, stopped, lines = plant
+    if is_plain:
+        lines[:, :2] = (1.0, 0.0)
+    if is_zeroed:
+        raw[4:7, ::7] *= -1.0
     oxygen = (21.0, 11.0, np.inf if clamp is None else clamp, np.inf if invalid is None else invalid)
-    expected, own, n, sums, load_n, load = run_chain(plant, oxygen, is_wet, is_spared)
+    found = run_chain(plant, oxygen, is_wet, is_spared, is_zeroed=is_zeroed, zero=zero)
+    expected, own, n, sums, load_n, load = found
     counts = (status <= WORST) & (stopped == 0)
     value = lines[:, 2:3] + lines[:, 3:4] * (raw.astype(np.float64) * lines[:, :1] + lines[:, 1:2])
     t, t_has = conditions.temperature_factor(value[0])
@@ -148,24 +146,61 @@ def test_the_chain_has_the_bits_of_the_rules(seed, minutes, kind, is_wet, is_spa
     o2, o2_has = conditions.oxygen_factor(o2, 11.0, 21.0, is_spared, invalid, clamp)
     has = [counts[0] & t_has, counts[1] & p_has, counts[2] & h2o_has]
     has.append(counts[3] & o2_has & o2_measured & (has[2] if is_wet else True))
-    normal_wet, _ = flow.normal_wet_m3_h(value[4], value[0], value[1])
-    normal_dry, _ = flow.dry_m3_h(normal_wet, value[2])
-    flow_counts = counts[4] & has[0] & has[1] & has[2]
-    in_situ, _ = conditions.standardise(value[5], (t, t_has), (p, p_has), (h2o, h2o_has))
+    everything = has[0] & has[1] & has[2]
+    flow_counts = counts[4] & everything & (zero + value[0] > 0.0)
+    gain = t * p * h2o
+    flow_gain = gain if zero == 273.15 else (zero + value[0]) / zero * p * h2o
+    normal_dry = value[4] / np.where(everything, flow_gain, 1.0)
+    normal_wet, _ = flow.normal_wet_m3_h(value[4], value[0], value[1], zero)
+    dry, _ = flow.dry_m3_h(normal_wet, value[2])
+    assert np.allclose(normal_dry[flow_counts], dry[flow_counts], rtol=1e-14)
+    in_situ = value[5] * gain
+    left, _ = conditions.standardise(value[5], (t, t_has), (p, p_has), (h2o, h2o_has))
+    assert np.allclose(in_situ[everything], left[everything], rtol=1e-14)
     rows = [*value[:4], normal_dry, in_situ * o2, value[6] * o2, value[7]]
-    ok = [*counts[:4], flow_counts, counts[5] & has[0] & has[1] & has[2] & has[3], counts[6] & has[3], counts[7]]
+    ok = [*counts[:4], flow_counts, counts[5] & everything & has[3], counts[6] & has[3], counts[7]]
     ok[:4] = counts[:4]  # peripherals count by themselves, whatever can be made of them
     for at in range(8):
         found = plainly(rows[at][None], np.where(ok[at], 0, 9).astype(np.uint8)[None], 60)
         assert np.array_equal(n[at], found[0]), at
         assert np.array_equal(sums[:, at], found[1]), at
     for to, (concentration, at) in enumerate(((in_situ, 5), (value[6], 6))):
-        found = plainly(
-            (concentration * normal_dry)[None], np.where(ok[at] & flow_counts, 0, 9).astype(np.uint8)[None], 60
-        )
+        product = concentration * normal_dry
+        if is_zeroed:
+            product[(concentration < 0.0) | (normal_dry < 0.0)] = 0.0
+        found = plainly(product[None], np.where(ok[at] & flow_counts, 0, 9).astype(np.uint8)[None], 60)
         assert np.array_equal(load_n[to], found[0]) and np.array_equal(load[to], found[1][0])
     assert np.array_equal(expected, 60 - stopped.reshape(-1, 60).sum(axis=1))
     assert np.array_equal(own, counts.reshape(8, -1, 60).sum(axis=2))
+
+
+def test_two_threads_have_the_bits_of_one():
+    raw, status, stopped, lines = make_plant(11, 3 * 1_440 + 77)
+    plan = chain.ChainPlan(
+        lines, NEEDS, (0, 1, 2, 3, 4), 11.0, load_of=tuple(LOAD_OF.tolist()), is_o2_wet=True, worst=WORST
+    )
+    one = chain.run(plan, raw, status, stopped)
+    two = chain.run(plan, raw, status, stopped, threads=2)
+    direct = run_chain((raw, status, stopped, lines), (21.0, 11.0, np.inf, np.inf), True, False)
+    fine = one[1]
+    for rows, same in zip(direct, (fine.expected, fine.own, fine.n, fine.sums, fine.load_n, fine.load), strict=True):
+        assert np.array_equal(rows, same)
+    assert list(one) == [1, 10, 30, 60, 1440] and one[1440].n.shape == (8, 3)
+    for length, sums in one.items():
+        for name in ("n", "sums", "load_n", "load", "expected", "own"):
+            assert np.array_equal(getattr(sums, name), getattr(two[length], name)), (length, name)
+        assert (sums.n.sum(axis=1) > 0).all()
+    again = chain.run(plan, raw, status, stopped, threads=2, into=two)
+    assert again is two and np.array_equal(two[60].sums, one[60].sums)
+
+
+def test_a_chain_that_does_not_fit_is_refused():
+    raw, status, stopped, lines = make_plant(1, 4)
+    plan = chain.ChainPlan(lines, NEEDS, (0, 1, 2, 3, 4))
+    with pytest.raises(RuleError, match="do not fit"):
+        chain.run(plan, raw, status[:, 1:], stopped)
+    with pytest.raises(RuleError, match="beyond its 8 channels"):
+        chain.run(chain.ChainPlan(lines, NEEDS, (0, 1, 2, 3, 8)), raw, status, stopped)
 
 
 def test_the_same_bits_in_any_pieces_by_two_threads():
@@ -207,10 +242,10 @@ CHILD = """
 import hashlib
 import numpy as np
 from tests.rules.test_kernels import make_plant, run_chain
-from plumeproof.rules import _kernels
+from plumeproof.rules import _merges
 results = run_chain(make_plant(9, 600), (21.0, 11.0, np.inf, np.inf), True, False)
 n, sums = np.zeros((8, 10), np.int32), np.zeros((4, 8, 10))
-_kernels.merge_minutes(results[2], results[3], 60, n, sums)
+_merges.merge_minutes(results[2], results[3], 60, 0, 10, n, sums)
 print(hashlib.sha256(b"".join(rows.tobytes() for rows in (*results, n, sums))).hexdigest())
 """
 
@@ -236,6 +271,10 @@ def test_the_same_bits_for_the_oldest_processor(tmp_path):
 
 def test_the_cache_knows_what_the_kernels_are_made_of():
     """numba asks for the age of the file of a kernel only, not for those that it is made of."""
-    for above, said in ((_vectors, _kernels.VECTORS_SHA256), (_kernels, _chain.KERNELS_SHA256)):
+    for above, said in (
+        (_vectors, _kernels.VECTORS_SHA256),
+        (_kernels, _chain.KERNELS_SHA256),
+        (_kernels, _merges.KERNELS_SHA256),
+    ):
         found = hashlib.sha256(Path(str(above.__file__)).read_bytes()).hexdigest()[:16]
         assert found == said, f"{above.__name__} has changed: write {found} where it is used"

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plumeproof.rules import _chain, _kernels
+from plumeproof.rules import _kernels, _merges, chain
 from tools.bench.figures import Figure
 from tools.bench.gateway import one_core
 from tools.bench.rig import BenchError
@@ -61,31 +61,24 @@ class Month:
         self.lines = np.tile(np.array(LINE), (CHANNELS, 1))
         self.lines[:5] = (1.0, 0.0, 0.0, 1.0)
         self.n, self.sums = np.zeros((CHANNELS, self.minutes), np.int32), np.zeros((4, CHANNELS, self.minutes))
-        self.own, self.expected = np.zeros_like(self.n), np.zeros(self.minutes, np.int32)
-        self.load_n, self.load = np.zeros((7, self.minutes), np.int32), np.zeros((7, self.minutes))
-        self.levels = {
-            length: (
-                np.zeros((CHANNELS, self.minutes // length), np.int32),
-                np.zeros((4, CHANNELS, self.minutes // length)),
-                np.zeros((7, self.minutes // length), np.int32),
-                np.zeros((7, self.minutes // length)),
-            )
-            for length in LEVELS_MIN
-        }
+        self.hours = np.zeros((CHANNELS, self.minutes // 60), np.int32), np.zeros((4, CHANNELS, self.minutes // 60))
+        self.plan = chain.ChainPlan(
+            self.lines, NEEDS, (0, 1, 2, 3, 4), 11.0, load_of=tuple(LOAD_OF.tolist()), is_o2_wet=True, worst=WORST
+        )
+        self.found = chain.room(self.plan, CHANNELS, self.minutes, LEVELS_MIN)
 
     def one_level(self) -> None:
         _kernels.sum_minutes(self.values, self.status, WORST, 60, self.n, self.sums)
-        _kernels.merge_minutes(self.n, self.sums, 60, *self.levels[60][:2])
+        _merges.merge_minutes(self.n, self.sums, 60, 0, self.minutes // 60, *self.hours)
 
     def chain(self) -> None:
-        _chain.run_chain(
-            self.values, self.status, self.stopped, WORST, 60, self.lines, NEEDS, np.arange(5), np.zeros(5),
-            np.array([21.0, 11.0, np.inf, np.inf]), True, False, LOAD_OF,
-            self.expected, self.own, self.n, self.sums, self.load_n, self.load,
-        )  # fmt: skip
-        for length, (n, sums, load_n, load) in self.levels.items():
-            _kernels.merge_minutes(self.n, self.sums, length, n, sums)
-            _kernels.merge_loads(self.load_n, self.load, length, load_n, load)
+        self.run_chain(1)
+
+    def chain_by_two(self) -> None:
+        self.run_chain(2)
+
+    def run_chain(self, threads: int) -> None:
+        chain.run(self.plan, self.values, self.status, self.stopped, 60, LEVELS_MIN, threads, self.found)
 
     def read(self) -> None:
         """Every byte once, and nothing made of it."""
@@ -148,12 +141,13 @@ class Month:
             if not is_same:
                 raise BenchError(f"channel {row}: numpy or pandas finds something else than the kernels")
         self.chain()
+        fine = self.found[1]
         for day, (rows, loads) in enumerate(self.chain_by_numpy()):
             here = slice(day * 1440, day * 1440 + 1440)
-            is_same = np.allclose(np.array(loads), self.load[:, here], rtol=1e-12) and all(
-                np.array_equal(found[0], self.n[row, here])
-                and np.allclose(found[1], self.sums[0, row, here], rtol=1e-12)
-                and np.allclose(found[2], self.sums[1, row, here], rtol=1e-9)
+            is_same = np.allclose(np.array(loads), fine.load[:, here], rtol=1e-12) and all(
+                np.array_equal(found[0], fine.n[row, here])
+                and np.allclose(found[1], fine.sums[0, row, here], rtol=1e-12)
+                and np.allclose(found[2], fine.sums[1, row, here], rtol=1e-9)
                 for row, found in enumerate(rows)
             )
             if not is_same:

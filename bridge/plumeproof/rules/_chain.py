@@ -1,31 +1,39 @@
 """The chain of conversions of a plant, slot by slot, compiled by numba (EVIDENCE.md section 3; averaging-rules 4).
 
 What is measured becomes a concentration at reference conditions, a flow of dry normal gas and a load, and is summed to
-minutes by `_kernels.sum_row`. Minutes are gone through in tiles of TILE, whose rows stay in the cache; each step is one
-plain loop over rows, float64, only + - * / in the order of conditions.py and flow.py. Impossible peripherals (p = 0,
-H2O = 100, O2 at or above air) make a slot that needs them not count, whatever number stands there.
+minutes by `_kernels.sum_row`. Minutes are gone through in tiles of TILE: first the peripherals of a tile, whose factors
+stay in the second cache, then the other channels, of each GROUP minutes at a time, which stay in the first. A channel
+is read along the tile, long enough for the processor to see where it goes. Each step is one plain loop, float64, only
++ - * /, in the order of EVIDENCE.md. Impossible peripherals (p = 0, H2O = 100, O2 at or above air) make a slot that
+needs them not count, whatever number stands there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
 
-from plumeproof.rules._kernels import OPTIONS, Decorator, compiled, fetch, inner, sum_row, sums_of
-from plumeproof.rules._vectors import LANES
+from plumeproof.rules._kernels import OPTIONS, Decorator, compiled, fetch, inner, kind_of, pointers, sum_row, sums_of
+from plumeproof.rules._vectors import GROUP, I32, I64, LANES, SLOTS, Conversion, Slots, convert_four
 
 # numba's cache asks for the age of this file only: a test sees to it that another _kernels.py comes with another line.
-KERNELS_SHA256 = "2178d87c98326923"
+KERNELS_SHA256 = "870871e8ae60c113"
 
-TILE = 16  # minutes
+TILE = 16  # minutes; 90 tiles a day
 KELVIN, ATMOSPHERE_KPA = 273.15, 101.325  # 0 degC in K; pressure of the normal state, kPa
 NEEDS_T, NEEDS_P, NEEDS_H2O, NEEDS_O2 = 1, 2, 4, 8  # bits: what a channel must be converted for
+_TO_DRY = NEEDS_T | NEEDS_P | NEEDS_H2O
+_built: Decorator = intrinsic(prefer_literal=True)
+_unpack: Callable[..., Any] = cgutils.unpack_tuple
 allocating: Decorator = numba.njit(**OPTIONS)
-T, P, H2O, O2, FLOW = 0, 1, 2, 3, 4  # peripherals in this order, and their rows
-_ONE = FLOW  # row of the factors: 1.0, for what needs nothing
-_OTHER, _LOAD = 5, 6  # rows of values, the first of marks too: of the channel at hand, and its load
+T, P, H2O, O2, FLOW = 0, 1, 2, 3, 4  # peripherals in this order, and their rows; the flow's becomes that of dry gas
+_OTHER = 5
 _NONE = np.uint8(0)  # greatest status that counts in rows of 0 and 1
 _LINE = 8  # float64 of a cache line
 
@@ -33,33 +41,62 @@ _LINE = 8  # float64 of a cache line
 @allocating
 def _rows(count: Any, width: Any) -> Any:
     """Rows of float64 that begin with a cache line: loads that touch two take twice as long."""
-    flat = np.empty(count * width + _LINE)
+    wide = (width + _LINE - 1) // _LINE * _LINE
+    flat = np.empty(count * wide + _LINE)
     skip = (-flat.ctypes.data % (8 * _LINE)) // 8
-    return flat[skip : skip + count * width].reshape(count, width)
+    return flat[skip : skip + count * wide].reshape(count, wide)
 
 
-@allocating
-def _scratch(width: Any) -> Any:
-    """Of a tile: rows of values, of factors, and of marks: bytes that are 0 where a slot counts."""
-    factor = _rows(5, width)
-    factor[_ONE] = 1.0  # multiplying by it changes no bit
-    return _rows(7, width), factor, np.zeros((6, width), np.uint8)
+@_built
+def _convert(
+    typing_context: Any, raw: Any, line: Any, gain: Any, o2: Any, flow: Any, raw_at: Any, at: Any, marks: Any,
+    load_marks: Any, is_zeroed: Any, n: Any, sums: Any, load_n: Any, load: Any, kinds: Any,
+) -> Any:  # fmt: skip
+    """Four minutes of a channel from slot `raw_at` of its row; `at`: their first slot in `gain`, `o2` and `flow`.
+
+    `n`, `sums` (four rows), `load_n`, `load`: where the results stand. `kinds`: what is compiled: 1 for marks, 2 for a
+    load, 4 for a scale and an offset.
+    """
+    kind = kinds.literal_value
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        rows = pointers(context, b, signature, arguments, 0, 1, 2, 3, 4, 7, 8)
+        start = b.gep(rows[0], [arguments[5]])
+        factors = tuple(b.gep(row, [arguments[6]]) for row in rows[2:5])
+        scale, offset, first, slope = (b.load(b.gep(rows[1], [ir.Constant(I64, i)])) for i in range(4))
+        numbers = (scale, offset, first, slope) if kind & 4 else (None, None, first, slope)
+        is_bad = (rows[5], rows[6], arguments[9]) if kind & 1 else (None, None, None)
+        slots = Slots(b, start, kind_of(signature))
+        conversion = Conversion(b, slots, numbers, factors, is_bad)
+        found, of_load = convert_four(b, conversion, bool(kind & 2))
+        count, *numbers_of = found
+        places = pointers(context, b, signature, arguments, 10, 12, 13)
+        own = [context.make_array(sums.dtype)(context, b, row).data for row in _unpack(b, arguments[11])]
+        whole = ir.Constant(ir.VectorType(I32, GROUP), [SLOTS] * GROUP)
+        results = [(places[0], whole if count is None else count), *zip(own, numbers_of, strict=True)]
+        if of_load:
+            results += [(places[1], whole if of_load[0] is None else of_load[0]), (places[2], of_load[1])]
+        for place, vector in results:
+            b.store(vector, b.bitcast(place, vector.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(*(
+        raw, line, gain, o2, flow, types.int64, types.int64, marks, load_marks, types.boolean, n, sums,
+        load_n, load, kinds,
+    )), build  # fmt: skip
 
 
 @inner
-def _greatest(states: Any) -> Any:
+def _is_over(states: Any, worst: Any) -> Any:
     found = np.uint8(0)
     for i in range(states.shape[0]):
         found = max(found, states[i])
-    return found
+    return found > worst
 
 
 @inner
-def _count_slots(is_bad: Any, bad: Any, slots: Any, n: Any) -> None:
-    """Slots of every minute whose mark is 0; `is_bad`: there are others."""
-    if not is_bad:
-        n[:] = slots
-        return
+def _count_slots(bad: Any, slots: Any, n: Any) -> None:
+    """Slots of every minute whose mark is 0."""
     for at in range(n.shape[0]):
         lost = 0
         for i in range(at * slots, at * slots + slots):
@@ -74,216 +111,321 @@ def _join(bad: Any, other: Any) -> None:
 
 
 @inner
-def _fetch_row(raw: Any, status: Any, first: Any, end: Any) -> None:
-    """The next tile's slots of a channel: the processor does not guess them, each tile begins elsewhere in memory."""
-    for i in range(first, end, 16):
-        fetch(raw, i)
-    for i in range(first, end, 64):
-        fetch(status, i)
-
-
-@inner
-def _copy(bad: Any, to: Any) -> None:
-    for i in range(bad.shape[0]):
-        to[i] = bad[i]
-
-
-@inner
-def _differs(bad: Any, stopped: Any) -> Any:
-    found = np.uint8(0)
-    for i in range(bad.shape[0]):
-        found |= bad[i] ^ stopped[i]
-    return found != 0
-
-
-@inner
 def _mark(status: Any, worst: Any, stopped: Any, bad: Any) -> None:
     for i in range(bad.shape[0]):
         bad[i] = np.uint8(status[i] > worst) | stopped[i]
 
 
 @inner
+def _fetch(raw: Any, status: Any, place: Any, width: Any) -> None:
+    """The next tile's slots of this channel, by little and little: the processor cannot guess where they begin."""
+    for i in range(place, place + width, 16):
+        fetch(raw, i)
+    for i in range(place, place + width, 64):
+        fetch(status, i)
+
+
+@inner
 def _read(raw: Any, line: Any, value: Any) -> None:
-    """A row of a tile: a + b * (raw * scale + offset)."""
-    scale, offset, a, b = line[0], line[1], line[2], line[3]
-    for i in range(value.shape[0]):
-        value[i] = a + b * (raw[i] * scale + offset)
+    """a + b * (raw * scale + offset); each part only where it changes something but the sign of a zero."""
+    scale, offset, a, b = line[0], line[1], line[2] + 0.0, line[3]
+    if scale == 1.0 and offset == 0.0:
+        if a == 0.0 and b == 1.0:
+            for i in range(value.shape[0]):
+                value[i] = raw[i]
+        else:
+            for i in range(value.shape[0]):
+                value[i] = a + b * raw[i]
+    else:
+        for i in range(value.shape[0]):
+            value[i] = a + b * (raw[i] * scale + offset)
 
 
 @inner
-def _read_converted(raw: Any, line: Any, t: Any, p: Any, h2o: Any, value: Any) -> None:
-    """The same, times the factors one after the other."""
-    scale, offset, a, b = line[0], line[1], line[2], line[3]
-    for i in range(value.shape[0]):
-        value[i] = (a + b * (raw[i] * scale + offset)) * t[i] * p[i] * h2o[i]
+def _judge(row: Any, least: Any, below: Any, bad: Any) -> None:
+    """Marks what is not above `least` and below `below`; in a loop of its own, which the compiler then makes vectors
+    of."""
+    for i in range(bad.shape[0]):
+        bad[i] |= np.uint8(not (row[i] > least and row[i] < below))
 
 
 @inner
-def _to_load(value: Any, flow: Any, o2: Any, load: Any) -> None:
-    """Load before oxygen, with the flow beside it; then the concentration at reference oxygen."""
-    for i in range(value.shape[0]):
-        load[i] = value[i] * flow[i]
-        value[i] = value[i] * o2[i]
+def _multiply(row: Any, other: Any) -> None:
+    for i in range(row.shape[0]):
+        row[i] = row[i] * other[i]
 
 
 @inner
-def _to_factors(value: Any, bad: Any, factor: Any, oxygen: Any, is_o2_wet: Any, is_low_spared: Any) -> None:
-    """Rows T, P, H2O, O2: from what was measured to the factors of conditions.py; impossible values are bad."""
-    air, reference, clamp, invalid_from = oxygen[0], oxygen[1], oxygen[2], oxygen[3]
-    kelvin, pressure, moisture, o2 = value[T], value[P], value[H2O], value[O2]
-    dry = value[FLOW]  # free until the flow is read: 100 - H
-    for i in range(kelvin.shape[0]):
-        kelvin[i] = KELVIN + kelvin[i]
-        factor[T, i] = kelvin[i] / KELVIN
-    for i in range(kelvin.shape[0]):
-        factor[P, i] = ATMOSPHERE_KPA / pressure[i]
-    for i in range(kelvin.shape[0]):
-        dry[i] = 100.0 - moisture[i]
-        factor[H2O, i] = 100.0 / dry[i]
-    for i in range(kelvin.shape[0]):
-        bad[T, i] |= np.uint8(not kelvin[i] > 0.0)
-        bad[P, i] |= np.uint8(not pressure[i] > 0.0)
-        bad[H2O, i] |= np.uint8(not dry[i] > 0.0)
+def _to_factors(
+    value: Any, factor: Any, marks: Any, width: Any, setting: Any, is_o2_wet: Any, is_low_spared: Any
+) -> None:  # fmt: skip
+    """Rows T, P, H2O, O2: from what was measured to the factors of conditions.py; impossible ones are bad."""
+    air, reference, clamp, invalid_from = setting[0], setting[1], setting[2], setting[3]
+    t, p, h2o, o2 = value[T, :width], value[P, :width], value[H2O, :width], value[O2, :width]
+    t_factor, p_factor, h2o_factor = factor[T, :width], factor[P, :width], factor[H2O, :width]
+    o2_factor = factor[O2, :width]
+    t_bad, p_bad, h2o_bad, o2_bad = marks[T, :width], marks[P, :width], marks[H2O, :width], marks[O2, :width]
+    for i in range(t.shape[0]):
+        t_factor[i] = (KELVIN + t[i]) / KELVIN
+    _judge(t_factor, 0.0, np.inf, t_bad)
+    for i in range(p.shape[0]):
+        p_factor[i] = ATMOSPHERE_KPA / p[i]
+    _judge(p, 0.0, np.inf, p_bad)
+    _judge(h2o, -np.inf, 100.0, h2o_bad)
+    for i in range(h2o.shape[0]):
+        h2o_factor[i] = 100.0 / (100.0 - h2o[i])
     if is_o2_wet:
-        for i in range(kelvin.shape[0]):
-            o2[i] = o2[i] * factor[H2O, i]
-        _join(bad[O2], bad[H2O])
-    for i in range(kelvin.shape[0]):
-        spared = is_low_spared and o2[i] < reference
-        factor[O2, i] = 1.0 if spared else (air - reference) / (air - (clamp if o2[i] > clamp else o2[i]))
-    for i in range(kelvin.shape[0]):
-        bad[O2, i] |= np.uint8(not (o2[i] < air and o2[i] < invalid_from))
+        _multiply(o2, h2o_factor)
+        _join(o2_bad, h2o_bad)
+    top = air - reference
+    if is_low_spared or clamp < np.inf:
+        for i in range(o2.shape[0]):
+            spared = is_low_spared and o2[i] < reference
+            o2_factor[i] = 1.0 if spared else top / (air - (clamp if o2[i] > clamp else o2[i]))
+    else:
+        for i in range(o2.shape[0]):
+            o2_factor[i] = top / (air - o2[i])
+    _judge(o2, -np.inf, min(air, invalid_from), o2_bad)
 
 
 @inner
-def _to_normal_flow(needs: Any, value: Any, bad: Any) -> None:
-    """The row FLOW to dry gas at 273.15 K and 101.325 kPa, as far as it needs it; T is in kelvin by now."""
-    flow = value[FLOW]
-    if needs & NEEDS_T:
-        for i in range(flow.shape[0]):
-            flow[i] = flow[i] * KELVIN / value[T, i]
-        _join(bad[FLOW], bad[T])
-    if needs & NEEDS_P:
-        for i in range(flow.shape[0]):
-            flow[i] = flow[i] * value[P, i] / ATMOSPHERE_KPA
-        _join(bad[FLOW], bad[P])
-    if needs & NEEDS_H2O:
-        for i in range(flow.shape[0]):
-            flow[i] = flow[i] * (100.0 - value[H2O, i]) / 100.0
-        _join(bad[FLOW], bad[H2O])
+def _to_gain(need: Any, factor: Any, gain: Any) -> None:
+    """The factors to the dry normal state, multiplied from the left."""
+    gain[:] = 1.0
+    for kind in range(O2):
+        if need & (1 << kind):
+            _multiply(gain, factor[kind, : gain.shape[0]])
+
+
+@inner
+def _to_dry_flow(value: Any, gain: Any, factor: Any, bad: Any, need: Any, zero: Any) -> None:
+    """Over the gain. HJ 75 prints 273 for the zero of this temperature factor only: then it is made again."""
+    width = gain.shape[0]
+    flow, kelvin = value[FLOW, :width], value[T, :width]  # degC up to here
+    if zero != KELVIN and need & NEEDS_T:
+        for i in range(width):
+            kelvin[i] = (zero + kelvin[i]) / zero
+        _judge(kelvin, 0.0, np.inf, bad[FLOW, :width])
+        for kind in (P, H2O):
+            if need & (1 << kind):
+                _multiply(kelvin, factor[kind, :width])
+        gain = kelvin
+    for i in range(width):
+        flow[i] = flow[i] / gain[i]
 
 
 @allocating
-def _order(channels: Any, roles: Any, load_of: Any) -> Any:
-    """Peripherals first, then the flow, then all others; the row of each, the row of its load or -1, and how many of
-    T, P, H2O and O2 there are."""
-    order, kinds, load_row = np.empty(channels, np.int64), np.full(channels, _OTHER), np.full(channels, -1)
-    found = basic = 0
-    for kind in range(5):
+def _kinds_of(channels: Any, roles: Any, needs: Any, load_of: Any) -> Any:
+    """What each channel is, the row of its load or -1, and which gains are needed."""
+    kinds, load_row = np.full(channels, _OTHER), np.full(channels, -1)
+    is_wanted = np.zeros(8, np.bool_)
+    for kind in range(_OTHER):
         if roles[kind] >= 0:
             kinds[roles[kind]] = kind
-            order[found] = roles[kind]
-            found += 1
-            basic = found if kind < FLOW else basic
-    for at in range(channels):
-        if kinds[at] == _OTHER:
-            order[found] = at
-            found += 1
     for to in range(load_of.shape[0]):
         load_row[load_of[to]] = to
-    return order, kinds, load_row, basic
+    for at in range(channels):
+        if kinds[at] >= FLOW:
+            is_wanted[needs[at] & _TO_DRY] = True
+    return kinds, load_row, is_wanted
+
+
+@inner
+def _convert_plainly(
+    raw: Any, line: Any, gain: Any, o2: Any, flow: Any, slots: Any, marks: Any, load_marks: Any, is_zeroed: Any,
+    rows: Any, lanes: Any, n: Any, sums: Any, load_n: Any, load: Any, has_load: Any,
+) -> None:  # fmt: skip
+    """The same as `_convert` for any number of minutes and slots, step by step."""
+    row, product = rows[0, : raw.shape[0]], rows[1, : raw.shape[0]]
+    _read(raw, line, row)
+    for i in range(row.shape[0]):
+        row[i] = row[i] * gain[i]
+    if has_load:
+        for i in range(row.shape[0]):
+            product[i] = 0.0 if is_zeroed and (row[i] < 0.0 or flow[i] < 0.0) else row[i] * flow[i]
+        sum_row(product, load_marks, _NONE, slots, lanes, load_n, (load,))
+    for i in range(row.shape[0]):
+        row[i] = row[i] * o2[i]
+    sum_row(row, marks, _NONE, slots, lanes, n, sums)
+
+
+@inner
+def _peripheral(
+    kind: Any, begin: Any, end: Any, raw: Any, states: Any, out: Any, is_stopped: Any, worst: Any, slots: Any,
+    line: Any, value: Any, bad: Any, is_lost: Any, lanes: Any, own: Any, n: Any, sums: Any,
+) -> None:  # fmt: skip
+    """A tile of a measured peripheral: calibrated, and summed as it is; the flow is summed later."""
+    if is_stopped or _is_over(states, worst):
+        _mark(states, worst, out, bad)
+        _count_slots(bad, slots, own)
+        is_lost[kind] = True
+    else:
+        bad[:] = 0
+        own[:] = slots
+    _read(raw, line, value)
+    if kind < FLOW:
+        is_plain = line[0] == 1.0 and line[1] == 0.0 and line[2] == 0.0 and line[3] == 1.0
+        if is_plain and not is_stopped:
+            sum_row(raw, states, worst, slots, lanes, n, sums)
+        else:
+            sum_row(value, bad, _NONE, slots, lanes, n, sums)
+
+
+@inner
+def _other(
+    need: Any, at: Any, to: Any, first: Any, end: Any, raw: Any, status: Any, stopped: Any, is_stopped: Any,
+    worst: Any, slots: Any, line: Any, flow: Any, o2: Any, gain: Any, bad: Any, is_lost: Any, is_zeroed: Any,
+    rows: Any, marks_of: Any, lanes: Any, own: Any, n_of: Any, sums: Any, load_n_of: Any, load_of: Any,
+) -> None:  # fmt: skip
+    """A tile of a concentration, group by group: to the dry normal state, its load, to reference oxygen, sums."""
+    ahead = (end - first) * slots
+    has_scale, has_load = line[0] != 1.0 or line[1] != 0.0, to >= 0
+    load_row = max(to, 0)
+    is_short = False
+    for kind in range(FLOW):
+        is_short |= is_lost[kind] and need & (1 << kind) != 0
+    is_load_short = has_load and is_lost[FLOW]
+    for begin in range(first, end, GROUP):
+        stop = min(begin + GROUP, end)
+        place, inside, width = begin * slots, (begin - first) * slots, (stop - begin) * slots
+        states, marks, load_marks = status[place : place + width], marks_of[0, :width], marks_of[1, :width]
+        is_bad = is_stopped or _is_over(states, worst)
+        if is_bad or is_short or is_load_short:
+            if is_bad:
+                _mark(states, worst, stopped[place : place + width], marks)
+                _count_slots(marks, slots, own[begin:stop])
+            else:
+                marks[:] = 0
+                own[begin:stop] = slots
+            if is_short:
+                for kind in range(FLOW):
+                    if is_lost[kind] and need & (1 << kind):
+                        _join(marks, bad[kind, inside : inside + width])
+            if has_load:
+                load_marks[:] = 0
+                _join(load_marks, marks)
+                _join(load_marks, bad[FLOW, inside : inside + width])
+            is_whole = False
+        else:
+            own[begin:stop] = slots
+            is_whole = True
+        n, found = (
+            n_of[begin:stop],
+            (sums[0][begin:stop], sums[1][begin:stop], sums[2][begin:stop], sums[3][begin:stop]),
+        )
+        load_n, load = load_n_of[load_row, begin:stop], load_of[load_row, begin:stop]
+        if slots != SLOTS or width != GROUP * SLOTS:
+            if is_whole:
+                marks[:] = 0
+                load_marks[:] = 0
+            within = slice(inside, inside + width)
+            _convert_plainly(
+                raw[place : place + width], line, gain[within], o2[within], flow[within], slots, marks, load_marks,
+                is_zeroed, rows, lanes, n, found, load_n, load, has_load,
+            )  # fmt: skip
+        elif has_load and is_zeroed:
+            if is_whole:
+                marks[:] = 0
+                load_marks[:] = 0
+            _convert(
+                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
+                n, found, load_n, load, 7
+            )  # fmt: skip
+        elif is_whole and has_load and not has_scale:
+            _convert(
+                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
+                n, found, load_n, load, 2
+            )  # fmt: skip
+        elif is_whole and has_load:
+            _convert(
+                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
+                n, found, load_n, load, 6
+            )  # fmt: skip
+        elif is_whole and not has_scale:
+            _convert(
+                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
+                n, found, load_n, load, 0
+            )  # fmt: skip
+        elif has_load:
+            _convert(
+                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
+                n, found, load_n, load, 7
+            )  # fmt: skip
+        else:
+            if is_whole:
+                marks[:] = 0
+            _convert(
+                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
+                n, found, load_n, load, 5
+            )  # fmt: skip
+        _fetch(raw, status, place + ahead, width)
 
 
 @inner
 def _run_tiles(
-    begin: Any,
-    finish: Any,
-    tile: Any,
-    value: Any,
-    factor: Any,
-    bad: Any,
-    lanes: Any,
-    is_lost: Any,
-    order: Any,
-    kinds: Any,
-    load_row: Any,
-    basic: Any,
-    raw: Any,
-    status: Any,
-    stopped: Any,
-    worst: Any,
-    slots: Any,
-    lines: Any,
-    needs: Any,
-    roles: Any,
-    fixed: Any,
-    oxygen: Any,
-    is_o2_wet: Any,
-    is_low_spared: Any,
-    expected: Any,
-    own: Any,
-    n: Any,
-    sums: Any,
-    load_n: Any,
-    load: Any,
-) -> None:
-    """`is_lost`: whether some slot of a peripheral does not count although the plant's does."""
-    for first in range(begin, finish, tile):
-        end = first + tile
-        here = slice(first * slots, end * slots)
+    begin: Any, end: Any, value: Any, factor: Any, gain: Any, rows: Any, bad: Any, marks: Any, lanes: Any,
+    is_lost: Any, kinds: Any, load_row: Any, is_wanted: Any, raw: Any, status: Any, stopped: Any, worst: Any,
+    slots: Any, lines: Any, needs: Any, roles: Any, fixed: Any, setting: Any, is_o2_wet: Any, is_low_spared: Any,
+    is_zeroed: Any, expected: Any, own: Any, n: Any, sums: Any, load_n: Any, load: Any,
+) -> None:  # fmt: skip
+    """`is_lost`: some slot of a peripheral in the tile does not count."""
+    flow_at = roles[FLOW]
+    flow_need = needs[flow_at] & _TO_DRY if flow_at >= 0 else 0
+    for first in range(begin, end, TILE):
+        last = min(first + TILE, end)
+        width = (last - first) * slots
+        here = slice(first * slots, last * slots)
         out = stopped[here]
-        is_stopped = _greatest(out) > 0
-        _count_slots(is_stopped, out, slots, expected[first:end])
-        for kind in range(5):
-            if roles[kind] < 0:
-                value[kind] = fixed[kind]
-                _copy(out, bad[kind])
-        for step in range(order.shape[0] + 1):
-            if step == basic:
-                _to_factors(value, bad, factor, oxygen, is_o2_wet, is_low_spared)
-                for kind in range(5):
-                    is_lost[kind] = kind < FLOW and _differs(bad[kind], out)
-            if step == order.shape[0]:
-                break
-            at = order[step]
-            _fetch_row(raw[at], status[at], end * slots, (end + tile) * slots)
-            kind, need, to = kinds[at], needs[at], load_row[at]
-            row, bad_row, states = value[kind], bad[kind], status[at, here]
-            is_bad = is_stopped or _greatest(states) > worst
-            if is_bad:
-                _mark(states, worst, out, bad_row)
+        is_stopped = _is_over(out, _NONE)
+        if is_stopped:
+            _count_slots(out, slots, expected[first:last])
+        else:
+            expected[first:last] = slots
+        for kind in range(_OTHER):
+            at = roles[kind]
+            is_lost[kind] = False
+            if at < 0:
+                value[kind, :width] = fixed[kind]
+                bad[kind, :width] = 0
             else:
-                bad_row[:] = 0
-            _count_slots(is_bad, bad_row, slots, own[at, first:end])
-            if kind < FLOW or not need & (NEEDS_T | NEEDS_P | NEEDS_H2O):
-                _read(raw[at, here], lines[at], row)
-            elif kind == FLOW:
-                _read(raw[at, here], lines[at], row)
-                _to_normal_flow(need, value, bad)
-            else:
-                t = factor[T] if need & NEEDS_T else factor[_ONE]
-                p = factor[P] if need & NEEDS_P else factor[_ONE]
-                h2o = factor[H2O] if need & NEEDS_H2O else factor[_ONE]
-                _read_converted(raw[at, here], lines[at], t, p, h2o, row)
-            if kind == FLOW:
-                is_lost[FLOW] = _differs(bad_row, out)
-            elif kind == _OTHER:
-                for other in range(FLOW):
-                    if is_lost[other] and need & (1 << other):
-                        _join(bad_row, bad[other])
-                if to >= 0 or need & NEEDS_O2:
-                    _to_load(row, value[FLOW], factor[O2] if need & NEEDS_O2 else factor[_ONE], value[_LOAD])
-            sum_row(row, bad_row, _NONE, slots, lanes, n[at, first:end], sums_of(sums, at, first, end))
-            if to >= 0:
-                if is_lost[FLOW]:
-                    _join(bad_row, bad[FLOW])
-                sum_row(value[_LOAD], bad_row, _NONE, slots, lanes, load_n[to, first:end], (load[to, first:end],))
+                _peripheral(
+                    kind, first, last, raw[at, here], status[at, here], out, is_stopped, worst, slots, lines[at],
+                    value[kind, :width], bad[kind, :width], is_lost, lanes, own[at, first:last], n[at, first:last],
+                    sums_of(sums, at, first, last),
+                )  # fmt: skip
+                _fetch(raw[at], status[at], last * slots, width)
+        _to_factors(value, factor, bad, width, setting, is_o2_wet, is_low_spared)
+        for need in range(1, is_wanted.shape[0]):
+            if is_wanted[need]:
+                _to_gain(need, factor, gain[need, :width])
+        for kind in range(FLOW):
+            is_lost[kind] = _is_over(bad[kind, :width], _NONE)
+        if flow_at >= 0:
+            for kind in range(O2):
+                if is_lost[kind] and flow_need & (1 << kind):
+                    _join(bad[FLOW, :width], bad[kind, :width])
+            if flow_need:
+                _to_dry_flow(value, gain[flow_need, :width], factor, bad, flow_need, setting[4])
+                is_lost[FLOW] = _is_over(bad[FLOW, :width], _NONE)
+            found = sums_of(sums, flow_at, first, last)
+            flow_n = n[flow_at, first:last]
+            sum_row(value[FLOW, :width], bad[FLOW, :width], _NONE, slots, lanes, flow_n, found)
+        for at in range(kinds.shape[0]):
+            if kinds[at] == _OTHER:
+                need = needs[at]
+                o2 = factor[O2] if need & NEEDS_O2 else gain[0]
+                found = (sums[0, at], sums[1, at], sums[2, at], sums[3, at])
+                _other(
+                    need, at, load_row[at], first, last, raw[at], status[at], stopped, is_stopped, worst, slots,
+                    lines[at], value[FLOW], o2, gain[need & _TO_DRY], bad, is_lost, is_zeroed, rows, marks, lanes,
+                    own[at], n[at], found, load_n, load,
+                )  # fmt: skip
 
 
 _CHAIN = (
     "void({kind}[:, ::1], uint8[:, ::1], uint8[::1], uint8, int64, float64[:, ::1], uint8[::1], int64[::1],"
-    " float64[::1], float64[::1], boolean, boolean, int64[::1], int32[::1], int32[:, ::1], int32[:, ::1],"
-    " float64[:, :, ::1], int32[:, ::1], float64[:, ::1])"
+    " float64[::1], float64[::1], boolean, boolean, boolean, int64[::1], int64, int64, int32[::1], int32[:, ::1],"
+    " int32[:, ::1], float64[:, :, ::1], int32[:, ::1], float64[:, ::1])"
 )
 
 
@@ -298,10 +440,13 @@ def run_chain(
     needs: Any,
     roles: Any,
     fixed: Any,
-    oxygen: Any,
+    setting: Any,
     is_o2_wet: Any,
     is_low_spared: Any,
+    is_zeroed: Any,
     load_of: Any,
+    begin: Any,
+    end: Any,
     expected: Any,
     own: Any,
     n: Any,
@@ -311,19 +456,21 @@ def run_chain(
 ) -> None:
     """The whole chain of a plant, slots to minutes, every slot converted by itself (rules "FLD"); EVIDENCE.md 3.
 
-    `raw`, `status` (channels, minutes * slots), `stopped` (minutes * slots): 1 where the plant's state is not reported.
-    `lines` (channels, 4): scale, offset, a, b. `needs` (channels): bits. `roles` (5): channel of T degC, p kPa, H2O
-    vol-%, O2 vol-%, flow m3/h, -1 for the value in `fixed` (5). `oxygen`: air, reference, clamp, invalid from.
+    Minutes `begin` to `end` of arrays that hold more: other threads may do the others. `raw`, `status` (channels,
+    minutes * slots), `stopped` (minutes * slots): 1 where the plant's state is not reported. `lines` (channels, 4):
+    scale, offset, a, b. `needs` (channels): bits. `roles` (5): channel of T degC, p kPa, H2O vol-%, O2 vol-%, flow
+    m3/h, -1 for the value in `fixed` (5). `setting`: oxygen of air, reference, clamp, invalid from; 0 degC in K.
     `load_of`: channels whose load mg/h = concentration (before oxygen) * flow is summed. Results: `expected` (minutes),
     slots that count by themselves `own` and with what they need `n` (channels, minutes), `sums` (4, channels, minutes)
     as in sum_minutes, `load_n`, `load` (len(load_of), minutes).
     """
-    order = _order(n.shape[0], roles, load_of)
-    minutes, lanes, is_lost = n.shape[1], np.empty(LANES), np.zeros(5, np.bool_)
-    whole = minutes - minutes % TILE
-    for begin, finish, tile in ((0, whole, TILE), (whole, minutes, minutes - whole)):
-        if begin < finish:
-            rows = _scratch(tile * slots)
-            inputs = (raw, status, stopped, worst, slots, lines, needs, roles, fixed, oxygen, is_o2_wet, is_low_spared)
-            results = (expected, own, n, sums, load_n, load)
-            _run_tiles(begin, finish, tile, *rows, lanes, is_lost, *order, *inputs, *results)
+    kinds, load_row, is_wanted = _kinds_of(n.shape[0], roles, needs, load_of)
+    width = min(TILE, max(end - begin, 1)) * slots
+    value, factor, gain, rows = _rows(_OTHER, width), _rows(FLOW, width), _rows(8, width), _rows(2, GROUP * slots)
+    bad, marks = np.zeros((_OTHER, width), np.uint8), np.zeros((2, GROUP * slots), np.uint8)
+    gain[0] = 1.0  # multiplying by it changes no bit
+    scratch = (value, factor, gain, rows, bad, marks, np.empty(LANES), np.zeros(_OTHER, np.bool_))
+    inputs = (raw, status, stopped, worst, slots, lines, needs, roles, fixed, setting)
+    flags = (is_o2_wet, is_low_spared, is_zeroed)
+    results = (expected, own, n, sums, load_n, load)
+    _run_tiles(begin, end, *scratch, kinds, load_row, is_wanted, *inputs, *flags, *results)

@@ -1,4 +1,4 @@
-"""Slots to minutes to longer intervals, compiled by numba for the speed of years (EVIDENCE.md section 3).
+"""Slots to minutes, compiled by numba for the speed of years (EVIDENCE.md section 3).
 
 Same order of summation as `evidence/_kernels.py`, "lanes20-v1", and the same bits. Rows are channels, minutes run along
 them. `status` decides what counts, never a NaN: a slot counts when its status is at most `worst` (ranks of
@@ -38,7 +38,7 @@ from plumeproof.rules._vectors import (
 
 ORDER = "lanes20-v1"
 # numba's cache asks for the age of this file only: a test sees to it that other vectors come with another line here.
-VECTORS_SHA256 = "41d1f2505a3aeab1"
+VECTORS_SHA256 = "dc70afc2de1cbdb1"
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": False, "boundscheck": False}
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -64,11 +64,11 @@ def compiled(*signatures: str) -> Decorator:
     return compile_now
 
 
-def _pointers(context: Any, b: Any, signature: Any, arguments: Sequence[Any], *which: int) -> list[Any]:
+def pointers(context: Any, b: Any, signature: Any, arguments: Sequence[Any], *which: int) -> list[Any]:
     return [context.make_array(signature.args[i])(context, b, arguments[i]).data for i in which]
 
 
-def _kind_of(signature: Any) -> Any:
+def kind_of(signature: Any) -> Any:
     return F32 if signature.args[0].dtype == types.float32 else F64
 
 
@@ -78,7 +78,7 @@ def _minutes(typing_context: Any, values: Any, status: Any, worst: Any, first: A
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
         start = b.mul(arguments[3], ir.Constant(I64, SLOTS))
-        value, state = (b.gep(data, [start]) for data in _pointers(context, b, signature, arguments, 0, 1))
+        value, state = (b.gep(data, [start]) for data in pointers(context, b, signature, arguments, 0, 1))
         worst_of_all = fold(
             b,
             [load(b, state, place, I8, 64, 1) for place in (0, 64, 128, SLOTS * GROUP - 64)],
@@ -87,7 +87,7 @@ def _minutes(typing_context: Any, values: Any, status: Any, worst: Any, first: A
         is_over = b.bitcast(b.icmp_unsigned(">", worst_of_all, spread(b, arguments[2], 64)), I64)
         is_whole = b.icmp_unsigned("==", is_over, ir.Constant(I64, 0))
         with b.if_then(is_whole, likely=True):
-            found = sum_four(b, Slots(b, value, _kind_of(signature)), sums.count > 1)
+            found = sum_four(b, Slots(b, value, kind_of(signature)), sums.count > 1)
             for vector, row in zip(found, _unpack(b, arguments[4]), strict=True):
                 data = context.make_array(sums.dtype)(context, b, row).data
                 at = b.bitcast(b.gep(data, [arguments[3]]), ir.VectorType(F64, GROUP).as_pointer())
@@ -103,7 +103,7 @@ def _minute(typing_context: Any, values: Any, status: Any, worst: Any, at: Any, 
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
         start = b.mul(arguments[3], ir.Constant(I64, SLOTS))
-        value, state = (b.gep(data, [start]) for data in _pointers(context, b, signature, arguments, 0, 1))
+        value, state = (b.gep(data, [start]) for data in pointers(context, b, signature, arguments, 0, 1))
         limit = spread(b, arguments[2], 32)
         bits = [
             b.bitcast(b.icmp_unsigned("<=", load(b, state, place, I8, 32, 1), limit), I32) for place in (0, SLOTS - 32)
@@ -117,7 +117,7 @@ def _minute(typing_context: Any, values: Any, status: Any, worst: Any, at: Any, 
                 for place in places:
                     b.store(ir.Constant(F64, 0.0), place)
             with some:
-                slots = Slots(b, value, _kind_of(signature))
+                slots = Slots(b, value, kind_of(signature))
                 found = sum_one(b, slots, state, arguments[2], n, sums.count > 1)
                 for number, place in zip(found, places, strict=True):
                     b.store(number, place)
@@ -131,7 +131,7 @@ def fetch(typing_context: Any, row: Any, place: Any) -> Any:
     """Ask for the cache line of an element that will be wanted soon; beyond the end it does nothing."""
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-        (data,) = _pointers(context, b, signature, arguments, 0)
+        (data,) = pointers(context, b, signature, arguments, 0)
         address = b.bitcast(b.gep(data, [arguments[1]]), ir.PointerType(I8))
         kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
         call = _declare(b.module, kind, "llvm.prefetch.p0")
@@ -143,7 +143,7 @@ def fetch(typing_context: Any, row: Any, place: Any) -> Any:
 
 
 @inner
-def _tree_of(lanes: Any) -> Any:
+def tree_of(lanes: Any) -> Any:
     for width in (10, 5):
         for i in range(width):
             lanes[i] += lanes[width + i]
@@ -165,14 +165,14 @@ def _sum_plainly(values: Any, status: Any, worst: Any, lanes: Any) -> Any:
             high = value if value > high else high
     if n == 0:
         return 0, (0.0, 0.0, 0.0, 0.0)
-    total = _tree_of(lanes)
+    total = tree_of(lanes)
     mean = total / n
     lanes[:] = 0.0
     for i in range(values.shape[0]):
         if status[i] <= worst:
             away = values[i] - mean
             lanes[i % LANES] += away * away
-    return n, (total, _tree_of(lanes), low + 0.0, high + 0.0)
+    return n, (total, tree_of(lanes), low + 0.0, high + 0.0)
 
 
 @inner
@@ -222,85 +222,3 @@ def sum_minutes(values: Any, status: Any, worst: Any, slots: Any, n: Any, sums: 
     A minute without any keeps 0.
     """
     _sum_rows(values, status, worst, slots, np.empty(LANES), n, sums)
-
-
-@inner
-def _sum_of(terms: Any, lanes: Any) -> Any:
-    """Sum of numbers by position, in the order lanes20-v1."""
-    whole = terms.shape[0] - terms.shape[0] % LANES
-    lanes[:] = 0.0
-    for first in range(0, whole, LANES):
-        for lane in range(LANES):
-            lanes[lane] += terms[first + lane]
-    for lane in range(terms.shape[0] - whole):
-        lanes[lane] += terms[whole + lane]
-    return _tree_of(lanes)
-
-
-@compiled("void(int32[:, ::1], float64[:, :, ::1], int64, int32[:, ::1], float64[:, :, ::1])")
-def merge_minutes(n_of: Any, sums_of: Any, length: Any, n: Any, sums: Any) -> None:
-    """The sums of intervals of `length` minutes from those of their minutes, as evidence/_kernels.merge_sums does.
-
-    `n_of` (rows, minutes), `sums_of` (4, rows, minutes); `n` (rows, intervals), `sums` (4, rows, intervals).
-    """
-    lanes, means, terms = np.empty(LANES), np.empty(length), np.empty(length)
-    for row in range(n.shape[0]):
-        for at in range(n.shape[1]):
-            here = slice(at * length, at * length + length)
-            count, total, m2, low, high = (
-                n_of[row, here],
-                sums_of[0, row, here],
-                sums_of[1, row, here],
-                sums_of[2, row, here],
-                sums_of[3, row, here],
-            )
-            seen = 0
-            for i in range(length):
-                seen += count[i]
-            n[row, at] = seen
-            for i in range(4):
-                sums[i, row, at] = 0.0
-            if seen == 0:
-                continue
-            for i in range(length):
-                terms[i] = total[i] if count[i] > 0 else 0.0
-                means[i] = total[i] / count[i]
-            whole = _sum_of(terms, lanes)
-            mean = whole / seen
-            for i in range(length):
-                away = means[i] - mean
-                terms[i] = m2[i] + (away * away) * count[i] if count[i] > 0 else 0.0
-            least, greatest = np.inf, -np.inf
-            for i in range(length):
-                least = low[i] if count[i] > 0 and low[i] < least else least
-                greatest = high[i] if count[i] > 0 and high[i] > greatest else greatest
-            sums[0, row, at], sums[1, row, at] = whole, _sum_of(terms, lanes)
-            sums[2, row, at], sums[3, row, at] = least, greatest
-
-
-@compiled("void(int32[:, ::1], float64[:, ::1], int64, int32[:, ::1], float64[:, ::1])")
-def merge_loads(n_of: Any, load_of: Any, length: Any, n: Any, load: Any) -> None:
-    """The same for rows that have only a sum."""
-    lanes = np.empty(LANES)
-    for row in range(n.shape[0]):
-        for at in range(n.shape[1]):
-            here = slice(at * length, at * length + length)
-            seen = 0
-            for i in range(at * length, at * length + length):
-                seen += n_of[row, i]
-            n[row, at] = seen
-            load[row, at] = _sum_of(load_of[row, here], lanes)
-
-
-@compiled("void(uint8[:, ::1], uint8[::1], int64, int32[:, :, ::1])")
-def count_statuses(status: Any, reportable: Any, length: Any, counts: Any) -> None:
-    """Slots of every status where the plant's state is reported, `counts` (rows, intervals, ranks), `length` slots."""
-    for row in range(counts.shape[0]):
-        for at in range(counts.shape[1]):
-            here = slice(at * length, at * length + length)
-            states, wanted = status[row, here], reportable[here]
-            for rank in range(counts.shape[2]):
-                seen = 0
-                for i in range(length):
-                    seen += 1 if states[i] == rank and wanted[i] else 0
-                counts[row, at, rank] = seen

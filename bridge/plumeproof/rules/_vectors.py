@@ -210,3 +210,125 @@ def sum_one(b: Any, slots: Slots, status: Any, worst: Any, n: Any, has_spread: b
             )
         found.append(b.fadd(slots.as_float64(_take(b, vector, 0)), zero))
     return found
+
+
+class Conversion:
+    """Four minutes of a channel: from what was measured to the dry normal state, its load, and reference oxygen.
+
+    Pointers: `gain`, `o2`, `flow` to rows of float64 that begin with the first minute. `line`: scale, offset, a, b; the
+    first two None where they change nothing. `marks` and `load_marks`: bytes that are 0 where a slot counts; None where
+    all do. `is_zeroed`: a load is 0 where concentration or flow is below zero (with marks only).
+    """
+
+    def __init__(self, b: Any, slots: Slots, line: Sequence[Any], rows: Sequence[Any], marks: Sequence[Any]) -> None:
+        self.b, self.slots, self.line = b, slots, line
+        self.gain, self.o2, self.flow = rows
+        self.marks, self.load_marks, self.is_zeroed = marks
+
+    def _factor(self, row: Any, place: int, count: int) -> Any:
+        return load(self.b, row, place, F64, count, 8)
+
+    def _calibrated(self, piece: Any) -> Any:
+        """a + b * (raw * scale + offset), each step rounded."""
+        b, (scale, offset, first, slope) = self.b, self.line
+        count = piece.type.count
+        if scale is not None:
+            piece = b.fadd(b.fmul(piece, spread(b, scale, count)), spread(b, offset, count))
+        return b.fadd(spread(b, first, count), b.fmul(spread(b, slope, count), piece))
+
+    def pieces(self, has_load: bool) -> tuple[list[Any], list[Any]]:
+        """Of every minute three rows of 20 lanes: values, and loads."""
+        b = self.b
+        values, loads = [], []
+        for minute in range(GROUP):
+            for row in range(3):
+                raw = self.slots.lanes(minute, row)
+                own, own_load = [], []
+                for (first, count), piece in zip(_PIECES, raw, strict=True):
+                    place = SLOTS * minute + LANES * row + first
+                    zero = _constant(F64, count, 0.0)
+                    value = b.fmul(self._calibrated(piece), self._factor(self.gain, place, count))
+                    if has_load:
+                        flow = self._factor(self.flow, place, count)
+                        product = b.fmul(value, flow)
+                        if self.marks is not None:
+                            is_below = b.or_(b.fcmp_ordered("<", value, zero), b.fcmp_ordered("<", flow, zero))
+                            is_lost = b.or_(
+                                b.and_(is_below, spread(b, self.is_zeroed, count)),
+                                self.is_bad(self.load_marks, place, count),
+                            )
+                            product = b.select(is_lost, zero, product)
+                        own_load.append(product)
+                    value = b.fmul(value, self._factor(self.o2, place, count))
+                    if self.marks is not None:
+                        value = b.select(self.is_bad(self.marks, place, count), zero, value)
+                    own.append(value)
+                values.append(own)
+                loads.append(own_load)
+        return values, loads
+
+    def is_bad(self, marks: Any, place: int, count: int) -> Any:
+        return self.b.icmp_unsigned("!=", load(self.b, marks, place, I8, count, 1), _constant(I8, count, 0))
+
+
+def _count(b: Any, marks: Any) -> Any:
+    """Slots of each of four minutes whose mark is 0, in a vector of four int32."""
+    found = ir.Constant(ir.VectorType(I32, GROUP), [0] * GROUP)
+    for minute in range(GROUP):
+        bits = [
+            b.bitcast(
+                b.icmp_unsigned("==", load(b, marks, SLOTS * minute + place, I8, 32, 1), _constant(I8, 32, 0)), I32
+            )
+            for place in (0, SLOTS - 32)
+        ]
+        n = b.add(b.ctpop(bits[0]), b.ctpop(b.lshr(bits[1], ir.Constant(I32, 4))))
+        found = b.insert_element(found, n, ir.Constant(I32, minute))
+    return found
+
+
+def convert_four(b: Any, conversion: Conversion, has_load: bool) -> tuple[list[Any], list[Any]]:
+    """Sums of four minutes: [n, total, m2, low, high] and [n of the load, load]; each n is None without marks."""
+    zero = _constant(F64, GROUP, 0.0)
+    values, loads = conversion.pieces(has_load)
+    by_minute = [values[3 * at : 3 * at + 3] for at in range(GROUP)]
+    total = b.fadd(_tree_of_four(b, [_add_rows(b, rows) for rows in by_minute]), zero)
+    n = None if conversion.marks is None else _count(b, conversion.marks)
+    number = _constant(F64, GROUP, float(SLOTS)) if n is None else b.sitofp(n, ir.VectorType(F64, GROUP))
+    mean = b.fdiv(total, number)
+    extremes = []
+    for choose, worse in ((_lesser, np.inf), (_greater, -np.inf)):
+        vectors = []
+        for minute, rows in enumerate(by_minute):
+            found = []
+            for row, pieces in enumerate(rows):
+                for (first, count), piece in zip(_PIECES, pieces, strict=True):
+                    if n is not None:
+                        place = SLOTS * minute + LANES * row + first
+                        bad = conversion.is_bad(conversion.marks, place, count)
+                        piece = b.select(bad, _constant(F64, count, worse), piece)
+                    found.append(piece)
+            wide = fold(b, [piece for piece in found if piece.type.count == 8], choose)
+            narrow = fold(b, [piece for piece in found if piece.type.count == 4], choose)
+            vectors.append(choose(b, wide, _shuffle(b, narrow, narrow, [0, 1, 2, 3, 0, 1, 2, 3])))
+        extremes.append(_best_of_four(b, vectors, choose))
+    squares = []
+    for minute, rows in enumerate(by_minute):
+        means = [spread(b, _take(b, mean, minute), count) for _, count in _PIECES]
+        away_rows = []
+        for row, pieces in enumerate(rows):
+            away = [b.fsub(piece, own) for piece, own in zip(pieces, means, strict=True)]
+            if n is not None:
+                for i, (first, count) in enumerate(_PIECES):
+                    bad = conversion.is_bad(conversion.marks, SLOTS * minute + LANES * row + first, count)
+                    away[i] = b.select(bad, _constant(F64, count, 0.0), away[i])
+            away_rows.append([b.fmul(piece, piece) for piece in away])
+        squares.append(_add_rows(b, away_rows))
+    results = [total, _tree_of_four(b, squares), b.fadd(extremes[0], zero), b.fadd(extremes[1], zero)]
+    if n is not None:
+        is_none = b.icmp_unsigned("==", n, ir.Constant(ir.VectorType(I32, GROUP), [0] * GROUP))
+        results = [b.select(is_none, zero, result) for result in results]
+    of_load = []
+    if has_load:
+        whole = b.fadd(_tree_of_four(b, [_add_rows(b, loads[3 * at : 3 * at + 3]) for at in range(GROUP)]), zero)
+        of_load = [None if n is None else _count(b, conversion.load_marks), whole]
+    return [n, *results], of_load
