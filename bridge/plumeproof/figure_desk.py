@@ -69,6 +69,7 @@ class _Account:
 
     fits: dict[str, _Fit] = field(default_factory=dict)
     not_finite: dict[str, int] = field(default_factory=dict)  # measurand to slots
+    set_back: dict[str, set[int]] = field(default_factory=dict)  # module to seq of records whose time was taken
     last_end: int | None = None  # of a longer period that has not ended in the ledger
 
 
@@ -189,6 +190,9 @@ class FigureDesk:
         for name, count in sorted(self._account.not_finite.items()):
             told = f"{name}: {count} slots in which the register held NaN or infinity; they count as invalid"
             found.append(Remark("not_finite", told, False))
+        for device, seqs in sorted(self._account.set_back.items()):
+            told = f"{device}: time does not go on: {len(seqs)} records, first seq {min(seqs)}, have slots at times"
+            found.append(Remark("overlap", f"{told} that earlier ones have; the earlier ones count", True))
         if self._account.last_end is not None:
             told = "the records end before the last day or longer period does: its figures are those of what is there"
             found.append(Remark("provisional", told, False))
@@ -239,6 +243,12 @@ class FigureDesk:
 
     def _compare(self, strips: Mapping[str, Sequence[Strip]]) -> None:
         """Does every record measure what the plant says of its channels?"""
+        for device, own in strips.items() if self._source.is_whole else ():
+            taken = 0
+            for strip in own:  # in seq order; less than a slot is a clock that is set a little
+                if strip.first_utc_ms + strip.slot_ms <= taken:
+                    self._account.set_back.setdefault(device, set()).add(strip.seq)
+                taken = max(taken, strip.end_utc_ms)
         wanted = list(quantities_of(self.engine.plant))
         wanted += [Quantity(f"state {rule.state}", rule.source, "", rule.slot_ms) for rule in self.engine.plant.states]
         for one in wanted:

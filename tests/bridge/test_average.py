@@ -394,6 +394,28 @@ def test_slots_before_the_first_time_sync_are_nobodys_fault(tmp_path, capsys):
     )
 
 
+def test_records_without_their_parameter_set_write_nothing(tmp_path, capsys):
+    module = TimedModule()
+    module.start(with_set=False)
+    for _ in range(70):
+        module.sample([(0, 100.0, 0, False)] * 60)
+    site = Site(tmp_path, module.sealed)
+    err = site.refused(capsys, "-o", tmp_path / "f.csv", code=1)
+    assert "no record with slots can be used: plume-01: 70 records parameters_missing; see `plumeproof verify`" in err
+
+
+def test_time_that_does_not_go_on_is_said(tmp_path, capsys):
+    module = sampled(70)
+    module.clock_offset_ms -= 30 * 60_000  # somebody set the clock back
+    for _ in range(70):
+        module.sample([(0, 100.0, 0, False)] * 60)
+    site = Site(tmp_path, module.sealed)
+    code, _, err = site.run(capsys, "-o", tmp_path / "f.csv")
+    assert code == 1
+    assert "plume-01: time does not go on: 30 records, first seq 73, have slots at times that earlier ones have" in err
+    assert err.count("\n") == 1
+
+
 def test_no_ledger_and_no_plant(capsys, tmp_path, site):
     assert main(["average", "--plant", str(site.plant)]) == 2
     assert "--ledger: is missing" in capsys.readouterr().err

@@ -294,7 +294,9 @@ def _nothing(args: argparse.Namespace, desk: _Desk) -> str:
     what = "stored figure" if args.stored else "whole average with a record"
     extent = desk.ledger.extent()
     if extent is None:
-        return f"{where}: no {what}: the ledger holds no slot of its modules"
+        unused = [f"{name}: {count} records {reason}" for (name, reason), count in desk.ledger.unused().items()]
+        told = f"no record with slots can be used: {', '.join(unused)}; see `plumeproof verify`" if unused else ""
+        return f"{where}: no {what}: {told or 'the ledger holds no slot of its modules'}"
     told = f"{local_time(extent[0], offset)} to {local_time(extent[1], offset)}"
     return f"{where}: no {what} in this period; the ledger holds slots from {told}"
 

@@ -191,7 +191,7 @@ class Measurand:
 
     `gas`: whose molar mass converts ppm (rules/conditions.py). `ci_pct` of the daily limit and `ci_qal2` in mg/m3: what
     is subtracted for comparison. `range_max`: end of the measuring range, in the channel's unit. `greenhouse_gas`: its
-    mass is also tonnes of CO2e, less `biomass_share_pct` of it. `max_potential`: of the monitoring plan, in mg/m3 normal
+    mass is also tonnes of CO2e, less `biomass_share_pct` of it. `max_potential`: of the monitoring plan, mg/m3 normal
     and dry, which 40 CFR 75.33 takes at worst; None: such hours get no substitute.
     """
 
