@@ -5,12 +5,14 @@
     found = plumeproof.averages("data/ledger.sqlite", "line-1.toml", start="2026-12-01", end="2026-12-02")
     nox = found.select("NOx", "validated")
     nox.start_utc, nox.values, nox.exists, nox.is_valid, nox.units     # numpy arrays; found.arrow() is a pyarrow.Table
+    found.remarks                                                      # what came up with the data
 
     channels = {"plume-01/nox": plumeproof.Readings(times, values, unit="mg/m3")}
     plumeproof.averages(channels, "line-1.toml", levels=("day",))
 
-Times without a zone mean the site's fixed offset as in `plumeproof average`. Whether a value exists is an array beside
-it (`exists`), never a NaN; where none exists `values` holds 0.0.
+Dates, and datetimes without a zone, are those of the site's clock (its fixed offset); a numpy datetime64 is UTC, as in
+what is returned; a text with a time names its zone. Whether a value exists is an array beside it (`exists`), never a NaN; where none exists `values` holds
+0.0.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ import numpy.typing as npt
 from plumeproof.array_strips import ArrayStrips, Readings
 from plumeproof.errors import RuleError
 from plumeproof.figure_desk import FigureDesk, Remark, Strips
-from plumeproof.figure_files import arrow_table
+from plumeproof.figure_files import arrow_table, local_time
 from plumeproof.instants import read_instant
 from plumeproof.ledger_strips import LedgerStrips
 from plumeproof.plant_file import open_engine
@@ -37,16 +39,26 @@ from plumeproof.rules.figure import LAYERS, LEVELS, SHORT_TERM, Figure
 
 __all__ = ["Averages", "Figure", "Readings", "Remark", "averages"]
 
-Instant = str | datetime | np.datetime64
+Instant = str | date | datetime | np.datetime64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Averages:
     """Figures in the order in which their periods end. `remarks`: what came up with the data; read them."""
 
     figures: tuple[Figure, ...]
     remarks: tuple[Remark, ...]
     utc_offset_min: int
+
+    def __repr__(self) -> str:
+        if not self.figures:
+            return f"Averages(nothing; remarks: {len(self.remarks)})"
+        begin = local_time(min(one.start_utc_ms for one in self.figures), self.utc_offset_min)
+        end = local_time(max(one.end_utc_ms for one in self.figures), self.utc_offset_min)
+        told = [f"{len(self.figures)} figures from {begin} to {end}"]
+        for name in ("level", "rule_set", "measurand", "layer"):
+            told.append(f"{name}: {', '.join(sorted({getattr(one, name) for one in self.figures}))}")
+        return f"Averages({'; '.join(told)}; remarks: {len(self.remarks)})"
 
     def __len__(self) -> int:
         return len(self.figures)
@@ -98,6 +110,16 @@ class Averages:
         return np.array([one.is_valid for one in self.figures], np.bool_)
 
     @property
+    def uncertainty(self) -> npt.NDArray[np.float64]:
+        """Expanded, k = 2, in `units`; 0.0 where none is known (`has_uncertainty`)."""
+        return np.array([one.uncertainty or 0.0 for one in self.figures], np.float64)
+
+    @property
+    def has_uncertainty(self) -> npt.NDArray[np.bool_]:
+        """Where the plant states components for all that a value rests on."""
+        return np.array([one.uncertainty is not None for one in self.figures], np.bool_)
+
+    @property
     def units(self) -> tuple[str, ...]:
         """Of each value."""
         return tuple(one.unit for one in self.figures)
@@ -113,17 +135,20 @@ def averages(
     *,
     start: Instant | None = None,
     end: Instant | None = None,
-    levels: Sequence[str] = (SHORT_TERM,),
-    rule_sets: Sequence[str] = (),
-    rule_files: Sequence[str | Path] = (),
-    measurands: Sequence[str] = (),
-    layers: Sequence[str] = (),
+    levels: str | Sequence[str] = (SHORT_TERM,),
+    rule_sets: str | Sequence[str] = (),
+    rule_files: str | Path | Sequence[str | Path] = (),
+    measurands: str | Sequence[str] = (),
+    layers: str | Sequence[str] = (),
 ) -> Averages:
     """Figures of [start, end), default everything. `source`: a ledger file, or arrays by "device/channel".
 
-    `plant`: its description (TOML, JSON); `rule_sets`: instead of the plant's. `measurands`, `layers`: default all.
-    Figures of arrays name no records. Raises BridgeError: one line with what, where, mend.
+    `plant`: its description (TOML, JSON); `rule_sets`: instead of the plant's. `measurands`, `layers`: default all. One
+    name may stand without a list. Figures of arrays name no records. Raises BridgeError: one line
+    with what, where, mend.
     """
+    levels, rule_sets, measurands, layers = map(_listed, (levels, rule_sets, measurands, layers))
+    rule_files = [rule_files] if isinstance(rule_files, (str, Path)) else rule_files
     for what, given, known in (("level", levels, LEVELS), ("layer", layers, LAYERS)):
         for name in given:
             if name not in known:
@@ -163,10 +188,25 @@ def _made(
     if period[1] <= period[0]:
         raise RuleError("end", "is not behind start; the period is empty")
     found = list(desk.figures(levels, period))
-    return found, desk.remarks()
+    remarks = desk.remarks()
+    if not found:
+        remarks = [one for one in remarks if one.code != "provisional"]  # there is no last day
+        begin, end = (local_time(at, offset) for at in extent)
+        told = f"no whole {' or '.join(levels)} with a slot in this period; there are slots from {begin} to {end}"
+        remarks.append(Remark("nothing", told, True))
+    return found, remarks
+
+
+def _listed(names: str | Sequence[str]) -> Sequence[str]:
+    return (names,) if isinstance(names, str) else names
 
 
 def _instant(value: Instant, offset_min: int, name: str) -> int:
     if isinstance(value, np.datetime64):
         return int(value.astype("datetime64[ms]").astype(np.int64))  # numpy's own have no zone and mean UTC
-    return read_instant(value if isinstance(value, str) else value.isoformat(), offset_min, name)
+    if isinstance(value, date):  # a datetime is one
+        at = value if isinstance(value, datetime) else datetime.combine(value, time())
+        return round(
+            (at if at.tzinfo else at.replace(tzinfo=timezone(timedelta(minutes=offset_min)))).timestamp() * 1000
+        )
+    return read_instant(value, offset_min, name)

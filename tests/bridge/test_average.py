@@ -9,6 +9,7 @@ import math
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
 import pyarrow.parquet
@@ -437,6 +438,35 @@ def test_notebook_on_a_ledger(site, tmp_path, module):
     assert set(own.units) == {"mg/m3"}
     table = own.arrow()
     assert table["value"].to_pylist() == [one.value for one in own]
+
+
+def test_notebook_takes_what_people_write(site):
+    of_day = plumeproof.averages(site.ledger, site.plant, levels="day", rule_sets="eu_mrr", measurands="CO")
+    assert {one.level for one in of_day} == {"day"}
+    assert repr(of_day).startswith(
+        "Averages(1 figures from 2026-12-01T00:00:00+01:00 to 2026-12-02T00:00:00+01:00; level:"
+    )
+    utc, local = "2026-12-01T01:00:00Z", "2026-12-01T02:00:00+01:00"
+    end = "2026-12-01T05:00:00Z"
+    zone = timezone(timedelta(hours=1))
+    wanted = plumeproof.averages(site.ledger, site.plant, start=utc, end=end).figures
+    for start in (
+        local,
+        datetime(2026, 12, 1, 2),
+        datetime(2026, 12, 1, 2, tzinfo=zone),
+        np.datetime64("2026-12-01T01"),
+    ):
+        assert plumeproof.averages(site.ledger, site.plant, start=start, end=end).figures == wanted
+    whole = plumeproof.averages(site.ledger, site.plant, start=date(2026, 12, 1), end=date(2026, 12, 2))
+    assert whole.figures == plumeproof.averages(site.ledger, site.plant, start="2026-12-01", end="2026-12-02").figures
+    assert not whole.has_uncertainty.any() and whole.uncertainty.tolist() == [0.0] * len(whole)
+
+
+def test_notebook_says_that_there_is_nothing(site):
+    found = plumeproof.averages(site.ledger, site.plant, start="2028-01-01", end="2028-02-01", levels="month")
+    assert repr(found) == "Averages(nothing; remarks: 1)"
+    assert found.remarks[0].code == "nothing" and found.remarks[0].is_fault
+    assert "there are slots from 2026-12-01T01:00:00+01:00 to 2026-12-01T06:10:00+01:00" in found.remarks[0].sentence
 
 
 @pytest.fixture
