@@ -10,9 +10,9 @@
     channels = {"plume-01/nox": plumeproof.Readings(times, values, unit="mg/m3")}
     plumeproof.averages(channels, "line-1.toml", levels=("day",))
 
-Dates, and datetimes without a zone, are those of the site's clock (its fixed offset); a numpy datetime64 is UTC, as in
-what is returned; a text with a time names its zone. Whether a value exists is an array beside it (`exists`), never a NaN; where none exists `values` holds
-0.0.
+Dates, and datetimes without a zone, are those of the site's clock (its fixed offset); a numpy datetime64 is UTC, as
+in what is returned; a text with a time names its zone. Whether a value exists is an array beside it (`exists`), never
+a NaN; where none exists `values` holds 0.0.
 """
 
 from __future__ import annotations
