@@ -14,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from acqwire import fields
+from acqwire import fields, limits
 
 from plumeproof.errors import EvidenceError, StoreError
-from plumeproof.evidence.alike import strips_alike
+from plumeproof.evidence.alike import slots_alike, strips_alike
 from plumeproof.evidence.envelope import claimed_payload, verify_envelope
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.record import parse_record
@@ -34,6 +35,8 @@ from plumeproof.store.reader import read_envelopes, read_heads
 
 Integers = npt.NDArray[np.int64]
 WITH_SLOTS = (fields.KIND_SAMPLES, fields.KIND_OVERFLOW)
+INDEX_RECORDS = 1000  # outlined together
+RUN_BYTES = 256 * 1024
 READ_RECORDS = 512  # verified and decoded together: whole portions are faster than one by one
 
 
@@ -102,16 +105,19 @@ class Archive:
         """Where the records of these modules stand; `progress` is told how many have passed. Raises StoreError."""
         rows: dict[str, list[tuple[int, ...]]] = {device: [] for device in devices}
         sets: dict[str, list[tuple[int, int, int]]] = {device: [] for device in devices}
-        for count, (file, offset, raw) in enumerate(self._everything(devices), 1):
-            outline = _outline(raw)
-            if outline is not None and outline[0] in rows:
+        everything = self._everything(devices)
+        while portion := list(islice(everything, INDEX_RECORDS)):
+            outlines = _outlines([raw for _, _, raw in portion])
+            for (file, offset, raw), outline in zip(portion, outlines, strict=True):
+                if outline is None or outline[0] not in rows:
+                    continue
                 device, kind, *times = outline
                 if kind in WITH_SLOTS and times[1] >= 0:
                     rows[device].append((*times, file, offset, len(raw)))
                 elif kind == fields.KIND_PARAMETERS:
                     sets[device].append((file, offset, len(raw)))
-            if progress is not None and not count % 1000:
-                progress(1000)
+            if progress is not None:
+                progress(len(portion))
         return {device: _device_index(rows[device], tuple(sets[device])) for device in devices}
 
     def devices(self) -> tuple[str, ...]:
@@ -156,13 +162,16 @@ class Archive:
     def _pieces(self, places: Iterator[tuple[int, int, int]]) -> Iterator[bytes]:
         opened: tuple[int, Any] | None = None
         try:
-            for number, offset, length in places:
+            for number, offset, lengths in _runs(places):
                 if opened is None or opened[0] != number:
                     if opened is not None:
                         opened[1].close()
                     opened = (number, self.files[number].open("rb"))
                 opened[1].seek(offset)
-                yield opened[1].read(length)
+                window, at = opened[1].read(sum(lengths)), 0
+                for length in lengths:
+                    yield window[at : at + length]
+                    at += length
         except OSError as error:
             raise StoreError(f"{self.path}: {error.strerror}") from error
         finally:
@@ -209,9 +218,51 @@ class Archive:
                     findings.append(f"{device}: parameter set {body.part_hash.hex()[:16]}: {error}")
 
 
+def _runs(places: Iterable[tuple[int, int, int]]) -> Iterator[tuple[int, int, list[int]]]:
+    """(file, offset, lengths) of records that follow each other: read at once."""
+    number, begin, end, lengths = -1, 0, 0, list[int]()
+    for file, offset, length in places:
+        if lengths and (file, offset) == (number, end) and end - begin < RUN_BYTES:
+            lengths.append(length)
+        else:
+            if lengths:
+                yield number, begin, lengths
+            number, begin, lengths = file, offset, [length]
+        end = offset + length
+    if lengths:
+        yield number, begin, lengths
+
+
+def _outlines(raws: Sequence[bytes]) -> list[tuple[str, int, int, int, int] | None]:
+    """`_outline` of many: where one is built as another, only its numbers are read."""
+    alike = slots_alike(raws)
+    models: dict[int, tuple[str, int, int, int, int] | None] = {}
+    found = []
+    for number, raw in enumerate(raws):
+        if number not in alike:
+            found.append(_outline(raw))
+            continue
+        seq, first, model = alike[number]
+        if model not in models:
+            models[model] = _outline(raws[model])
+        known = models[model]
+        if known is None or known[3] < 0:
+            found.append(_outline(raw))
+        else:
+            device, kind, _, known_first, known_end = known
+            end = first + known_end - known_first
+            found.append((device, kind, seq, first, end) if _is_placed(first, end) else (device, kind, seq, -1, -1))
+    return found
+
+
+def _is_placed(first: int, end: int) -> bool:
+    """Whether averaging would place such slots (evidence/strips.py)."""
+    return 0 <= first and end <= limits.UTC_PLAUSIBLE_UNTIL_MS
+
+
 def _outline(raw: bytes) -> tuple[str, int, int, int, int] | None:
     """(device, kind, seq, first slot UTC ms, end UTC ms) of an envelope, nothing of it verified; -1 where a record has
-    no slots or no UTC. None for what is no record."""
+    no slots, no UTC or none that can be. None for what is no record."""
     body = claimed_payload(raw)
     try:
         device, kind, seq = body[fields.DEVICE], body[fields.KIND], body[fields.SEQ]
@@ -219,6 +270,8 @@ def _outline(raw: bytes) -> tuple[str, int, int, int, int] | None:
         if kind in WITH_SLOTS and fields.UTC_MS in body:
             first = body[fields.UTC_MS] - (body[fields.MONO_MS] - body[fields.FIRST_SLOT_MONO_MS])
             end = first + body[fields.SLOT_COUNT] * body[fields.SLOT_MS]
+            if not _is_placed(first, end):
+                first = end = -1  # a module's arithmetic has failed
         is_plain = isinstance(device, str) and all(
             type(one) is int and abs(one) < 2**62 for one in (kind, seq, first, end)
         )

@@ -1,10 +1,10 @@
 """Samples records of one form, verified and read many at once: every check of the slow way, a tenth of its time.
 
-A module writes minute after minute the same bytes but for some numbers, outcomes, registers and the signature. The first
-record of such a row goes through envelope.py and record.py; where its numbers stand is found in it, and every other
-record must have the same bytes around them. So heads, keys, lengths and order are the strict ones by comparison; what
-may differ is checked as record.py does: shortest encoding, range, outcome bytes. Signatures are verified one by one.
-A record that does not fit, or fails, is not judged here: it is left to the slow way, which names the fault.
+A module writes minute after minute the same bytes but for some numbers, outcomes, registers and the signature. The
+first record of such a row goes through envelope.py and record.py; where its numbers stand is found in it, and every
+other record must have the same bytes around them. So heads, keys, lengths and order are the strict ones by comparison;
+what may differ is checked as record.py does: shortest encoding, range, outcome bytes. Signatures are verified one by
+one. A record that does not fit, or fails, is not judged here: it is left to the slow way, which names the fault.
 
     strips, rest = strips_alike(raws, keys.public_key, keys.find, sets.get)
 """
@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +25,14 @@ from plumeproof.evidence.envelope import build_sig_structure, verify_envelope, v
 from plumeproof.evidence.parameters import ParameterSet, check_samples
 from plumeproof.evidence.record import MODULE_OUTCOMES, parse_record
 from plumeproof.evidence.strips import Strip
-from plumeproof.model import BlockReadings, Envelope, Record, Samples
+from plumeproof.model import BlockReadings, Record, Samples
 
 FORMS_MAX = 8  # tried among records of one length; the rest goes the slow way
 ALIKE_MIN = 4  # fewer are not worth the arrays
 NUMBER_END = 2**62  # beyond it a sum might leave int64; a module's clock does not
-SIGNATURE_HEAD = bytes((0x58, limits.SIGNATURE_BYTES))
+PROTECTED_AT = 2  # behind the tag and the head of the array
+PAIR = 0x82  # head of an array of two
+SHORT_MAX = 27  # of a head's low bits with a number
 
 # What may differ from record to record, with the least value; what they share stays below what record.py allows
 _FREE_LEAST = {
@@ -44,6 +45,7 @@ _FREE_LEAST = {
     fields.FIRST_SLOT_MONO_MS: 0,
     fields.RETRIES: 0,
 }
+_PLACING = {fields.SEQ, fields.MONO_MS, fields.UTC_MS, fields.FIRST_SLOT_MONO_MS}  # say which slots they are
 _SHORTEST = {0: 0, 1: 24, 2: 2**8, 4: 2**16, 8: 2**32}  # least value of a number of so many bytes behind its head
 _IS_OUTCOME = np.zeros(256, np.bool_)
 _IS_OUTCOME[list(MODULE_OUTCOMES)] = True
@@ -55,24 +57,26 @@ Span = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class _Form:
-    """Where things stand in an envelope of `template`'s form. `numbers`: field to place and bytes (0: in the head).
-    `blocks`: of each the outcomes and the registers. `is_same`: bytes that all share."""
+class _Places:
+    """Where things stand in an envelope. `numbers`: field to place and bytes (0: in the head). `blocks`: of each the
+    outcomes and the registers. `shared`: the bytes that all of its form have."""
 
-    envelope: Envelope
-    record: Record
-    parameters: ParameterSet
     payload: Span
     numbers: dict[int, Span]
     blocks: tuple[tuple[Span, Span], ...]
-    shared: Integers = field(repr=False)
+    shared: Integers
 
-    @property
-    def prefix(self) -> bytes:
-        """What stands before the payload in what is signed."""
-        raw = self.envelope
-        protected = raw.raw[3 : 3 + raw.raw[2] - 0x40] if raw.raw[2] < 0x58 else raw.raw[4 : 4 + raw.raw[3]]
-        return build_sig_structure(protected, raw.payload)[: -len(raw.payload)]
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """The first of records of one form. `prefix`: what stands before the payload in what is signed."""
+
+    places: _Places
+    kid: bytes
+    record: Record
+    samples: Samples
+    parameters: ParameterSet
+    prefix: bytes
 
 
 def strips_alike(
@@ -124,51 +128,105 @@ def _form_of(
         check_samples(record.body, parameters)
     except EvidenceError:
         return None
-    start = len(raw) - limits.SIGNATURE_BYTES - len(SIGNATURE_HEAD) - len(envelope.payload)
-    numbers, blocks, prev = _places(raw, start)
-    is_shared = np.ones(len(raw), np.bool_)
-    is_shared[len(raw) - limits.SIGNATURE_BYTES :] = False
-    for at, width in numbers.values():
-        is_shared[at : at + max(1, width)] = False
-    for first, end in (prev, *(span for pair in blocks for span in pair)):
-        is_shared[first:end] = False
-    payload = (start, start + len(envelope.payload))
-    return _Form(envelope, record, parameters, payload, numbers, blocks, np.flatnonzero(is_shared))
+    places = _places(raw)
+    assert places is not None  # of a record that was read, by its strict form
+    _, length, at, _ = _head(raw, PROTECTED_AT)
+    signed = build_sig_structure(raw[at : at + length], envelope.payload)
+    prefix = signed[: len(signed) - len(envelope.payload)]
+    return _Form(places, envelope.kid, record, record.body, parameters, prefix)
 
 
 def _head(raw: bytes, at: int) -> tuple[int, int, int, int]:
-    """Of the CBOR head at a place: major type, its number, where what follows begins, bytes of the number."""
+    """Of the CBOR head at a place: major type, its number, where what follows begins, bytes of the number.
+
+    Raises ValueError for an indefinite length, IndexError behind the end."""
     major, short = raw[at] >> 5, raw[at] & 31
+    if short > SHORT_MAX:
+        raise ValueError("no definite length")
     width = 0 if short < 24 else 1 << (short - 24)
     end = at + 1 + width
     return major, short if width == 0 else int.from_bytes(raw[at + 1 : end], "big"), end, width
 
 
-def _places(raw: bytes, start: int) -> tuple[dict[int, Span], tuple[tuple[Span, Span], ...], Span]:
-    """Where the free numbers, the blocks and `prev` stand in a payload that record.py has read."""
-    _, entries, at, _ = _head(raw, start)
-    numbers: dict[int, Span] = {}
-    blocks: list[tuple[Span, Span]] = []
-    prev = (0, 0)
-    for _ in range(entries):
-        _, key, at, _ = _head(raw, at)
-        major, value, end, width = _head(raw, at)
-        if key in _FREE_LEAST:
-            numbers[key] = (at, 0) if width == 0 else (at + 1, width)
-        elif key == fields.PREV:
-            prev = (end, end + value)
-        elif key == fields.BLOCKS:
-            for _ in range(value):
-                _, _, inner, _ = _head(raw, end)
-                pair = []
-                for _ in range(2):
-                    _, length, first, _ = _head(raw, inner)
-                    inner = first + length
-                    pair.append((first, inner))
-                blocks.append((pair[0], pair[1]))
-                end = inner
-        at = end + (value if major in (2, 3) else 0)
-    return numbers, tuple(blocks), prev
+def _string(raw: bytes, at: int, major: int = 2) -> Span:
+    """Content of the byte string at a place. Raises ValueError, IndexError."""
+    found, length, start, _ = _head(raw, at)
+    if found != major or start + length > len(raw):
+        raise ValueError("no string")
+    return start, start + length
+
+
+def _places(raw: bytes) -> _Places | None:
+    """Of an envelope with slots that nobody may have checked; None for one that is not built as such a record."""
+    try:
+        _, protected_end = _string(raw, PROTECTED_AT)
+        payload = _string(raw, protected_end + 1)  # behind the empty map
+        signature = _string(raw, payload[1])
+        major, entries, at, _ = _head(raw, payload[0])
+        if major != 5 or raw[protected_end] != 0xA0 or signature[1] != len(raw):
+            return None
+        numbers: dict[int, Span] = {}
+        blocks: list[tuple[Span, Span]] = []
+        free = [signature]
+        for _ in range(entries):
+            is_key, key, at, _ = _head(raw, at)
+            major, value, end, width = _head(raw, at)
+            if is_key or (key in _FREE_LEAST and major):
+                return None
+            if key in _FREE_LEAST:
+                numbers[key] = (at, 0) if width == 0 else (at + 1, width)
+                free.append((at + (width > 0), end))
+            elif key == fields.BLOCKS and major == 4:
+                for _ in range(value):
+                    if raw[end] != PAIR:
+                        return None
+                    outcomes = _string(raw, end + 1)
+                    data = _string(raw, outcomes[1])
+                    blocks.append((outcomes, data))
+                    free += [outcomes, data]
+                    end = data[1]
+            elif major in (2, 3):
+                own = _string(raw, at, major)
+                end = own[1]
+                free += [own] if key == fields.PREV and major == 2 else []
+            elif major > 1:
+                return None
+            at = end
+        if at != payload[1]:
+            return None
+    except (ValueError, IndexError):
+        return None
+    is_shared = np.ones(len(raw), np.bool_)
+    for first, end in free:
+        is_shared[first:end] = False
+    return _Places(payload, numbers, tuple(blocks), np.flatnonzero(is_shared))
+
+
+def slots_alike(raws: Sequence[bytes]) -> dict[int, tuple[int, int, int]]:
+    """(seq, number of the first slot's UTC ms, record that has the same form) of envelopes, by number in `raws`, none
+    of it verified. Only of those with UTC that are built as the first of their length; the rest is left out."""
+    by_length: dict[int, list[int]] = {}
+    for number, raw in enumerate(raws):
+        by_length.setdefault(len(raw), []).append(number)
+    found: dict[int, tuple[int, int, int]] = {}
+    for own in by_length.values():
+        places = _places(raws[own[0]]) if len(own) >= ALIKE_MIN else None
+        if places is None or not _PLACING <= places.numbers.keys():
+            continue
+        table, fits = _table([raws[number] for number in own], places)
+        values = {key: _numbers(table, places.numbers[key], fits) for key in _PLACING}
+        first = values[fields.UTC_MS] - (values[fields.MONO_MS] - values[fields.FIRST_SLOT_MONO_MS])
+        seqs, firsts = values[fields.SEQ].tolist(), first.tolist()
+        for at in np.flatnonzero(fits).tolist():
+            found[own[at]] = (seqs[at], firsts[at], own[0])
+    return found
+
+
+def _table(raws: Sequence[bytes], places: _Places) -> tuple[Matrix, Truths]:
+    """Envelopes of one length as rows of bytes, and which have what is shared with the first."""
+    table = np.frombuffer(b"".join(raws), np.uint8).reshape(len(raws), -1)
+    shared = table[:, places.shared]
+    return table, (shared == shared[0]).all(axis=1)
 
 
 def _read(
@@ -178,17 +236,17 @@ def _read(
     find_key: Callable[[bytes, str, int], bytes],
 ) -> tuple[list[int], list[Strip]]:
     """Which of envelopes of one length have the form and hold, and their strips."""
-    table = np.frombuffer(b"".join(raws), np.uint8).reshape(len(raws), -1)
-    fits = (table[:, form.shared] == table[0, form.shared]).all(axis=1)
-    values = {key: _numbers(table, place, fits, _FREE_LEAST[key]) for key, place in form.numbers.items()}
+    places, slots = form.places, form.samples.slots
+    table, fits = _table(raws, places)
+    values = {key: _numbers(table, place, fits) for key, place in places.numbers.items()}
+    for key, (_, width) in places.numbers.items():
+        fits &= values[key] >= max(_FREE_LEAST[key], _SHORTEST[width])
     fits &= values[fields.SYNC_SEQ] <= values[fields.SEQ]
-    for outcomes, data in form.blocks:
+    for outcomes, _ in places.blocks:
         own = table[:, outcomes[0] : outcomes[1]]
         count = np.count_nonzero(own == causes.VALUE, axis=1)
         fits &= _IS_OUTCOME[own].all(axis=1) & (count == count[0])
     first = values[fields.UTC_MS] - (values[fields.MONO_MS] - values[fields.FIRST_SLOT_MONO_MS])
-    slots = form.record.body.slots if isinstance(form.record.body, Samples) else None
-    assert slots is not None  # _form_of
     fits &= (first >= 0) & (first + slots.slot_count * slots.slot_ms <= limits.UTC_PLAUSIBLE_UNTIL_MS)
     found = np.flatnonzero(fits).tolist()
     seqs = values[fields.SEQ].tolist()
@@ -209,18 +267,17 @@ def _read(
     ]  # fmt: skip
 
 
-def _numbers(table: Matrix, place: Span, fits: Truths, least: int) -> Integers:
-    """The numbers at a place; takes out of `fits` those that are not in their shortest form or out of range."""
+def _numbers(table: Matrix, place: Span, fits: Truths) -> Integers:
+    """The numbers at a place; takes those out of `fits` that are none, or from NUMBER_END on."""
     at, width = place
     if width == 0:
         found = table[:, at].astype(np.int64)
         fits &= found < 24  # else it is a head of another kind
     else:
         found = np.zeros(len(table), np.int64)
-        fits &= (table[:, at] < 0x40) | (width < 8)  # below NUMBER_END
+        fits &= (table[:, at] < NUMBER_END >> 56) | (width < 8)
         for column in range(at, at + width):
             found = (found << 8) | table[:, column]
-    fits &= found >= max(least, _SHORTEST[width])
     return found
 
 
@@ -233,7 +290,7 @@ def _verified(
     seqs: Sequence[int],
 ) -> dict[int, bytes]:
     """Content hashes of those whose signature holds."""
-    kid, device = form.envelope.kid, form.record.device
+    kid, device = form.kid, form.record.device
     own = [seqs[at] for at in chosen]
     found: dict[int, bytes] = {}
     try:
@@ -241,7 +298,7 @@ def _verified(
         public_key = find_key(kid, device, max(own))
     except (EvidenceError, ValueError):  # not for all of them: each is asked for on the slow way
         return found
-    prefix, (start, end) = form.prefix, form.payload
+    prefix, (start, end) = form.prefix, form.places.payload
     for at in chosen:
         raw = raws[at]
         digest = hashlib.sha256(prefix + raw[start:end]).digest()
@@ -255,10 +312,9 @@ def _verified(
 
 def _joined(form: _Form, table: Matrix, chosen: Integers) -> Record:
     """The readings of all as those of one long record."""
-    body: Any = form.record.body
     blocks = tuple(
         BlockReadings(table[chosen, outcomes[0] : outcomes[1]].tobytes(), table[chosen, data[0] : data[1]].tobytes())
-        for outcomes, data in form.blocks
+        for outcomes, data in form.places.blocks
     )
-    slots = replace(body.slots, slot_count=body.slots.slot_count * len(chosen))
+    slots = replace(form.samples.slots, slot_count=form.samples.slots.slot_count * len(chosen))
     return replace(form.record, body=Samples(slots, blocks, 0))
