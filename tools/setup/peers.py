@@ -1,6 +1,6 @@
 """Make the environment of the averaging benchmark's peers, polars and duckdb, in .cache/peers. Standard library only.
 
-    python3 tools/setup/peers.py     # prints its folder
+python3 tools/setup/peers.py     # prints its folder
 """
 
 from __future__ import annotations
