@@ -10,6 +10,7 @@ and its digest is the same wherever it was made.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -26,10 +27,11 @@ from plumeproof.plant_file import open_engine
 from plumeproof.rules import calendar
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import DAY, MONTH, SHORT_TERM, Figure
+from plumeproof.rules.figure import DAY, ENGINE_VERSION, MONTH, SHORT_TERM, Figure
 from plumeproof.store.figures import CONTENT_NAMES, StoredFigures, content_of
 
 EXAMPLES_MAX = 20
+UNSHARED = slice(CONTENT_NAMES.index("engine") + 1, None)  # what follows from the part's digests is hashed once
 FINDINGS_MAX = 100
 
 
@@ -132,6 +134,8 @@ def recompute_part(part: Part) -> PartResult:
     archive, keys = Archive(Path(part.job.archive)), load_keys(Path(part.job.keys))
     stored = StoredFigures(Path(part.job.ledger)) if part.job.ledger is not None else None
     tally = _Tally()
+    tally.digest.update(repr((ENGINE_VERSION, part.digests)).encode())
+    gc.freeze()  # what is loaded stays: without it every full collection would go through all of numba
     try:
         short: list[Figure] = []
         for day in range(part.start_utc_ms, part.end_utc_ms, DAY_MS):
@@ -149,6 +153,7 @@ def recompute_part(part: Part) -> PartResult:
             month = engine.long_term_figures(MONTH, part.start_utc_ms, short)
             tally.take(month, stored, engine, MONTH, part.start_utc_ms, part.end_utc_ms)
     finally:
+        gc.unfreeze()
         if stored is not None:
             stored.close()
     return PartResult(
@@ -183,12 +188,12 @@ class _Tally:
         self, found: Sequence[Figure], stored: StoredFigures | None, engine: Engine, level: str, start: int, end: int
     ) -> None:
         """Figures of a level in a period, in any order."""
-        contents = {figure.place: content_of(figure) for figure in found}
-        for place in sorted(contents):
-            self.digest.update(repr(contents[place]).encode())
-        self.figure_count += len(contents)
+        texts = sorted(repr((figure.rule_set, content_of(figure)[UNSHARED])) for figure in found)
+        self.digest.update("".join(texts).encode())
+        self.figure_count += len(found)
         if stored is None:
             return
+        contents = {figure.place: content_of(figure) for figure in found}
         rule_sets = {rules.id for rules in engine.rule_sets}
         known = stored.contents(engine.plant.id, level, start, end)
         known = {place: content for place, content in known.items() if place[1] in rule_sets}

@@ -77,6 +77,8 @@ def place(views: Sequence[View], channel_count: int, slot_ms: int, start_utc_ms:
     status = np.full((channel_count, width), ABSENT, np.uint8)
     is_taken = np.zeros(width, np.bool_)
     overlap_count = 0
+    if _place_rows(views, slot_ms, (start_utc_ms, end_utc_ms), values, status):
+        return Placed(values, status, 0)
     for view in views:
         strip = view.strip
         begin, end = strip.clip(start_utc_ms, end_utc_ms)
@@ -103,6 +105,35 @@ def place(views: Sequence[View], channel_count: int, slot_ms: int, start_utc_ms:
             values[:, where] = strip.values[rows, what]
             status[:, where] = strip.status[rows, what]
     return Placed(values, status, overlap_count)
+
+
+def _place_rows(
+    views: Sequence[View],
+    slot_ms: int,
+    period_utc_ms: tuple[int, int],
+    values: npt.NDArray[np.float64],
+    status: npt.NDArray[np.uint8],
+) -> bool:
+    """The plain case in one go: whole strips with all channels, one behind the other without a gap. If it is that."""
+    if not views:
+        return False
+    start_utc_ms, end_utc_ms = period_utc_ms
+    first = at = (views[0].strip.first_utc_ms - start_utc_ms) // slot_ms
+    shown, marks = [], []
+    for view in views:
+        strip = view.strip
+        if strip.values is None or strip.status is None or view.row is not None or not view.is_comparable:
+            return False
+        if strip.slot_ms != slot_ms or (strip.first_utc_ms - start_utc_ms) // slot_ms != at:
+            return False
+        at += strip.slot_count
+        shown.append(strip.values)
+        marks.append(strip.status)
+    if first < 0 or views[-1].strip.end_utc_ms - slot_ms >= end_utc_ms:
+        return False  # some of them lie outside
+    np.concatenate(shown, axis=1, out=values[:, first:at])
+    np.concatenate(marks, axis=1, out=status[:, first:at])
+    return True
 
 
 def column_of(parameters: ParameterSet, channel_id: str) -> int | None:

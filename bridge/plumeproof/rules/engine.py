@@ -19,7 +19,7 @@ import numpy as np
 from plumeproof.errors import RuleError
 from plumeproof.evidence import intervals
 from plumeproof.evidence.strips import Strip
-from plumeproof.rules import figure, long_terms, term_sums, term_uncertainty
+from plumeproof.rules import each_slot, figure, long_terms, term_sums, term_uncertainty
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
 from plumeproof.rules.figure import FLOW_ID, SHORT_TERM, Figure, FigureDocument
 from plumeproof.rules.figure_maker import NO_SPREAD, FigureMaker, Span, Spread, input_ranges
@@ -74,7 +74,7 @@ class Engine:
         """Figures of every whole short term inside [start, end). `strips`: of each device in seq order, at least those
         that touch the period. A term in which no record has a slot has no figure. Raises RuleError."""
         found: list[Figure] = []
-        minutes: dict[tuple[RangeRule, int, int], Minutes] = {}
+        minutes: dict[tuple[RangeRule, str, int, int], Minutes] = {}
         spans = list(_spans_of(strips))
         for rules in self.rule_sets:
             for length_min in sorted({x for one in self.plant.measurands for x in rules.settings.sta_min_of(one.id)}):
@@ -83,10 +83,10 @@ class Engine:
                 end = floor_to(end_utc_ms, length_min, offset)
                 if end <= first:
                     continue
-                key = (RangeRule.of(rules.settings), first, end)
+                by_slot = rules.id if rules.settings.standardise_at == "FLD" else ""
+                key = (RangeRule.of(rules.settings), by_slot, first, end)
                 if key not in minutes:
-                    rows = lay_out(self.plant, strips, first, (end - first) // MINUTE_MS, key[0])
-                    minutes[key] = sum_minutes(rows, first)
+                    minutes[key] = minutes_of(self.plant, rules, strips, first, (end - first) // MINUTE_MS)
                 sums = term_sums.merge(minutes[key], length_min, rules.settings.state_rule)
                 terms = short_terms(self.plant, rules, sums)
                 found += _term_figures(self._makers[rules.id], terms, spans, reason)
@@ -156,6 +156,15 @@ class OpenPeriod:
         return found
 
 
+def minutes_of(
+    plant: Plant, rules: RuleSet, strips: Mapping[str, Sequence[Strip]], start_utc_ms: int, count: int
+) -> Minutes:
+    """What short terms of a rule set are merged from."""
+    rows = lay_out(plant, strips, start_utc_ms, count, RangeRule.of(rules.settings))
+    minutes = sum_minutes(rows, start_utc_ms)
+    return each_slot.add(minutes, rows, plant, rules.settings) if rules.settings.standardise_at == "FLD" else minutes
+
+
 def _spans_of(strips: Mapping[str, Sequence[Strip]]) -> Iterator[Span]:
     for device, own in strips.items():
         for strip in own:
@@ -180,9 +189,10 @@ def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], 
         state = NAMES[states[term]] if has_run[term] else "stopped"
         for own in columns:
             invalid = {name: counts[term] for name, counts in own.invalid.items() if counts[term]}
-            counts = (own.expected[term], own.n[term], invalid)
             flags = [flag for flag, applies in own.flags.items() if applies[term]]
-            for layer_name, unit, values, exists, is_valid in own.layers:
+            for layer_name, unit, values, exists, is_valid, n in own.layers:
+                short = {PERIPHERAL: own.n[term] - n[term]} if n[term] < own.n[term] else {}
+                counts = (own.expected[term], n[term], invalid | short)
                 found = uncertain.get((own.name, layer_name))
                 yield maker.make(
                     (own.name, layer_name, SHORT_TERM),
@@ -194,7 +204,7 @@ def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], 
                     inputs,
                     flags=flags,
                     state=state,
-                    spread=_spread(sums, own.row, term) if layer_name == figure.MEASURED else NO_SPREAD,
+                    spread=own.spreads[term] if layer_name == figure.MEASURED else NO_SPREAD,
                     uncertainty=None if found is None else found.at(term),
                     reason=reason,
                 )
@@ -203,15 +213,16 @@ def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], 
 @dataclass(frozen=True, slots=True)
 class _Columns:
     """Of a measurand or the flow what its figures take, as lists by term: numbers one by one are slow from arrays.
-    `layers`: name, unit, values, which exist, which count."""
+    `layers`: name, unit, values, which exist, which count, and of how
+    many first level data they are."""
 
     name: str
-    row: int
     expected: list[int]
     n: list[int]
     invalid: dict[str, list[int]]
     flags: dict[str, list[bool]]
-    layers: list[tuple[str, str, list[float], list[bool], list[bool]]]
+    spreads: list[Spread]
+    layers: list[tuple[str, str, list[float], list[bool], list[bool], list[int]]]
 
 
 def _columns(one: MeasurandTerms, sums: term_sums.TermSums, basis: str) -> _Columns:
@@ -224,13 +235,20 @@ def _columns(one: MeasurandTerms, sums: term_sums.TermSums, basis: str) -> _Colu
         expected = [whole] * sums.count
     return _Columns(
         name=FLOW_ID if one.measurand is None else one.measurand.id,
-        row=row,
         expected=expected,
         n=sums.n[row].tolist(),
         invalid=invalid,
         flags={flag: np.broadcast_to(applies, sums.count).tolist() for flag, applies in one.flags.items()},
+        spreads=_spreads(sums, row),
         layers=[
-            (name, own.unit, own.values.tolist(), own.exists.tolist(), own.is_valid.tolist())
+            (
+                name,
+                own.unit,
+                own.values.tolist(),
+                own.exists.tolist(),
+                own.is_valid.tolist(),
+                sums.n[one.rows.get(name, row)].tolist(),
+            )
             for name, own in _layers(one)
         ],
     )
@@ -242,12 +260,16 @@ def _layers(one: MeasurandTerms) -> Iterator[tuple[str, Layer]]:
         yield figure.PLAIN, one.plain
 
 
-def _spread(sums: term_sums.TermSums, row: int, term: int) -> Spread:
-    n = int(sums.n[row, term])
-    if n == 0:
-        return Spread()
-    deviation = float(np.sqrt(sums.m2[row, term] / (n - 1))) if n > 1 else None
-    return Spread(float(sums.low[row, term]), float(sums.high[row, term]), deviation)
+def _spreads(sums: term_sums.TermSums, row: int) -> list[Spread]:
+    """Of what counts in each term."""
+    n = sums.n[row]
+    has, has_two = n > 0, n > 1
+    deviation = np.sqrt(np.where(has_two, sums.m2[row], 0.0) / np.where(has_two, n - 1, 1))
+    columns = (sums.low[row], sums.high[row], deviation, has, has_two)
+    return [
+        Spread(low, high, own if is_known else None) if is_there else NO_SPREAD
+        for low, high, own, is_there, is_known in zip(*(one.tolist() for one in columns), strict=True)
+    ]
 
 
 def _by_term(spans: Sequence[Span], start_utc_ms: int, length_ms: int, count: int) -> list[list[Span]]:

@@ -7,7 +7,9 @@ hashes it carries.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 # Levels: the periods of averaging. SHORT_TERM has the length that rule set and measurand say (10, 30 or 60 minutes)
 SHORT_TERM, DAY, ROLLING_30_DAYS, MONTH, YEAR = "short_term", "day", "rolling_30d", "month", "year"
@@ -92,6 +94,19 @@ class Figure:
     def place(self) -> tuple[str, str, str, str, str, int, int]:
         """What stays the same over all revisions of a figure."""
         return (self.plant, self.rule_set, self.measurand, self.layer, self.level, self.start_utc_ms, self.end_utc_ms)
+
+
+_SETTERS: tuple[Callable[[Figure, Any], None], ...] = tuple(
+    getattr(Figure, entry.name).__set__ for entry in fields(Figure)
+)  # fmt: skip
+
+
+def build_figure(*values: Any) -> Figure:
+    """`Figure(*values)`, all of them in the order of its fields, in half the time: years are ten millions of them."""
+    figure = object.__new__(Figure)
+    for put, value in zip(_SETTERS, values, strict=True):
+        put(figure, value)
+    return figure
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from plumeproof.rules.figure import ENGINE_VERSION, Figure, FigureDocument, InputRange
+from plumeproof.rules.figure import ENGINE_VERSION, Figure, FigureDocument, InputRange, build_figure
 from plumeproof.rules.plant import Plant
 from plumeproof.rules.rule_set import RuleSet
 
@@ -69,7 +69,7 @@ class FigureMaker:
         counts: tuple[int, int, Mapping[str, int]],
         inputs: Sequence[InputRange],
         *,
-        flags: Iterable[str] = (),
+        flags: Collection[str] = (),
         state: str = "",
         spread: Spread = NO_SPREAD,
         uncertainty: Expanded | None = None,
@@ -81,36 +81,36 @@ class FigureMaker:
         measurand, layer, level = place
         expected, valid, invalid = counts
         number = None if value is None or not math.isfinite(value) else value + 0.0  # a zero has no sign
-        return Figure(
-            plant=self.plant.id,
-            plant_hash=self.plant.digest,
-            rule_set=self.rules.id,
-            rule_version=self.rules.version,
-            rule_hash=self.rules.digest,
-            engine=ENGINE_VERSION,
-            measurand=measurand,
-            layer=layer,
-            level=level,
-            start_utc_ms=period_utc_ms[0],
-            end_utc_ms=period_utc_ms[1],
-            unit=unit,
-            value=number,
-            is_valid=is_valid and number is not None,
-            flags=tuple(sorted(flags)),
-            state=state,
-            n_expected=expected,
-            n_valid=valid,
-            n_invalid=tuple(sorted((cause, count) for cause, count in invalid.items() if count)),
-            minimum=spread.minimum,
-            maximum=spread.maximum,
-            deviation=spread.deviation,
-            uncertainty=None if uncertainty is None or number is None else uncertainty.total,
-            uncertainty_common=None if uncertainty is None or number is None else uncertainty.common,
-            substituted_share=substituted_share,
-            decimals=self._decimals.get(measurand, 1),
-            inputs=tuple(inputs),
-            revision=0,
-            reason=reason,
+        return build_figure(
+            self.plant.id,  # plant
+            self.plant.digest,  # plant_hash
+            self.rules.id,  # rule_set
+            self.rules.version,  # rule_version
+            self.rules.digest,  # rule_hash
+            ENGINE_VERSION,  # engine
+            measurand,  # measurand
+            layer,  # layer
+            level,  # level
+            period_utc_ms[0],  # start_utc_ms
+            period_utc_ms[1],  # end_utc_ms
+            unit,  # unit
+            number,  # value
+            is_valid and number is not None,  # is_valid
+            tuple(sorted(flags)) if flags else (),  # flags
+            state,  # state
+            expected,  # n_expected
+            valid,  # n_valid
+            tuple(sorted((cause, count) for cause, count in invalid.items() if count)) if invalid else (),  # n_invalid
+            spread.minimum,  # minimum
+            spread.maximum,  # maximum
+            spread.deviation,  # deviation
+            None if uncertainty is None or number is None else uncertainty.total,  # uncertainty
+            None if uncertainty is None or number is None else uncertainty.common,  # uncertainty_common
+            substituted_share,  # substituted_share
+            self._decimals.get(measurand, 1),  # decimals
+            tuple(inputs),  # inputs
+            0,  # revision
+            reason,  # reason
         )
 
 

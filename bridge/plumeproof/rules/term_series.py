@@ -111,7 +111,7 @@ class SeriesBuilder:
             found.has_uncertainty[place] = True
             found.uncertainty[place], found.uncertainty_common[place] = one.uncertainty, one.uncertainty_common
         # not from the state, which is the majority's; "stopped" counts on the basis of the period only
-        n_run = one.n_expected - dict(one.n_invalid).get("stopped", 0)
+        n_run = one.n_expected - (dict(one.n_invalid).get("stopped", 0) if one.n_invalid else 0)
         found.has_run[place] = n_run > 0
         found.run_share[place] = n_run / self._slots[one.measurand]
         found.is_compared[place] = n_run > 0 and one.state in self._compared
