@@ -31,6 +31,8 @@ from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.short_terms import Layer, MeasurandTerms, ShortTerms, short_terms
 from plumeproof.rules.term_series import SeriesBuilder
 
+PERIPHERAL = "peripheral"  # cause: valid, but not convertible at its instant (each_slot.py)
+
 
 class Engine:
     """`plant` by `rule_sets`; the figures of all of them come together. Raises RuleError for what does not fit."""

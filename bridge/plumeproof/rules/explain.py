@@ -18,14 +18,14 @@ from plumeproof.evidence import intervals
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import conditions, term_sums, validated
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
-from plumeproof.rules.engine import Engine
+from plumeproof.rules.engine import Engine, minutes_of
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, STANDARDISED, VALIDATED, Figure
-from plumeproof.rules.first_level import FLOW_ROW, RangeRule, lay_out, name_of_peripheral
-from plumeproof.rules.minutes import sum_minutes
+from plumeproof.rules.first_level import FLOW_ROW, name_of_peripheral
+from plumeproof.rules.our_units import TOC
 from plumeproof.rules.plant import Calibration, Measurand, Plant
 from plumeproof.rules.plant_state import NAMES
 from plumeproof.rules.rule_set import RuleSet
-from plumeproof.rules.short_terms import NO_REFERENCE, TOC, MeasurandTerms, ShortTerms, short_terms
+from plumeproof.rules.short_terms import NO_REFERENCE, MeasurandTerms, ShortTerms, short_terms
 from plumeproof.rules.step import ORDER, Step, source_of
 from plumeproof.rules.term_sums import TermSums
 
@@ -67,7 +67,7 @@ def explain(
         raise RuleError(f"{length} min", f"is no length of {name} by {rules.id}; it has {', '.join(map(str, lengths))}")
     start = floor_to(at_utc_ms, length, engine.offset_min(rules))
     end = start + length * MINUTE_MS
-    minutes = sum_minutes(lay_out(plant, strips, start, length, RangeRule.of(rules.settings)), start)
+    minutes = minutes_of(plant, rules, strips, start, length)
     sums = term_sums.merge(minutes, length, rules.settings.state_rule)
     terms = short_terms(plant, rules, sums)
     figures = tuple(
@@ -113,6 +113,9 @@ class _Writer:
         if not has:
             return
         yield self._to_mg_m3(one, mean, self._of(own, "mg_m3"))
+        if STANDARDISED in own.rows:
+            yield from self._by_slot(own, one)
+            return
         factors: dict[str, float] = {}
         for kind in [kind for kind in ("T", "p", "H2O", "O2") if kind in one.needs]:
             yield from self._peripheral(kind)
@@ -131,6 +134,25 @@ class _Writer:
             yield from self._validated(own, one, float(layer.values[0]))
         yield from self._mass(own, factors)
 
+    def _by_slot(self, own: MeasurandTerms, one: Measurand) -> Iterator[Step]:
+        """The layers of slots that were each converted by themselves (each_slot.py), and then averaged."""
+        for kind in [kind for kind in ("T", "p", "H2O", "O2") if kind in one.needs]:
+            yield from self._peripheral(kind)
+        yield self._mean_of_slots(own, STANDARDISED, "standardised value")
+        if own.layers[STANDARDISED].exists[0]:
+            yield from self._validated(own, one, float(own.layers[STANDARDISED].values[0]))
+        if MASS in own.layers:
+            yield from self.of_flow()
+            yield self._mean_of_slots(own, MASS, "mass", " / 1000000.0")
+
+    def _mean_of_slots(self, own: MeasurandTerms, name: str, title: str, behind: str = "") -> Step:
+        layer, row = own.layers[name], own.rows[name]
+        if not layer.exists[0]:
+            return Step(title, "", None, remark="none: at no slot is there all that it takes")
+        n, source = int(self.sums.n[row, 0]), self._source("EN 17255-1:2019, order of operations", "standardise_at")
+        text, remark = f"{float(self.sums.total[row, 0])!r} / {n}{behind}", f"{n} slots, each converted by itself"
+        return Step(title, text, float(layer.values[0]), layer.unit, source, remark)
+
     def of_flow(self) -> Iterator[Step]:
         """From counts to m3/h at normal conditions, dry."""
         flow, own = self.plant.flow, self.terms.flow
@@ -138,6 +160,9 @@ class _Writer:
         yield from self._sampled(own.row, FLOW_ROW[1:], flow.unit, flow.calibrations)
         mean, has = self._mean(own.row)
         if not has:
+            return
+        if FLOW in own.rows:
+            yield self._mean_of_slots(own, FLOW, "flow, normal dry")
             return
         source, settings = "EN ISO 16911-1", self.rules.settings
         text = {"m/s": f"{mean!r} * {flow.area_m2!r} * 3600.0", "m3/s": f"{mean!r} * 3600.0"}.get(flow.unit, repr(mean))

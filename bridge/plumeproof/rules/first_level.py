@@ -173,13 +173,13 @@ def _states(plant: Plant, span: _Span) -> Bytes:
         values, status = span.readings(rule.source, None, rule.slot_ms)
         assert rule.above is not None or rule.below is not None  # parse_plant
         is_beyond = values > rule.above if rule.above is not None else values < float(rule.below or 0.0)
-        applies = _spread(decoding.is_valid(status) & is_beyond, slots) & is_open
+        applies = spread(decoding.is_valid(status) & is_beyond, slots) & is_open
         state[applies] = state_of(rule.state)
         is_open &= ~applies
     return state
 
 
-def _spread(rows: npt.NDArray[Any], slots: int) -> npt.NDArray[Any]:
+def spread(rows: npt.NDArray[Any], slots: int) -> npt.NDArray[Any]:
     """Rows of a minute's slots at another number of slots: each takes what stands at its instant."""
     if rows.shape[1] == slots:
         return rows
@@ -201,7 +201,7 @@ def _row(quantity: Quantity, span: _Span, states: Bytes, range_rule: RangeRule) 
             status[is_over] = decoding.OVER_RANGE
     if quantity.calibrations:
         values = _calibrated(values, quantity.calibrations, span.start_utc_ms)
-    return Row(quantity, values, status, _spread(states, quantity.slots))
+    return Row(quantity, values, status, spread(states, quantity.slots))
 
 
 def _calibrated(values: Values, calibrations: Sequence[Calibration], start_utc_ms: int) -> Values:

@@ -10,6 +10,7 @@ whether the rule set lets it count.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.errors import RuleError
-from plumeproof.rules import conditions, flow, term_sums, validated
+from plumeproof.rules import conditions, each_slot, figure, flow, our_units, term_sums, validated
 from plumeproof.rules.figure import FLOW, MASS, MEASURED, STANDARDISED, VALIDATED
 from plumeproof.rules.first_level import FLOW_ROW, name_of_peripheral
 from plumeproof.rules.plant import Measurand, Plant
@@ -28,7 +29,6 @@ from plumeproof.rules.term_sums import TermSums
 
 Values = npt.NDArray[np.float64]
 Truths = npt.NDArray[np.bool_]
-TOC = "TOC"  # an analyzer calibrated with propane: three carbon atoms a molecule, mg C/m3
 
 # Flags of a figure
 COVERAGE = "coverage"  # too few valid first level data
@@ -67,6 +67,7 @@ class MeasurandTerms:
     `layers` by name (figure.py); `plain`: standardised without the exception for oxygen below the reference, where the
     rule set wants the year from it. `flags` by name, where they apply. `row`: of the sums. `workings`: what stands
     between the layers, by name, for whoever is to follow the arithmetic (explain.py); 0.0 where it does not exist.
+    `rows`: of the sums by layer, where it was converted slot by slot (each_slot.py); workings are of the means even so.
     """
 
     measurand: Measurand | None
@@ -77,6 +78,7 @@ class MeasurandTerms:
     flags: dict[str, Truths] = field(default_factory=dict)
     plain: Layer | None = None
     workings: dict[str, Values] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ def short_terms(plant: Plant, rules: RuleSet, sums: TermSums) -> ShortTerms:
         dry = {"O2": _dry_oxygen(oxygen.basis, around)}
     gas_flow = None if plant.flow is None else _flow(plant, rules.settings, sums, around)
     wanted = [one for one in plant.measurands if sums.length_min in rules.settings.sta_min_of(one.id)]
-    found = tuple(_measurand(one, rules.settings, sums, around | dry, gas_flow) for one in wanted)
+    found = tuple(_measurand(plant, one, rules.settings, sums, around | dry, gas_flow) for one in wanted)
     return ShortTerms(sums, found, gas_flow, around | dry)
 
 
@@ -118,21 +120,11 @@ def _peripheral(plant: Plant, kind: str, settings: Settings, sums: TermSums) -> 
     row = _row(sums, name_of_peripheral(kind))
     mean, has = term_sums.mean_of(sums, row)
     has = has & term_sums.is_covered(sums, row, settings)
-    values = _in_our_unit(mean, one.channel_unit)
+    values = our_units.peripheral(mean, one.channel_unit)
     is_substitute = ~has & (one.substitute is not None)
     if one.substitute is not None:
         values = np.where(has, values, one.substitute)
     return Peripheral(values, has | is_substitute, is_substitute)
-
-
-def _in_our_unit(values: Values, unit: str) -> Values:
-    if unit == "K":
-        return values - conditions.ZERO_CELSIUS_K
-    if unit in ("hPa", "mbar"):
-        return values / 10.0
-    if unit == "Pa":
-        return values / 1000.0
-    return values * 100.0 if unit == "bar" else values
 
 
 def _dry_oxygen(basis: str, around: dict[str, Peripheral]) -> Peripheral:
@@ -155,11 +147,7 @@ def _flow(plant: Plant, settings: Settings, sums: TermSums, around: dict[str, Pe
     row = _row(sums, FLOW_ROW)
     mean, has = term_sums.mean_of(sums, row)
     covered = term_sums.is_covered(sums, row, settings)
-    if plant.flow.unit == "m/s":
-        assert plant.flow.area_m2 is not None
-        values = np.asarray(flow.actual_flow_m3_h(mean, plant.flow.area_m2, plant.flow.wall_factor))
-    else:
-        values = np.asarray(mean * flow.S_PER_H if plant.flow.unit == "m3/s" else mean) * plant.flow.wall_factor
+    values = our_units.to_m3_h(mean, plant.flow)
     workings = {"m3_h": values}
     exists, missing, instead = has, np.zeros(sums.count, np.bool_), np.zeros(sums.count, np.bool_)
     for kinds in {"actual_wet": (("T", "p"), ("H2O",)), "normal_wet": (("H2O",),)}.get(plant.flow.conditions, ()):
@@ -176,25 +164,17 @@ def _flow(plant: Plant, settings: Settings, sums: TermSums, around: dict[str, Pe
         values, exists = np.asarray(found[0]), np.asarray(found[1]) & exists
         workings["normal_wet_m3_h" if kinds == ("T", "p") else "normal_dry_m3_h"] = values
     exists = exists & ~missing
+    rows: dict[str, int] = {}
+    if settings.standardise_at == "FLD":
+        rows[FLOW] = _row(sums, each_slot.FLOW_NAME)
+        values, exists, covered = _of_slots(sums, rows[FLOW], settings)
+        missing = sums.n[rows[FLOW]] < sums.n[row]
+        instead = _has_substitute(each_slot.NEEDS_OF_FLOW[plant.flow.conditions], plant, sums)
     discarded = term_sums.is_discarded(sums, row, settings, covered & exists)
     layer = Layer(np.where(exists, values, 0.0), exists, exists & covered & sums.has_run, "m3/h")
     flags = {COVERAGE: ~covered, PERIPHERAL_MISSING: missing, PERIPHERAL_SUBSTITUTE: instead, DISCARDED: discarded}
     compared = np.asarray(is_compared(sums.state, settings.start_up_compared)) & sums.has_run
-    return MeasurandTerms(None, row, {FLOW: layer}, discarded, compared, flags, workings=workings)
-
-
-def to_mg_m3(values: Values, one: Measurand, settings: Settings) -> Values:
-    """A concentration in mg/m3 at the state in which it was measured. Raises RuleError (gas without molar mass)."""
-    if one.unit == "ug/m3":
-        return values / 1000.0
-    if one.unit == "g/m3":
-        return values * 1000.0
-    if one.unit == "mg/m3":
-        return values
-    molar_mass = conditions.molar_mass_g_mol("C" if one.gas == TOC else one.gas or one.id)
-    atoms = conditions.PROPANE_C_ATOMS if one.gas == TOC else 1
-    ppm = values * 10_000.0 if one.unit == "%" else values / 1000.0 if one.unit == "ppb" else values
-    return np.asarray(conditions.ppm_to_mg_m3(ppm, molar_mass, settings.molar_volume, atoms))
+    return MeasurandTerms(None, row, {FLOW: layer}, discarded, compared, flags, workings=workings, rows=rows)
 
 
 def _factors(one: Measurand, settings: Settings, around: dict[str, Peripheral], with_exception: bool) -> dict[str, Any]:
@@ -223,6 +203,7 @@ def _factors(one: Measurand, settings: Settings, around: dict[str, Peripheral], 
 
 
 def _measurand(
+    plant: Plant,
     one: Measurand,
     settings: Settings,
     sums: TermSums,
@@ -232,33 +213,39 @@ def _measurand(
     row = _row(sums, one.id)
     mean, has = term_sums.mean_of(sums, row)
     covered = term_sums.is_covered(sums, row, settings)
-    if settings.standardise_at != "STA":
-        raise RuleError("standardise_at", f"{settings.standardise_at} is not built; standardise the short-term average")
     missing, instead = np.zeros(sums.count, np.bool_), np.zeros(sums.count, np.bool_)
     for kind in one.needs:
         missing = missing | ~around[kind].exists
         instead = instead | around[kind].is_substitute
-    measured = to_mg_m3(mean, one, settings)
+    measured = our_units.to_mg_m3(mean, one, settings)
     factors = _factors(one, settings, around, with_exception=True)
     workings = {"mg_m3": measured}
     for kind, factor in factors.items():
         workings |= {kind: around[kind].values, f"factor_{kind}": np.asarray(factor[0])}
     standardised, exists = conditions.standardise(np.where(has, measured, 0.0), *factors.values())
     exists = np.asarray(exists) & has & ~missing
-    standardised = np.where(exists, standardised, 0.0)
-    counts = covered & exists & sums.has_run
+    standardised, enough, rows = np.where(exists, standardised, 0.0), covered, {}
+    no_reference = has & ~missing & ~exists
+    if is_by_slot := settings.standardise_at == "FLD":
+        rows = {STANDARDISED: _row(sums, each_slot.name_of(one.id, each_slot.STANDARDISED))}
+        rows[VALIDATED] = rows[STANDARDISED]
+        standardised, exists, enough = _of_slots(sums, rows[STANDARDISED], settings)
+        missing = sums.n[rows[STANDARDISED]] < sums.n[row]
+        instead = _has_substitute(one.needs, plant, sums)
+        no_reference = has & ~exists
+    counts = enough & exists & sums.has_run
     layers = {
         MEASURED: Layer(mean, has, covered & has & sums.has_run, one.unit),
         STANDARDISED: Layer(standardised, exists, counts, "mg/m3"),
     }
     discarded = term_sums.is_discarded(sums, row, settings, covered)
     if "P" in settings.lost_letters:
-        discarded = discarded | (sums.has_run & covered & ~exists)
+        discarded = discarded | (sums.has_run & covered & ~(exists & enough))
     flags = {
         COVERAGE: ~covered,
         PERIPHERAL_MISSING: missing,
         PERIPHERAL_SUBSTITUTE: instead,
-        NO_REFERENCE: has & ~missing & ~exists,
+        NO_REFERENCE: no_reference,
         DISCARDED: discarded,
         OUTSIDE_CALIBRATION: exists & _is_outside(one, standardised, sums),
         RANGE_END: sums.range_end[row] > 0,
@@ -277,19 +264,46 @@ def _measurand(
         q = gas_flow.layers[FLOW]
         workings |= {"dry_mg_m3": np.asarray(dry), "flow_m3_h": q.values}
         rate, has_rate = flow.mass_kg_h(np.asarray(dry), q.values, settings.mass_zero_when_negative)
-        known = np.asarray(has_rate) & np.asarray(has_dry) & has & q.exists & ~_missing_but(one, around)
-        layers[MASS] = Layer(np.where(known, rate, 0.0), known, known & covered & q.is_valid & sums.has_run, "kg/h")
-        flags[FLOW_MISSING] = ~q.is_valid & sums.has_run
+        if is_by_slot:
+            rows[MASS] = _row(sums, each_slot.name_of(one.id, each_slot.LOAD))
+            load, known, enough_load = _of_slots(sums, rows[MASS], settings)
+            rate, may_count = load / flow.MG_PER_KG, enough_load
+        else:
+            known = np.asarray(has_rate) & np.asarray(has_dry) & has & q.exists & ~_missing_but(one, around)
+            may_count = covered & q.is_valid
+        layers[MASS] = Layer(np.where(known, rate, 0.0), known, known & may_count & sums.has_run, "kg/h")
+        flags[FLOW_MISSING] = ~(may_count if is_by_slot else q.is_valid) & sums.has_run
     plain = None
     if settings.year_without_o2_exception and settings.o2_no_conversion_below_ref:
         bare = _factors(one, settings, around, with_exception=False)
         value, there = conditions.standardise(np.where(has, measured, 0.0), *bare.values())
+        there = np.asarray(there) & has & ~missing
+        if is_by_slot:
+            rows[figure.PLAIN] = _row(sums, each_slot.name_of(one.id, each_slot.PLAIN))
+            value, there, enough = _of_slots(sums, rows[figure.PLAIN], settings)
         interval = _interval(one, settings, np.asarray(value))
         if interval is not None:
             value, there = validated.validate(value, interval, settings.clip_negative, there)
-        there = np.asarray(there) & has & ~missing
-        plain = Layer(np.where(there, value, 0.0), there, there & covered & compared, "mg/m3")
-    return MeasurandTerms(one, row, layers, discarded & compared, compared, flags, plain, workings)
+        there = np.asarray(there)
+        plain = Layer(np.where(there, value, 0.0), there, there & enough & compared, "mg/m3")
+    return MeasurandTerms(one, row, layers, discarded & compared, compared, flags, plain, workings, rows)
+
+
+def _of_slots(sums: TermSums, row: int, settings: Settings) -> tuple[Values, Truths, Truths]:
+    """Mean of what was converted slot by slot, where there is one, and where enough of it is there."""
+    mean, has = term_sums.mean_of(sums, row)
+    exists = has & np.isfinite(mean)
+    return np.where(exists, mean, 0.0), exists, term_sums.is_covered(sums, row, settings)
+
+
+def _has_substitute(kinds: Sequence[str], plant: Plant, sums: TermSums) -> Truths:
+    """A slot in operation took the permit's substitute of a peripheral."""
+    found = np.zeros(sums.count, np.bool_)
+    for kind in kinds:
+        one, row = plant.peripheral(kind), _row(sums, name_of_peripheral(kind))
+        if one is not None and one.substitute is not None:
+            found = found | (sums.n[row] < sums.expected[row])
+    return found
 
 
 def _missing_but(one: Measurand, around: dict[str, Peripheral]) -> Truths:

@@ -27,10 +27,11 @@ from plumeproof.rules import conditions, flow, term_sums
 from plumeproof.rules.figure import FLOW, MASS, MEASURED, PLAIN, STANDARDISED, VALIDATED
 from plumeproof.rules.figure_maker import Expanded
 from plumeproof.rules.first_level import FLOW_ROW, name_of_peripheral
+from plumeproof.rules.our_units import to_mg_m3
 from plumeproof.rules.plant import Component, Measurand, Plant
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.settings import Settings
-from plumeproof.rules.short_terms import MeasurandTerms, ShortTerms, to_mg_m3
+from plumeproof.rules.short_terms import MeasurandTerms, ShortTerms
 from plumeproof.rules.term_sums import TermSums
 from plumeproof.rules.uncertainty import COVERAGE_FACTOR, ROOT_3
 

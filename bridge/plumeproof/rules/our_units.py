@@ -1,0 +1,45 @@
+"""From the unit of a plant's channel to the unit that the formulas take: vol-%, degC, kPa, mg/m3 and m3/h."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from plumeproof.rules import conditions, flow
+from plumeproof.rules.elementwise import Numbers
+from plumeproof.rules.plant import Flow, Measurand
+from plumeproof.rules.settings import Settings
+
+TOC = "TOC"  # an analyzer calibrated with propane: three carbon atoms a molecule, mg C/m3
+
+
+def peripheral(values: Numbers, unit: str) -> Numbers:
+    """vol-%, degC or kPa."""
+    if unit == "K":
+        return values - conditions.ZERO_CELSIUS_K
+    if unit in ("hPa", "mbar"):
+        return values / 10.0
+    if unit == "Pa":
+        return values / 1000.0
+    return values * 100.0 if unit == "bar" else values
+
+
+def to_mg_m3(values: Numbers, one: Measurand, settings: Settings) -> Numbers:
+    """A concentration in mg/m3 at the state in which it was measured. Raises RuleError (gas without molar mass)."""
+    if one.unit == "ug/m3":
+        return values / 1000.0
+    if one.unit == "g/m3":
+        return values * 1000.0
+    if one.unit == "mg/m3":
+        return values
+    molar_mass = conditions.molar_mass_g_mol("C" if one.gas == TOC else one.gas or one.id)
+    atoms = conditions.PROPANE_C_ATOMS if one.gas == TOC else 1
+    ppm = values * 10_000.0 if one.unit == "%" else values / 1000.0 if one.unit == "ppb" else values
+    return np.asarray(conditions.ppm_to_mg_m3(ppm, molar_mass, settings.molar_volume, atoms))
+
+
+def to_m3_h(values: Numbers, one: Flow) -> Numbers:
+    """A flow in m3/h at the state in which it was measured, with the duct's area and wall factor."""
+    if one.unit == "m/s":
+        assert one.area_m2 is not None  # parse_plant
+        return np.asarray(flow.actual_flow_m3_h(values, one.area_m2, one.wall_factor))
+    return np.asarray(values * flow.S_PER_H if one.unit == "m3/s" else values) * one.wall_factor
