@@ -99,6 +99,21 @@ def test_every_unit(unit):
     check(explained(ArrayStrips(arrays).of_period(0, 2**50), "NOx", 2, text=text))
 
 
+@pytest.mark.parametrize("share", [0.0, 5.0])
+@pytest.mark.parametrize("unit", ["mg/m3", "ppm"])
+def test_no_reported_as_no2(unit, share):
+    """E06: 46.005/30.006 in mg/m3; ppm of NO are ppm of NO2; the permit's share of NO2 comes on top."""
+    arrays = channels()
+    own = arrays["plume-01/nox"]
+    arrays["plume-01/nox"] = type(own)(own.times, own.values, unit, 60_000)
+    text = PLANT.replace('unit = "ppm"\ngas = "NO2"', f'unit = "{unit}"\ngas = "NO"\nno2_share_pct = {share}')
+    found = check(explained(ArrayStrips(arrays).of_period(0, 2**50), "NOx", 2, text=text))
+    results = {step.title: step.result for step in found.steps}
+    mean = results["NOx: mean of valid, calibrated values"]
+    factor = 46.005 / 30.006 if unit == "mg/m3" else 46.005 / 22.414
+    assert results["in mg/m3 as measured"] == pytest.approx(mean * factor / (1.0 - share / 100.0), rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("flow", "line"), [("m/s", "area_m2 = 3.2\n"), ("m3/s", "")], ids=["velocity", "per second"]
 )  # fmt: skip

@@ -64,6 +64,7 @@ def test_comments_and_order_do_not_change_the_hash_and_content_does():
         ("slot_ms = 1000", "slot_ms = 7000", "does not divide a minute"),
         ('unit = "hPa"', 'unit = "psi"', "peripheral p"),
         ("[plant]", "[factory]", "factory"),
+        ('gas = "NO2"', 'gas = "NO2"\nno2_share_pct = 5.0', "belongs to gas"),
         ('id = "CO2"', 'id = "flow"', "measurand flow: has the name of the flow"),
     ],
 )

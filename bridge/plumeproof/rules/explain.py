@@ -282,14 +282,19 @@ class _Writer:
 
     def _to_mg_m3(self, one: Measurand, mean: float, value: float) -> Step:
         plain = {"ug/m3": f"{mean!r} / 1000.0", "g/m3": f"{mean!r} * 1000.0", "mg/m3": repr(mean)}
+        behind, told = "", ""
+        if one.no2_share_pct is not None:
+            behind = f" * {conditions.NO2_PER_NO!r} / ((100.0 - {one.no2_share_pct!r}) / 100.0)"
+            told = f"NO as NO2: 46.005/30.006, and {one.no2_share_pct:g} % of NOx is NO2 by the permit"
         if one.unit in plain:
-            return Step("in mg/m3 as measured", plain[one.unit], value, "mg/m3")
+            return Step("in mg/m3 as measured", plain[one.unit] + behind, value, "mg/m3", remark=told)
         gas = "C" if one.gas == TOC else one.gas or one.id
         atoms = conditions.PROPANE_C_ATOMS if one.gas == TOC else 1
         ppm = {"%": f"{mean!r} * 10000.0", "ppb": f"{mean!r} / 1000.0"}.get(one.unit, repr(mean))
         text = f"{ppm} * {float(atoms)!r} * {conditions.molar_mass_g_mol(gas)!r} / {self.rules.settings.molar_volume!r}"
+        text += behind
         source = self._source(f"ppm * M / Vm, M of {gas} in g/mol, Vm in L/mol", "molar_volume")
-        return Step("in mg/m3 as measured", text, value, "mg/m3", source)
+        return Step("in mg/m3 as measured", text, value, "mg/m3", source, told)
 
     def _factor(self, kind: str, one: Measurand, value: float, factor: float) -> Step:
         settings = self.rules.settings

@@ -24,7 +24,15 @@ def peripheral(values: Numbers, unit: str) -> Numbers:
 
 
 def to_mg_m3(values: Numbers, one: Measurand, settings: Settings) -> Numbers:
-    """A concentration in mg/m3 at the state in which it was measured. Raises RuleError (gas without molar mass)."""
+    """A concentration in mg/m3 at the state in which it was measured; NO as NO2 where the plant says so. Raises
+    RuleError (gas without molar mass)."""
+    found = _as_measured(values, one, settings)
+    if one.no2_share_pct is None:
+        return found
+    return np.asarray(conditions.nox_from_no_only_mg_m3(found, one.no2_share_pct))
+
+
+def _as_measured(values: Numbers, one: Measurand, settings: Settings) -> Numbers:
     if one.unit == "ug/m3":
         return values / 1000.0
     if one.unit == "g/m3":

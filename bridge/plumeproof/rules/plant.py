@@ -189,10 +189,12 @@ class Flow:
 class Measurand:
     """One concentration. `needs`: the conversions that its analyzer has not done itself (reference section 4.4).
 
-    `gas`: whose molar mass converts ppm (rules/conditions.py). `ci_pct` of the daily limit and `ci_qal2` in mg/m3: what
-    is subtracted for comparison. `range_max`: end of the measuring range, in the channel's unit. `greenhouse_gas`: its
-    mass is also tonnes of CO2e, less `biomass_share_pct` of it. `max_potential`: of the monitoring plan, mg/m3 normal
-    and dry, which 40 CFR 75.33 takes at worst; None: such hours get no substitute.
+    `gas`: whose molar mass converts ppm (rules/conditions.py). `no2_share_pct`: of a channel of NO that is reported
+    as NO2: the permit's share of NO2 in NOx, 0 for none; None: reported as measured (section 4.3). `ci_pct` of the
+    daily limit and `ci_qal2` in mg/m3: what is subtracted for comparison. `range_max`: end of the measuring range, in
+    the channel's unit. `greenhouse_gas`: its mass is also tonnes of CO2e, less `biomass_share_pct` of it.
+    `max_potential`: of the monitoring plan, mg/m3 normal and dry, which 40 CFR 75.33 takes at worst; None: such hours
+    get no substitute.
     """
 
     id: str = setting(text_like(NAME, "name of a measurand"))
@@ -201,6 +203,7 @@ class Measurand:
     gas: str | None = setting(text_like(NAME, "gas"), None)
     needs: tuple[str, ...] = setting(list_of(one_of(*PERIPHERALS)), ())
     o2_reference_pct: float | None = setting(number_in(float, 0.0, 20.0), None)
+    no2_share_pct: float | None = setting(number_in(float, 0.0, 50.0), None)
     range_max: float | None = setting(number_in(float, 0.0, 1e9), None)
     ci_pct: float | None = setting(number_in(float, 0.0, 100.0), None)
     ci_qal2: float | None = setting(number_in(float, 0.0, 1e9), None)
@@ -331,6 +334,8 @@ def _check_together(plant: Plant, path: Path) -> None:
             raise refuse(where, "o2_reference_pct belongs to a measurand that needs O2, and to nothing else")
         if entry.id == FLOW_ID:
             raise refuse(where, "has the name of the flow; give it another")
+        if entry.no2_share_pct is not None and entry.gas != "NO":
+            raise refuse(where, 'has no2_share_pct, which belongs to gas = "NO"')
         if entry.unit in ("ppm", "ppb", "%") and entry.gas is None:
             raise refuse(where, f"in {entry.unit} needs its gas, whose molar mass converts it")
     for where, calibrations, components in (
