@@ -102,6 +102,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "figure_plot.py": (*GROUND, P + "rules", P + "figure_files", P + "whole_file", "matplotlib", "numpy"),
     "explanation.py": (*GROUND, P + "rules", P + "figure_files"),
     "rule_book.py": (*GROUND, P + "rules"),
+    "compiler_pages.py": (),
     "overview.py": (*EVIDENCE, P + "store.reader"),
     "service.py": ANY,
     "clock.py": GROUND,

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Protocol
 
-from plumeproof import observe
+from plumeproof import compiler_pages, observe
 from plumeproof.clock import SystemClock
 from plumeproof.config import Config
 from plumeproof.delivery_parts import build_relay, build_sinks
@@ -76,6 +76,7 @@ class Averaging:
 
             stage = AveragingStage(*self._wanted)
             self._step, self._counters = stage.step, lambda: asdict(stage.counters)
+            compiler_pages.give_back()
         return 0.0 if self._step() else None
 
     def recover(self, _error: Exception) -> float | None:
@@ -108,6 +109,7 @@ class Figures:
             engines = [open_engine(plant.file, plant.rule_files) for plant in self._config.plants]
             stage = FiguresStage(*self._wanted, engines, self._config.averaging.grace_s)
             self._step, self._counters = stage.step, lambda: asdict(stage.counters)
+            compiler_pages.give_back()
         return 0.0 if self._step() else None
 
     def recover(self, _error: Exception) -> float | None:
