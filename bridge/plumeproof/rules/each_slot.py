@@ -59,6 +59,8 @@ def add(minutes: Minutes, rows: Sequence[Row], plant: Plant, settings: Settings)
         made += _convert(plant, settings, by_name, group, slots, reference, STANDARDISED)
         if has_plain(settings):
             made += _convert(plant, settings, by_name, group, slots, reference, PLAIN)
+        if plant.flow is not None:
+            made += _convert(plant, settings, by_name, group, slots, None, LOAD)
     if plant.flow is not None:
         made += _convert(plant, settings, by_name, (), by_name[FLOW_ROW].quantity.slots, None, STANDARDISED)
     return _join(minutes, made)
@@ -76,7 +78,8 @@ def _convert(
     reference: float | None,
     what: str,
 ) -> list[_Made]:
-    """Measurands of one distance of slots and one reference; without any: the flow."""
+    """Measurands of one distance of slots and one reference, None where oxygen stays as measured, which is the state of
+    flow and load; without any measurand: the flow."""
     from plumeproof.rules import chain  # compiled at import, which costs seconds without a cache: only where it is used
 
     top = reference if reference is not None else 0.0
@@ -107,12 +110,12 @@ def _convert(
     first = len(values)
     for one in group:
         take((our_units.to_mg_m3(rows[one.id].values, one, settings), _marks(rows[one.id])))
-        needs.append(_bits(one.needs))
+        needs.append(_bits([kind for kind in one.needs if kind != "O2" or reference is not None]))
     oxygen = plant.peripheral("O2")
     is_wet = oxygen is not None and oxygen.basis == "wet"
     if is_wet and plant.peripheral("H2O") is None:
         raise RuleError("peripheral O2", 'lies in wet gas and needs a peripheral H2O, or basis = "dry"')
-    has_load = plant.flow is not None and what == STANDARDISED
+    has_load = what == LOAD
     plan = chain.ChainPlan(
         lines=np.tile(np.array((1.0, 0.0, 0.0, 1.0)), (len(values), 1)),
         needs=np.array(needs, np.uint8),
@@ -135,11 +138,11 @@ def _convert(
         return [(FLOW_ROW, FLOW_NAME, found.n[roles[4]], found.sums[:, roles[4]])]
     made: list[_Made] = []
     for to, one in enumerate(group):
-        made.append((one.id, name_of(one.id, what), found.n[first + to], found.sums[:, first + to]))
+        n, sums = found.n[first + to], found.sums[:, first + to]
         if has_load:
-            total = np.zeros((4, found.load.shape[1]))
-            total[0] = found.load[to]
-            made.append((one.id, name_of(one.id, LOAD), found.load_n[to], total))
+            n, sums = found.load_n[to], np.zeros_like(sums)
+            sums[0] = found.load[to]
+        made.append((one.id, name_of(one.id, what), n, sums))
     return made
 
 
