@@ -13,7 +13,11 @@ import pytest
 
 from plumeproof.evidence.parameters import Block
 from tools.bench.bus import cycle_times_s, lateness_us
+from tools.bench.by_numpy import NumpyPeer
+from tools.bench.cost import Curve, draw
 from tools.bench.figures import Figure, to_json, to_table
+from tools.bench.month import Month, compare
+from tools.bench.rig import BenchError
 from tools.plant.bus import Wire
 from tools.plant.layout import Layout
 
@@ -22,6 +26,12 @@ NEEDED = (
     "verify_vs_bare", "ledger_vs_bare", "sign_ms", "heap_bytes", "bus_use_9600", "bus_use_115200",
     "micropython_version",
 )  # fmt: skip
+
+AVERAGING = (
+    "vs_numpy", "vs_polars", "vs_pandas", "vs_duckdb", "of_read_bandwidth", "chain_vs_best", "chain_vs_best_2threads",
+    "live_kernel_us", "live_update_ms", "recompute_vs_verify", "cached_start_s", "rss_mib",
+)  # fmt: skip
+PEERS = ("numpy", "numpy_near", "polars", "duckdb")
 
 
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -85,9 +95,12 @@ def test_averaging_finds_what_its_peers_find_and_gives_one_object():
     ended = bench("averaging", "--quick", "--json")
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)
-    wanted = {"vs_numpy", "vs_pandas", "of_read_bandwidth", "one_level_ms", "chain_ms"}
-    assert set(found) == wanted | {"chain_vs_numpy", "live_kernel_us", "cached_start_s"}
-    assert all(number > 0 for number in found.values())
+    assert set(AVERAGING) <= set(found)
+    assert {f"chain_vs_{peer}" for peer in PEERS} <= set(found) and found["chain_best"] in PEERS
+    assert found["chain_vs_best"] == min(found[f"chain_vs_{peer}"] for peer in PEERS)
+    assert all(number > 0 for name, number in found.items() if name not in ("chain_best", "load_1min"))
+    assert 40 < found["rss_mib"] < 1000
+    assert ended.stderr == ""
 
 
 def test_an_unknown_name_is_told_what_there_is():
@@ -160,3 +173,29 @@ def test_a_cycle_with_a_retry_or_a_broken_answer_is_no_figure():
     lacking = cycle(200, 9)[:2]
     log = [*retried, *lacking, *cycle(300, 9, intact=False), *cycle(400, 9), *cycle(500, 9)]
     assert list(cycle_times_s(log, (4, 0), 2)) == [None, None, None, pytest.approx(0.009)]
+
+
+def test_a_peer_that_finds_something_else_is_told():
+    month = Month(1)
+    month.chain()
+    expected = month.found(has_chain=True)
+    peer = NumpyPeer(month, is_near=True)
+    compare("numpy", peer.found(peer.chain()), expected)
+    for name in ("n", "mean", "deviation", "low", "high", "load", "is_valid"):
+        other = peer.found(peer.chain())
+        changed = getattr(other[30], name).copy()
+        changed[-1, 5] = not changed[-1, 5] if name == "is_valid" else changed[-1, 5] * (1 + 1e-6) + (name == "n")
+        other[30] = other[30]._replace(**{name: changed})
+        with pytest.raises(BenchError, match="numpy: finds something else .* of 30 min"):
+            compare("numpy", other, expected)
+
+
+def test_the_slope_of_a_curve():
+    assert Curve("in proportion", (1, 10, 100), (0.2, 2.0, 20.0)).slope == pytest.approx(1.0)
+    assert Curve("square", (1, 10, 100), (0.1, 10.0, 1000.0)).slope == pytest.approx(2.0)
+
+
+def test_the_plot_of_costs_is_a_picture(tmp_path):
+    curves = [Curve(name, (1, 3, 365), (0.1, 0.3, 36.5)) for name in ("recompute", "chain", "one level")]
+    draw(curves, tmp_path / "made" / "cost.png")
+    assert (tmp_path / "made" / "cost.png").read_bytes().startswith(b"\x89PNG")

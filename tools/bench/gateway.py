@@ -61,10 +61,10 @@ def measure_gateway(records: int, rounds: int, tick: Callable[[str], None]) -> R
     entry = build_entry(module.device, module.public_key)
     keys = parse_keys(json.dumps([entry]).encode(), "bench")
     raws = [raw for _, raw in module.journal.values()]
-    bare_work = [_bare_work(raw, keys) for raw in raws]
+    bare_work = [bare_work_of(raw, keys) for raw in raws]
     public_key = module.key.public_key()
     works = {
-        "bare": lambda: _verify_bare(public_key, bare_work),
+        "bare": lambda: verify_bare(public_key, bare_work),
         "verify": lambda: _verify(raws, keys),
         "ledger": lambda: _ingest(module, keys),
     }
@@ -129,7 +129,7 @@ class JournalLine:
         self.acknowledged_seq = seq
 
 
-def _bare_work(raw: bytes, keys: KeyFile) -> tuple[bytes, bytes]:
+def bare_work_of(raw: bytes, keys: KeyFile) -> tuple[bytes, bytes]:
     """DER signature and Sig_structure of an envelope."""
     envelope = verify_envelope(raw, keys.public_key)
     protected = b"\xa2\x01\x26\x04\x50" + envelope.kid  # {1: -7, 4: kid}
@@ -139,7 +139,7 @@ def _bare_work(raw: bytes, keys: KeyFile) -> tuple[bytes, bytes]:
     return encode_dss_signature(int.from_bytes(raw[-64:-32], "big"), int.from_bytes(raw[-32:], "big")), structure
 
 
-def _verify_bare(public_key: ec.EllipticCurvePublicKey, work: list[tuple[bytes, bytes]]) -> tuple[float, float]:
+def verify_bare(public_key: ec.EllipticCurvePublicKey, work: list[tuple[bytes, bytes]]) -> tuple[float, float]:
     algorithm = ec.ECDSA(hashes.SHA256())
     start = _now()
     for signature, structure in work:

@@ -51,14 +51,20 @@ class Month:
         rng = np.random.default_rng(1)
         slots = days * DAY_SLOTS
         self.days, self.minutes = days, slots // 60
-        self.values = np.empty((CHANNELS, slots), np.float32)
+        # A month at most is drawn; a year is that month again and again.
+        drawn = min(days, 30) * DAY_SLOTS
+        values = np.empty((CHANNELS, drawn), np.float32)
         for row, base in enumerate(_BASE):
-            self.values[row] = base * (1 + 0.02 * rng.standard_normal(slots, dtype=np.float32))
-        self.status = (rng.random((CHANNELS, slots), dtype=np.float32) < 2e-4).astype(np.uint8) * 9
+            values[row] = base * (1 + 0.02 * rng.standard_normal(drawn, dtype=np.float32))
+        status = (rng.random((CHANNELS, drawn), dtype=np.float32) < 2e-4).astype(np.uint8) * 9
         self.stopped = np.zeros(slots, np.uint8)
-        for day in range(0, slots, DAY_SLOTS):  # ten minutes of a zero and span check, half an hour at a standstill
-            self.status[:, day + 10_800 : day + 11_400] = 6
+        for day in range(0, drawn, DAY_SLOTS):  # ten minutes of a zero and span check
+            status[:, day + 10_800 : day + 11_400] = 6
+        for day in range(0, slots, DAY_SLOTS):  # half an hour at a standstill
             self.stopped[day + 50_000 : day + 51_800] = 1
+        times = -(-slots // drawn)
+        self.values = values if times == 1 else np.ascontiguousarray(np.tile(values, times)[:, :slots])
+        self.status = status if times == 1 else np.ascontiguousarray(np.tile(status, times)[:, :slots])
         lines = np.tile(np.array((1.0, 0.0, A, B)), (CHANNELS, 1))  # scale, offset, a, b
         lines[:FIRST_LOAD] = (1.0, 0.0, 0.0, 1.0)
         loads = tuple(range(FIRST_LOAD, CHANNELS))
