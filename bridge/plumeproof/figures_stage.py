@@ -98,27 +98,37 @@ class FiguresStage:
     def _make_one(self) -> int:
         for number, plant in enumerate(self._plants):
             span = plant.due()
+            if plant.late and (span is None or not plant.is_same_day(span, min(plant.late))):
+                self._settle(number, plant, sorted(plant.late))
+                return 1
             if span is None:
                 continue
             found = list(self._span_figures(plant, span))
-            plant.closed(span)
-            self._first_of.pop((number, span), None)
-            documents = plant.engine.documents()
             # The cursor moves only with the last commit: power failing before it returns, the span is made again, and
             # what is stored already writes nothing.
-            self.counters.figures_total += self._figures.commit(found, documents, self._safe)
-            longer: list[Figure] = []
-            for level, starts in plant.ended(span):
-                periods = plant.engine.open_periods(level, starts)
-                for one in self._short(plant, periods):
-                    periods.add(one)
-                longer += periods.figures(LATE)
-            self._safe = min([self._position, *self._first_of.values()])
-            self.counters.figures_total += self._figures.commit(longer, documents, self._safe)
+            self.counters.figures_total += self._figures.commit(found, plant.engine.documents(), self._safe)
             self.counters.spans_total += 1
-            plant.passed(span)
+            if plant.close(span):
+                plant.late.add(span)  # a day that comes late is read once for its longer figures, not for each hour
+            else:
+                self._settle(number, plant, [span])
             return 1
         return 0
+
+    def _settle(self, number: int, plant: _PlantSpans, spans: Sequence[int]) -> None:
+        """Make the long-term figures that are due with spans whose own figures are made, and let the cursor pass."""
+        longer: list[Figure] = []
+        for level, starts in plant.ended(spans):
+            periods = plant.engine.open_periods(level, starts)
+            for one in self._short(plant, periods):
+                periods.add(one)
+            longer += periods.figures(LATE)
+        for span in spans:
+            if not plant.is_open(span):  # or a record has come for it meanwhile
+                self._first_of.pop((number, span), None)
+        self._safe = min([self._position, *self._first_of.values()])
+        self.counters.figures_total += self._figures.commit(longer, plant.engine.documents(), self._safe)
+        plant.passed(spans)
 
     def _span_figures(self, plant: _PlantSpans, span: int) -> Sequence[Figure]:
         end = span + plant.length_ms
@@ -165,9 +175,11 @@ class _PlantSpans:
     def __init__(self, engine: Engine, grace_ms: int) -> None:
         self.engine = engine
         self.length_ms = max(engine.term_lengths_min()) * MINUTE_MS
+        self._offset_min = engine.offset_min(engine.rule_sets[0])
         self._offsets = sorted({engine.offset_min(rules) for rules in engine.rule_sets})
         self._grace_ms = grace_ms
         self._open: set[int] = set()
+        self.late: set[int] = set()  # made again, but not yet the longer figures that they touch
         self._newest: dict[str, int] = {}  # end of the newest slot of each module
         self._passed: int | None = None  # end of the newest span that is made
         self._sure: int | None = None  # every period that ends up to here has its long-term figures
@@ -175,6 +187,7 @@ class _PlantSpans:
     def forget(self, newest_end_utc_ms: int | None, longer_until_utc_ms: int | None) -> None:
         """Begin again from what the store has; between a span's two commits power may have failed."""
         self._open.clear()
+        self.late.clear()
         self._newest.clear()
         self._passed, self._sure = newest_end_utc_ms, longer_until_utc_ms
 
@@ -197,18 +210,32 @@ class _PlantSpans:
         is_left = all(end >= limit + self._grace_ms for end in ends)
         return span if is_left or max(ends) >= limit + WAIT_MS else None
 
-    def closed(self, span: int) -> None:
-        """Its figures are made."""
+    def is_open(self, span: int) -> bool:
+        """A record has touched it since its figures were made."""
+        return span in self._open
+
+    def is_same_day(self, span: int, other: int) -> bool:
+        """Of the first rule set's clock."""
+        return calendar.day_of(span, self._offset_min) == calendar.day_of(other, self._offset_min)
+
+    def close(self, span: int) -> bool:
+        """Its figures are made; whether it is a late one: time has passed it before."""
         self._open.discard(span)
+        return self._passed is not None and span + self.length_ms <= self._passed
 
-    def ended(self, span: int) -> Iterator[tuple[str, list[int]]]:
-        """(level, starts) of the periods whose long-term figures are due with a span: those that it ends, those that
-        ended while no record came, and, for a late one, those that it lies in."""
-        for offset_min in self._offsets:
-            yield from self._ended_on(span, offset_min)
+    def ended(self, spans: Sequence[int]) -> Iterator[tuple[str, list[int]]]:
+        """(level, starts) of the periods whose long-term figures are due with spans: those that they end, those that
+        ended while no record came, and, for late ones, those that they lie in."""
+        found = {pair for span in spans for offset_min in self._offsets for pair in self._ended_on(span, offset_min)}
+        for level in (DAY, MONTH, YEAR):
+            for start in sorted(start for name, start in found if name == level):
+                yield level, [start]
+        rolling = sorted(start for name, start in found if name == ROLLING_30_DAYS)
+        for first in range(0, len(rolling), long_term.ROLLING_DAYS):
+            yield ROLLING_30_DAYS, rolling[first : first + long_term.ROLLING_DAYS]
 
-    def _ended_on(self, span: int, offset_min: int) -> Iterator[tuple[str, list[int]]]:
-        """Those of the rule sets on one clock."""
+    def _ended_on(self, span: int, offset_min: int) -> Iterator[tuple[str, int]]:
+        """(level, start) by the rule sets on one clock."""
         end = span + self.length_ms
         passed = end if self._passed is None else self._passed
         progress = max(passed, end)
@@ -220,15 +247,16 @@ class _PlantSpans:
         windows = range(day, min(newest, day + long_term.ROLLING_DAYS * DAY_MS), DAY_MS)
         days = [*touched, *new]
         for start in days:
-            yield DAY, [start]
-        rolling = [start for start in (*windows, *new) if start + DAY_MS <= progress]
-        for first in range(0, len(rolling), long_term.ROLLING_DAYS):
-            yield ROLLING_30_DAYS, rolling[first : first + long_term.ROLLING_DAYS]
+            yield DAY, start
+        for start in (*windows, *new):
+            if start + DAY_MS <= progress:
+                yield ROLLING_30_DAYS, start
         for level, around in ((MONTH, calendar.month_of), (YEAR, calendar.year_of)):
-            for start, period_end in sorted({around(one, offset_min) for one in days}):
+            for start, period_end in {around(one, offset_min) for one in days}:
                 if period_end <= progress:
-                    yield level, [start]
+                    yield level, start
 
-    def passed(self, span: int) -> None:
-        """The long-term figures that were due with a span are made."""
-        self._passed = self._sure = max(self._passed or 0, span + self.length_ms)
+    def passed(self, spans: Sequence[int]) -> None:
+        """The long-term figures that were due with spans are made."""
+        self.late.difference_update(spans)
+        self._passed = self._sure = max(self._passed or 0, max(spans) + self.length_ms)

@@ -306,3 +306,32 @@ def test_a_kill_after_a_silence_forgets_no_window_and_no_month(tmp_path, monkeyp
     assert bare(found) == bare(longer(bench, silent, 35))
     assert bench.rows(MONTH)
     bench.writer.close()
+
+
+def test_a_day_that_comes_late_is_read_once(tmp_path, monkeypatch):
+    """Its three spans touch the same longer figures: what is read for them does not grow with the spans."""
+    reads = []
+    real = SqliteFigures.of_period
+
+    def of_period(self, *words):
+        reads.append(words)
+        return real(self, *words)
+
+    found = {}
+    for count in (1, 3):
+        bench = Bench(tmp_path / f"{count}.sqlite", SLOW, ("de_13bimschv",))
+        module = three_a_day(5)
+        late = module.sealed[-16 + 3 : -16 + 3 + count]  # of the second day
+        store_all(bench.ledger, [one for one in module.sealed if one not in late])
+        bench.run()
+        monkeypatch.setattr(SqliteFigures, "of_period", of_period)
+        reads.clear()
+        store_all(bench.ledger, late)
+        bench.run()
+        found[count] = len(reads)
+        monkeypatch.undo()
+        assert bare(row for level in (DAY, ROLLING_30_DAYS) for row in bench.rows(level)) == bare(
+            row for row in longer(bench, module.sealed, 4) if row.level in (DAY, ROLLING_30_DAYS)
+        )
+        bench.writer.close()
+    assert found[1] == found[3] > 30
