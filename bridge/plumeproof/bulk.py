@@ -13,8 +13,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ from plumeproof.rules.figure import DAY, ENGINE_VERSION, MONTH, SHORT_TERM, Figu
 from plumeproof.store.figures import CONTENT_NAMES, StoredFigures, content_of
 
 EXAMPLES_MAX = 20
-UNSHARED = slice(CONTENT_NAMES.index("engine") + 1, None)  # what follows from the part's digests is hashed once
+# What is hashed of a figure, beside its inputs; the rest follows from the part's digests, which are hashed once
+_SAID = attrgetter(
+    "rule_set", *(name for name in CONTENT_NAMES[CONTENT_NAMES.index("engine") + 1 :] if name != "inputs")
+)
 FINDINGS_MAX = 100
 
 
@@ -137,7 +141,8 @@ def recompute_part(part: Part) -> PartResult:
     tally.digest.update(repr((ENGINE_VERSION, part.digests)).encode())
     gc.freeze()  # what is loaded stays: without it every full collection would go through all of numba
     try:
-        short: list[Figure] = []
+        days = range(part.start_utc_ms, part.end_utc_ms - DAY_MS + 1, DAY_MS)
+        longer = engine.open_periods(DAY, days) if days else None
         for day in range(part.start_utc_ms, part.end_utc_ms, DAY_MS):
             end = min(day + DAY_MS, part.end_utc_ms)
             checked = archive.read(part.index, keys, day, end)
@@ -145,12 +150,14 @@ def recompute_part(part: Part) -> PartResult:
             tally.findings += checked.findings
             found = engine.short_term_figures(checked.strips, day, end)
             tally.take(found, stored, engine, SHORT_TERM, day, end)
-            short += found
-            if end == day + DAY_MS:
-                tally.take(engine.long_term_figures(DAY, day, found), stored, engine, DAY, day, end)
+            if longer is not None and end == day + DAY_MS:
+                for figure in found:
+                    longer.add(figure)
+                tally.take(longer.figures_of(DAY, day), stored, engine, DAY, day, end)
         offset = engine.offset_min(engine.rule_sets[0])
-        if calendar.month_of(part.start_utc_ms, offset) == (part.start_utc_ms, part.end_utc_ms):
-            month = engine.long_term_figures(MONTH, part.start_utc_ms, short)
+        is_whole = calendar.month_of(part.start_utc_ms, offset) == (part.start_utc_ms, part.end_utc_ms)
+        if longer is not None and is_whole:
+            month = longer.figures_of(MONTH, part.start_utc_ms)
             tally.take(month, stored, engine, MONTH, part.start_utc_ms, part.end_utc_ms)
     finally:
         gc.unfreeze()
@@ -188,8 +195,7 @@ class _Tally:
         self, found: Sequence[Figure], stored: StoredFigures | None, engine: Engine, level: str, start: int, end: int
     ) -> None:
         """Figures of a level in a period, in any order."""
-        texts = sorted(repr((figure.rule_set, content_of(figure)[UNSHARED])) for figure in found)
-        self.digest.update("".join(texts).encode())
+        self.digest.update("".join(sorted(_texts(found))).encode())
         self.figure_count += len(found)
         if stored is None:
             return
@@ -209,6 +215,15 @@ class _Tally:
         for place in known.keys() - contents.keys():
             self.extra += 1
             self.examples.append(f"stored, not recomputed: {told(place)}")
+
+
+def _texts(found: Sequence[Figure]) -> Iterator[str]:
+    inputs, said = None, ""
+    for figure in found:
+        if figure.inputs is not inputs:  # those of a term share theirs
+            inputs = figure.inputs
+            said = repr([astuple(one) for one in inputs])
+        yield f"{_SAID(figure)!r} {said}"
 
 
 def told(place: tuple[Any, ...]) -> str:

@@ -214,7 +214,7 @@ def slots_alike(raws: Sequence[bytes]) -> dict[int, tuple[int, int, int]]:
         if places is None or not _PLACING <= places.numbers.keys():
             continue
         table, fits = _table([raws[number] for number in own], places)
-        values = {key: _numbers(table, places.numbers[key], fits) for key in _PLACING}
+        values = {key: _numbers(table, place, fits) for key, place in places.numbers.items()}
         first = values[fields.UTC_MS] - (values[fields.MONO_MS] - values[fields.FIRST_SLOT_MONO_MS])
         seqs, firsts = values[fields.SEQ].tolist(), first.tolist()
         for at in np.flatnonzero(fits).tolist():

@@ -22,7 +22,8 @@ from plumeproof.evidence.strips import Strip
 from plumeproof.rules import each_slot, figure, long_terms, term_sums, term_uncertainty
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
 from plumeproof.rules.figure import FLOW_ID, SHORT_TERM, Figure, FigureDocument
-from plumeproof.rules.figure_maker import NO_SPREAD, FigureMaker, Span, Spread, input_ranges
+from plumeproof.rules.figure_maker import NO_SPREAD, FigureMaker, Spread
+from plumeproof.rules.figure_records import Records
 from plumeproof.rules.first_level import RangeRule, lay_out
 from plumeproof.rules.minutes import Minutes, sum_minutes
 from plumeproof.rules.plant import Plant
@@ -77,7 +78,7 @@ class Engine:
         that touch the period. A term in which no record has a slot has no figure. Raises RuleError."""
         found: list[Figure] = []
         minutes: dict[tuple[RangeRule, str, int, int], Minutes] = {}
-        spans = list(_spans_of(strips))
+        records = Records(strips)
         for rules in self.rule_sets:
             for length_min in sorted({x for one in self.plant.measurands for x in rules.settings.sta_min_of(one.id)}):
                 length_ms, offset = length_min * MINUTE_MS, self.offset_min(rules)
@@ -91,7 +92,7 @@ class Engine:
                     minutes[key] = minutes_of(self.plant, rules, strips, first, (end - first) // MINUTE_MS)
                 sums = term_sums.merge(minutes[key], length_min, rules.settings.state_rule)
                 terms = short_terms(self.plant, rules, sums)
-                found += _term_figures(self._makers[rules.id], terms, spans, reason)
+                found += _term_figures(self._makers[rules.id], terms, records, reason)
         return found
 
     def long_term_figures(
@@ -150,6 +151,19 @@ class OpenPeriod:
             for period in periods:
                 yield self._makers[name], period, builder.part(*period)
 
+    def figures_of(self, level: str, start_utc_ms: int, reason: str = "") -> list[Figure]:
+        """Those of any level whose period begins here, as far as it lies in what is filled."""
+        found: list[Figure] = []
+        for name, (periods, builder) in self._builders.items():
+            maker = self._makers[name]
+            offset_min = maker.rules.settings.utc_offset_min(maker.plant.utc_offset_min)
+            period = long_terms.period_of(level, start_utc_ms, offset_min)
+            if period is None or not long_terms.has_level(maker, level):
+                continue
+            if min(first for first, _ in periods) <= period[0] and period[1] <= max(end for _, end in periods):
+                found += long_terms.figures(maker, level, period, builder.part(*period), reason)
+        return found
+
     def figures(self, reason: str = "") -> list[Figure]:
         """What was filled so far makes these."""
         found: list[Figure] = []
@@ -167,25 +181,18 @@ def minutes_of(
     return each_slot.add(minutes, rows, plant, rules.settings) if rules.settings.standardise_at == "FLD" else minutes
 
 
-def _spans_of(strips: Mapping[str, Sequence[Strip]]) -> Iterator[Span]:
-    for device, own in strips.items():
-        for strip in own:
-            parameters_hash = strip.parameters.parameters_hash
-            yield Span(device, strip.seq, strip.content_hash, parameters_hash, strip.first_utc_ms, strip.end_utc_ms)
-
-
-def _term_figures(maker: FigureMaker, terms: ShortTerms, spans: Sequence[Span], reason: str) -> Iterator[Figure]:
+def _term_figures(maker: FigureMaker, terms: ShortTerms, records: Records, reason: str) -> Iterator[Figure]:
     sums = terms.sums
-    touching = _by_term(spans, sums.start_utc_ms, sums.length_min * MINUTE_MS, sums.count)
+    inputs_of = records.of_terms(sums.start_utc_ms, sums.length_min * MINUTE_MS, sums.count)
     everything = list(terms.measurands) + ([terms.flow] if terms.flow is not None else [])
     uncertain = term_uncertainty.of_terms(maker.plant, maker.rules, terms)
     basis = maker.rules.settings.expected_basis()
     columns = [_columns(one, sums, basis) for one in everything]
     states, has_run = sums.state.tolist(), sums.has_run.tolist()
     for term in range(sums.count):
-        if not touching[term]:
+        inputs = inputs_of[term]
+        if not inputs:
             continue
-        inputs = input_ranges(touching[term])
         start = sums.start_of(term)
         period = (start, start + sums.length_min * MINUTE_MS)
         state = NAMES[states[term]] if has_run[term] else "stopped"
@@ -272,16 +279,6 @@ def _spreads(sums: term_sums.TermSums, row: int) -> list[Spread]:
         Spread(low, high, own if is_known else None) if is_there else NO_SPREAD
         for low, high, own, is_there, is_known in zip(*(one.tolist() for one in columns), strict=True)
     ]
-
-
-def _by_term(spans: Sequence[Span], start_utc_ms: int, length_ms: int, count: int) -> list[list[Span]]:
-    found: list[list[Span]] = [[] for _ in range(count)]
-    for span in spans:
-        first = max(0, (span.first_utc_ms - start_utc_ms) // length_ms)
-        last = min(count - 1, (span.end_utc_ms - 1 - start_utc_ms) // length_ms)
-        for term in range(first, last + 1):
-            found[term].append(span)
-    return found
 
 
 def _refuse(plant: Plant, rule_sets: Sequence[RuleSet]) -> None:

@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from plumeproof.rules.figure import ENGINE_VERSION, Figure, FigureDocument, InputRange, build_figure
 from plumeproof.rules.plant import Plant
 from plumeproof.rules.rule_set import RuleSet
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A record with slots in [first_utc_ms, end_utc_ms), as far as a figure must name it."""
-
-    device: str
-    seq: int
-    content_hash: bytes
-    parameters_hash: bytes
-    first_utc_ms: int
-    end_utc_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +100,3 @@ class FigureMaker:
             0,  # revision
             reason,  # reason
         )
-
-
-def input_ranges(spans: Iterable[Span]) -> tuple[InputRange, ...]:
-    """Of each device the first and the last record, by device."""
-    first: dict[str, int] = {}
-    last: dict[str, Span] = {}
-    for span in spans:
-        first[span.device] = min(span.seq, first.get(span.device, span.seq))
-        if span.device not in last or span.seq > last[span.device].seq:
-            last[span.device] = span
-    return tuple(
-        InputRange(device, first[device], last[device].seq, last[device].content_hash, last[device].parameters_hash)
-        for device in sorted(first)
-    )
