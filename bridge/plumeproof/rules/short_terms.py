@@ -165,12 +165,15 @@ def _flow(plant: Plant, settings: Settings, sums: TermSums, around: dict[str, Pe
         workings["normal_wet_m3_h" if kinds == ("T", "p") else "normal_dry_m3_h"] = values
     exists = exists & ~missing
     rows: dict[str, int] = {}
+    discarded = term_sums.is_discarded(sums, row, settings, covered)
+    is_measured = covered
     if settings.standardise_at == "FLD":
         rows[FLOW] = _row(sums, each_slot.FLOW_NAME)
         values, exists, covered = _of_slots(sums, rows[FLOW], settings)
         missing = sums.n[rows[FLOW]] < sums.n[row]
         instead = _has_substitute(each_slot.NEEDS_OF_FLOW[plant.flow.conditions], plant, sums)
-    discarded = term_sums.is_discarded(sums, row, settings, covered & exists)
+    if "P" in settings.lost_letters:
+        discarded = discarded | (sums.has_run & is_measured & ~(exists & covered))
     layer = Layer(np.where(exists, values, 0.0), exists, exists & covered & sums.has_run, "m3/h")
     flags = {COVERAGE: ~covered, PERIPHERAL_MISSING: missing, PERIPHERAL_SUBSTITUTE: instead, DISCARDED: discarded}
     compared = np.asarray(is_compared(sums.state, settings.start_up_compared)) & sums.has_run
