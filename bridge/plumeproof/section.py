@@ -129,6 +129,10 @@ class Section:
                 raise self.refuse(entry.name, f"is missing; `{self._sample}` shows it")
         return kind(**values)
 
+    def has(self, key: str) -> bool:
+        """Whether the key is there, and was not read yet."""
+        return key in self._item
+
     def inner(self, key: str, is_needed: bool = False) -> Section:
         """The table below a key; empty where it is absent."""
         if is_needed and key not in self._item:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from acqwire import limits
 
 from plumeproof.errors import ConfigError
 from plumeproof.rules.figure import FLOW_ID
+from plumeproof.rules.quality_plan import DoneTest, Qal3, instant_ms, read_qal3, read_tests, site_day
 from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
 from plumeproof.toml_lines import Lines
 
@@ -33,7 +34,6 @@ PLANT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")  # measurands, calibrations: parts of file names and of keys
 RULE_SET = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)")
-INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 OFFSET_MAX_MIN = 14 * 60  # Kiribati; no site lies beyond it
 MINUTE_MS = 60_000
 MEASURANDS_MAX = 64
@@ -82,16 +82,6 @@ def _offset(value: Any, _folder: Path) -> int:
     return minutes
 
 
-def _instant(value: Any, _folder: Path) -> int:
-    text = typed(value, str)
-    try:
-        if INSTANT.fullmatch(text):
-            return int(datetime.fromisoformat(text).timestamp()) * 1000
-    except ValueError:
-        pass  # a month 13: refused with the others below
-    raise ValueError(f'{text[:30]!r} is no instant; write it in UTC, "2026-01-01T00:00:00Z"')
-
-
 @dataclass(frozen=True, slots=True)
 class StateRule:
     """A signal that names a plant state: it applies where the source's value is above, or below, the threshold.
@@ -111,14 +101,17 @@ class StateRule:
 class Calibration:
     """y = a + b x (EN 14181:2014 clause 6.4), in force from an instant until the next one begins.
 
-    `valid_to`: upper end of the valid calibration range, in the unit of the standardised value; None: not stated.
+    `valid_from`, `valid_to`: the valid calibration range, in the unit of the standardised value; None: not stated.
+    `qal2_on`: day of the QAL2 that it comes from; None: the day on which it begins.
     """
 
     id: str = setting(text_like(NAME, "name of a calibration"))
-    begins: int = setting(_instant)  # UTC ms
+    begins: int = setting(instant_ms)  # UTC ms
     a: float = setting(number_in(float, -1e9, 1e9))
     b: float = setting(number_in(float, -1e9, 1e9))
     valid_to: float | None = setting(number_in(float, 0.0, 1e9), None)
+    valid_from: float = setting(number_in(float, -1e9, 1e9), 0.0)
+    qal2_on: date | None = setting(site_day, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +185,7 @@ class Measurand:
     `gas`: whose molar mass converts ppm (rules/conditions.py). `no2_share_pct`: of a channel of NO that is reported
     as NO2: the permit's share of NO2 in NOx, 0 for none; None: reported as measured (section 4.3). `ci_pct` of the
     daily limit and `ci_qal2` in mg/m3: what is subtracted for comparison. `range_max`: end of the measuring range, in
-    the channel's unit. `greenhouse_gas`: its mass is also tonnes of CO2e, less `biomass_share_pct` of it.
+    the channel's unit. `qal3`, `tests`: surveillance (quality_plan.py), no figure asks them. `greenhouse_gas`: its mass is also tonnes of CO2e, less `biomass_share_pct` of it.
     `max_potential`: of the monitoring plan, mg/m3 normal and dry, which 40 CFR 75.33 takes at worst; None: such hours
     get no substitute.
     """
@@ -215,6 +208,8 @@ class Measurand:
     calibrations: tuple[Calibration, ...] = ()
     uncertainty: tuple[Component, ...] = ()
     max_potential: float | None = setting(number_in(float, 0.0, 1e9), None)
+    qal3: Qal3 | None = None
+    tests: tuple[DoneTest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,9 +286,9 @@ def _flow(section: Section) -> Flow:
 
 def _measurand(section: Section) -> Measurand:
     limit_values, uncertainty = section.each("limit", Limit), section.each("uncertainty", Component)
-    return section.build(
-        Measurand, limits=limit_values, uncertainty=uncertainty, calibrations=_calibrations(section)
-    )  # fmt: skip
+    qal3 = read_qal3(section.inner("qal3")) if section.has("qal3") else None
+    nested = {"limits": limit_values, "uncertainty": uncertainty, "calibrations": _calibrations(section)}
+    return section.build(Measurand, **nested, qal3=qal3, tests=read_tests(section))
 
 
 def _calibrations(section: Section) -> tuple[Calibration, ...]:
