@@ -11,7 +11,7 @@ day, half_hour, half_hour_a, half_hour_b, ten_min, hour, month, year. In mg/m3 a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
@@ -54,13 +54,21 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class LimitTest:
-    """One test: `n` values seen, `n_over` above `limit`, at most `n_allowed` may be."""
+    """One test: `n` values seen, `n_over` above `limit`, at most `n_allowed` may be.
+
+    `averages`: the series that was compared, and `decimals`, to which it was rounded for it (None: it was not);
+    `over`: places in the series of what is above, `highest`: of the greatest; None where there is nothing.
+    """
 
     kind: str
     limit: Decimal
     n: int
     n_over: int
     n_allowed: int
+    averages: str = ""
+    decimals: int | None = None
+    over: tuple[int, ...] = ()
+    highest: int | None = None
 
     @property
     def is_met(self) -> bool:
@@ -150,9 +158,19 @@ def count_over(
     kind: str, values: Numbers, exists: Truths, limit: str | Decimal, compare: Comparison, allowed_pct: int = 0
 ) -> LimitTest:
     """Count what exists and what of it is above; `allowed_pct` per cent of N may be."""
-    chosen = np.asarray(values, np.float64)[np.asarray(exists, np.bool_)]
-    n_over = int(np.count_nonzero(compare.is_over(chosen, limit))) if chosen.size else 0
-    return LimitTest(kind, to_decimal(limit), chosen.size, n_over, chosen.size * allowed_pct // 100)
+    series, places = np.asarray(values, np.float64), np.flatnonzero(np.asarray(exists, np.bool_))
+    chosen = series[places]
+    over = places[np.asarray(compare.is_over(chosen, limit), np.bool_)] if chosen.size else places
+    return LimitTest(
+        kind,
+        to_decimal(limit),
+        chosen.size,
+        over.size,
+        chosen.size * allowed_pct // 100,
+        decimals=compare.decimals if compare.compare == "rounded" else None,
+        over=tuple(over.tolist()),
+        highest=int(places[chosen.argmax()]) if chosen.size else None,
+    )
 
 
 Series = Mapping[str, tuple[Numbers, Truths]]  # by kind of average ("half_hour", "day" ...): values, exists
@@ -226,7 +244,8 @@ class _Year:
         compare = Comparison.of(limit, self.settings, self.decimals)
         name = kind if kind == of_kind and factor == 1 else f"{kind} against {of_kind}"
         name = name if factor == 1 else f"{name} x {factor}"
-        return (count_over(name, values, exists, to_decimal(limit) * factor, compare, allowed_pct),)
+        found = count_over(name, values, exists, to_decimal(limit) * factor, compare, allowed_pct)
+        return (replace(found, averages=kind),)
 
 
 def _waste(year: _Year, _old_coal: bool) -> list[tuple[LimitTest, ...]]:
@@ -252,7 +271,8 @@ def _co(year: _Year) -> list[tuple[LimitTest, ...]]:
     if half is None:
         long_over = long_exists = np.zeros(short_exists.size // 3, np.bool_)
     is_met = co_windows(short_over, short_exists, long_over, long_exists)
-    return [(LimitTest("any 24 h", to_decimal(limit), is_met.size, int(np.count_nonzero(~is_met)), 0),)]
+    begins = tuple(np.flatnonzero(~is_met).tolist())  # half-hours that a failing window begins with
+    return [(LimitTest("any 24 h", to_decimal(limit), is_met.size, len(begins), 0, "half_hour", over=begins),)]
 
 
 def _combustion(year: _Year, old_coal: bool) -> list[tuple[LimitTest, ...]]:
@@ -265,7 +285,8 @@ def _combustion(year: _Year, old_coal: bool) -> list[tuple[LimitTest, ...]]:
 
 
 def _every_value(year: _Year, _old_coal: bool) -> list[tuple[LimitTest, ...]]:
-    kinds = [kind for kind in KINDS if kind in year.limits]
+    # Column B is an alternative of Annex VI, which these rules do not have: a permit may carry it for another rule set
+    kinds = [kind for kind in KINDS if kind in year.limits and kind != "half_hour_b"]
     return [year.test("half_hour" if kind.startswith("half_hour") else kind, kind) for kind in kinds]
 
 
