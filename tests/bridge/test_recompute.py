@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
+import time
 
 import apsw
 import pytest
@@ -12,7 +15,7 @@ import pytest
 from plumeproof.bulk import Job, recompute_part, span_of, split
 from plumeproof.cli import main
 from plumeproof.store.averages import SqliteAverages
-from plumeproof.store.connection import Writer
+from plumeproof.store.connection import APPLICATION_ID, Writer, migrations
 from plumeproof.store.figures import SqliteFigures
 from plumeproof.store.ledger import SqliteLedger
 from tests.bridge.test_averaging_stage import StillClock
@@ -149,6 +152,48 @@ def test_an_altered_figure_is_named(plant_folder, tmp_path, capsys):
     assert status == 1
     assert "1 differ, 1 are not stored" in out
     assert "value stored" in err and "recomputed" in err
+
+
+@pytest.mark.parametrize("verb", ["recompute", "average"])
+def test_a_ledger_of_an_older_release_is_told_with_its_mend(plant_folder, tmp_path, capsys, verb):
+    old = tmp_path / "old.sqlite"
+    connection = apsw.Connection(str(old))
+    connection.execute(next(iter(migrations(0))).read_text())
+    connection.execute(f"PRAGMA user_version = 1; PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute("ATTACH ? AS full", (str(plant_folder / "ledger.sqlite"),))
+    connection.execute("INSERT INTO main.record SELECT * FROM full.record")
+    connection.execute("INSERT INTO main.parameter_part SELECT * FROM full.parameter_part")
+    connection.execute("INSERT INTO main.head SELECT * FROM full.head")
+    connection.close()
+    if verb == "recompute":
+        arguments = ["recompute", *options(plant_folder), "--ledger", old, "--processes", "1"]
+    else:
+        arguments = ["average", "--ledger", old, "--plant", plant_folder / "line-1.toml", "--stored"]
+    status = main([str(one) for one in arguments])
+    told = capsys.readouterr()
+    assert status == 2 and told.out == ""
+    assert len(told.err.strip().splitlines()) == 1
+    assert "old.sqlite: schema 1 of an older release" in told.err and "plumeproof run" in told.err
+
+
+def test_killed_in_the_middle_it_goes_on(plant_folder, tmp_path, capsys):
+    """The months that were done are kept; what is missing is made, and the result is that of one run."""
+    work = tmp_path / "work"
+    arguments = [*options(plant_folder), "--work", work, "--processes", "1", "--json"]
+    command = [sys.executable, "-m", "plumeproof", "recompute", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        deadline = time.monotonic() + 60
+        while not list(work.glob("*.json")):
+            assert running.poll() is None or list(work.glob("*.json"))
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        running.kill()
+    kept = {path: path.stat().st_mtime_ns for path in work.glob("*.json")}
+    assert kept
+    _, out, _ = run(capsys, *arguments)
+    _, whole, _ = run(capsys, *options(plant_folder), "--processes", "1", "--json")
+    assert json.loads(out) == json.loads(whole)
+    assert all(path.stat().st_mtime_ns == stamp for path, stamp in kept.items())
 
 
 def test_an_altered_record_is_refused_and_named(plant_folder, tmp_path, capsys):

@@ -22,6 +22,7 @@ from plumeproof.ports import Clock
 from plumeproof.rules.figure import DAY, SHORT_TERM, Figure, FigureDocument, InputRange
 from plumeproof.store.connection import FAULTS, Writer, open_reader
 
+SINCE_SCHEMA = 3  # the tables that are read here
 STAGE = "figures"  # in the cursor table
 FIRST = "first"  # reason of revision 0
 
@@ -193,6 +194,11 @@ class StoredFigures:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._connection = open_reader(path)
+        try:
+            require_figures(path, self._connection)
+        except StoreError:
+            self.close()
+            raise
 
     def contents(
         self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int
@@ -207,6 +213,14 @@ class StoredFigures:
     def close(self) -> None:
         """Give the file back."""
         self._connection.close()
+
+
+def require_figures(path: Path, connection: apsw.Connection) -> None:
+    """Raises StoreError for a ledger of a release that did not write figures as this one reads them."""
+    version = connection.pragma("user_version")
+    if isinstance(version, int) and version < SINCE_SCHEMA:
+        mend = "start `plumeproof run` of this release on it once, or on a copy"
+        raise StoreError(f"{path}: schema {version} of an older release, without the figures of this one; {mend}")
 
 
 def figures_of(connection: apsw.Connection, plant: str, level: str, period_utc_ms: tuple[int, int]) -> Iterator[Figure]:

@@ -16,7 +16,7 @@ from plumeproof.errors import StoreError
 from plumeproof.model import StoredRecord
 from plumeproof.rules.figure import Figure
 from plumeproof.store.connection import FAULTS, open_reader
-from plumeproof.store.figures import figures_of, revisions_of
+from plumeproof.store.figures import figures_of, require_figures, revisions_of
 
 PAGE_RECORDS = 256
 VARIABLES = 500  # seqs named in one question; SQLite allows more
@@ -105,6 +105,7 @@ class RecordsByTime:
 
     def figures(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> list[Figure]:
         """The figures that the bridge wrote for the periods inside [start, end), newest revisions."""
+        require_figures(self.path, self._connection)
         return self._read(lambda: list(figures_of(self._connection, plant, level, (start_utc_ms, end_utc_ms))))
 
     def revisions(self, figure: Figure) -> list[Figure]:
@@ -113,6 +114,7 @@ class RecordsByTime:
 
     def figures_extent(self, plant: str) -> tuple[int, int] | None:
         """[first, end) of what the bridge has written for a plant."""
+        require_figures(self.path, self._connection)
         rows = self._ask("SELECT min(start_utc_ms), max(end_utc_ms) FROM figure WHERE plant = ?", (plant,))
         return None if rows[0][0] is None else (int(rows[0][0]), int(rows[0][1]))
 
