@@ -130,8 +130,10 @@ def span_of(job: Job) -> tuple[int, int]:
     return calendar.day_of(first, offset)[0], calendar.day_of(last - 1, offset)[1]
 
 
-def recompute_part(part: Part) -> PartResult:
-    """Verify, decode, average and compare one part. Raises ConfigError, RuleError, StoreError."""
+def recompute_part(part: Part, progress: Callable[[int], Any] | None = None) -> PartResult:
+    """Verify, decode, average and compare one part; `progress` is told of the records of every day.
+
+    Raises ConfigError, RuleError, StoreError."""
     engine = _engine(part.job)
     if _digests(engine) != part.digests:
         raise ConfigError(part.job.plant, "is not what the job was started with; give every worker the same files")
@@ -148,6 +150,8 @@ def recompute_part(part: Part) -> PartResult:
             checked = archive.read(part.index, keys, day, end)
             tally.record_count += checked.record_count
             tally.findings += checked.findings
+            if progress is not None:
+                progress(checked.record_count)
             found = engine.short_term_figures(checked.strips, day, end)
             tally.take(found, stored, engine, SHORT_TERM, day, end)
             if longer is not None and end == day + DAY_MS:

@@ -142,22 +142,31 @@ def _run(args: argparse.Namespace, job: Job) -> list[PartResult]:
     todo = [part for part in parts if known[part.name] is None]
     record_count = sum(len(one.seq) for part in todo for one in part.index.values())
     with tqdm(total=record_count, unit=" records", desc=Path(job.plant).stem, disable=quiet) as progress:
-        for result in _work_on(args, todo):
+        for result in _work_on(args, todo, progress.update):
             found.append(result)
             _keep(args.work, result)
-            progress.update(result.record_count)
     return sorted(found, key=lambda one: one.start_utc_ms)
 
 
-def _work_on(args: argparse.Namespace, parts: Sequence[Part]) -> Iterator[PartResult]:
+def _work_on(
+    args: argparse.Namespace, parts: Sequence[Part], progress: Callable[[int], Any]
+) -> Iterator[PartResult]:  # fmt: skip
+    """Results as they come. `progress` is told of records: day by day here, month by month from elsewhere."""
     from plumeproof.bulk import recompute_part
 
-    if args.dask is not None:
-        yield from _on_cluster(args.dask, recompute_part, parts)
+    if args.dask is None and (args.processes == 1 or len(parts) < 2):
+        for part in parts:
+            yield recompute_part(part, progress)
         return
-    if args.processes == 1 or len(parts) < 2:
-        yield from map(recompute_part, parts)
-        return
+    elsewhere = _on_cluster(args.dask, recompute_part, parts) if args.dask is not None else _in_processes(args, parts)
+    for result in elsewhere:
+        progress(result.record_count)
+        yield result
+
+
+def _in_processes(args: argparse.Namespace, parts: Sequence[Part]) -> Iterator[PartResult]:
+    from plumeproof.bulk import recompute_part
+
     # Spawned: a fork would take over numba's and the progress bar's threads
     with ProcessPoolExecutor(min(args.processes, len(parts)), get_context("spawn")) as pool:
         for future in as_completed([pool.submit(recompute_part, part) for part in parts]):
