@@ -69,7 +69,7 @@ class LimitAccount:
         }
         self._rows: dict[tuple[Key, str], list[_Row]] = {}
         self._lost: dict[Key, list[Case]] = {}
-        self._days: dict[Key, int] = {}
+        self._days: dict[Key, list[int]] = {}  # ends
         self._annual: dict[tuple[str, str, int], Figure] = {}
 
     def levels(self) -> tuple[str, ...]:
@@ -93,13 +93,13 @@ class LimitAccount:
         row = (one.start_utc_ms, one.end_utc_ms, one.value or 0.0, one.is_valid and one.value is not None)
         self._rows.setdefault((key, one.layer), []).append(row)
         if one.level == DAY:
-            self._days[key] = self._days.get(key, 0) + 1
+            self._days.setdefault(key, []).append(one.end_utc_ms)
             if DISCARDED_DAY in one.flags:
                 self._lost.setdefault(key, []).append(Case(one.start_utc_ms, one.end_utc_ms, row[2]))
 
     def judgements(self, extent_utc_ms: tuple[int, int]) -> Iterator[Judgement]:
         """Every line, by rule set and year. `extent_utc_ms`: [first, end) of what was recorded: a year is whole only
-        where records and period hold all of it."""
+        where records and period hold all of it, and what has not ended in the records is not judged yet."""
         for rules in self._engine.rule_sets:
             offset = self._offset[rules.id]
             at = self._period[0]
@@ -118,9 +118,9 @@ class LimitAccount:
         for measurand in self._engine.plant.measurands:
             if measurand.limits and rules.settings.limit_tests != "none":
                 yield from self._limits(rules, measurand, year, seen, make)
-                yield from self._lost_days(rules, measurand, year[0], make)
+                yield from self._lost_days(rules, measurand, year[0], seen[1], make)
             yield from self._tier(rules, measurand, year[0], make)
-        yield from self._states[rules.id].judgements(year, seen == year)
+        yield from self._states[rules.id].judgements(year, seen[1], seen == year)
 
     def _limits(
         self,
@@ -156,16 +156,18 @@ class LimitAccount:
             )  # fmt: skip
 
     def _lost_days(
-        self, rules: RuleSet, measurand: Measurand, year: int, make: partial[Judgement]
+        self, rules: RuleSet, measurand: Measurand, year: int, until: int, make: partial[Judgement]
     ) -> Iterator[Judgement]:  # fmt: skip
         key = (rules.id, measurand.id, year, DAY)
-        most, lost = rules.settings.invalid_days_per_year, tuple(self._lost.get(key, ()))
+        most = rules.settings.invalid_days_per_year
+        lost = tuple(one for one in self._lost.get(key, ()) if one.end_utc_ms <= until)
+        n = sum(end <= until for end in self._days.get(key, ()))
         is_over = bool(long_term.action_required(len(lost), most))
         verdict = STATED if most is None else EXCEEDED if is_over else KEPT
         yield make(
             subject=measurand.id, about=LOST_DAYS, requirement=0, test="days lost by malfunction or maintenance",
             averages=DAY, unit="d", limit="" if most is None else str(most), verdict=verdict,
-            is_met=None if most is None else not is_over, n=self._days.get(key, 0), compared=float(len(lost)),
+            is_met=None if most is None else not is_over, n=n, compared=float(len(lost)),
             compared_text=str(len(lost)), cases=lost,
         )  # fmt: skip
 
@@ -201,7 +203,7 @@ class LimitAccount:
         found = self._rows.get((key, VALIDATED), self._rows.get((key, STANDARDISED), []))
         length_ms = LENGTH_OF_KIND.get(kind, 0) * MINUTE_MS
         if not length_ms:
-            return sorted(found)
+            return sorted(row for row in found if row[1] <= seen[1])
         offset = self._offset[rules.id]
         first, end = calendar.day_of(seen[0], offset)[0], calendar.day_of(seen[1] - 1, offset)[1]
         grid: list[_Row] = [(at, at + length_ms, 0.0, False) for at in range(first, end, length_ms)]

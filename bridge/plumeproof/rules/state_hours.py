@@ -43,9 +43,12 @@ class StateHours:
         if one.level == SHORT_TERM and one.end_utc_ms - one.start_utc_ms == self._length_ms and is_inside:
             self._states[(one.start_utc_ms - self._start) // self._length_ms] = state_of(one.state)
 
-    def judgements(self, year_utc_ms: tuple[int, int], is_whole: bool) -> Iterator[Judgement]:
-        """Hours of each state in the year, and the counters of `other` where the rule set limits them."""
-        first, end = ((at - self._start) // self._length_ms for at in self._clip(year_utc_ms))
+    def judgements(self, year_utc_ms: tuple[int, int], until_utc_ms: int, is_whole: bool) -> Iterator[Judgement]:
+        """Hours of each state in the year, of terms that have ended by `until_utc_ms`, and the counters of `other`."""
+        first, end = (
+            (at - self._start) // self._length_ms
+            for at in self._clip((year_utc_ms[0], min(year_utc_ms[1], until_utc_ms)))
+        )
         seen = np.flatnonzero(self._states[first:end] != UNKNOWN)
         if not seen.size:
             return
