@@ -26,6 +26,7 @@ import numpy as np
 
 from plumeproof.rules import _kernels
 from tools.bench.again import measure_recompute
+from tools.bench.arithmetic import limit_s
 from tools.bench.cost import Curve, draw, measure_cost
 from tools.bench.figures import Figure
 from tools.bench.gateway import one_core
@@ -64,6 +65,7 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
         tick("a live record and starts")
         live_us = _live_us()
         starts = [_start_s() for _ in range(1 if is_quick else STARTS)]
+        arithmetic_s = limit_s(month.values.shape[1])
     millions = month.values.size / 1e6
     del works, month
     with one_core():
@@ -83,6 +85,9 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
         *_best(rounds),
         *_beside(rounds, "chain", "chain", CHAIN, "chain_vs_{}", "the same chain, five levels"),
         Figure("chain_ms", round(chain * 1e3, 2), "ms", "one thread"),
+        Figure(
+            "chain_of_arithmetic", round(arithmetic_s / chain, 2), "ratio", "its operations in a cache, nothing else"
+        ),
         Figure("chain_2threads_ms", round(_median(rounds["chain_2threads"], 0) * 1e3, 2), "ms", "by the clock"),
         Figure("live_kernel_us", round(live_us, 1), "us", f"60 slots of {CHANNELS} channels, call included; limit 50"),
         Figure("live_update_ms", round(long.mean_ms, 2), "ms", "processor time a record, hours' ends in it; limit 2"),
