@@ -25,6 +25,10 @@ FACES = tuple(
         "inspection",
         "overview",
         "figure_desk",
+        "surveillance_desk",
+        "ledger_checks",
+        "chart_plot",
+        "survey_files",
         "figure_files",
         "instants",
         "whole_file",
@@ -96,6 +100,10 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "array_strips.py": (*EVIDENCE, "numpy"),
     "figure_desk.py": (*EVIDENCE, P + "rules", P + "ledger_strips"),
     "instants.py": GROUND,
+    "ledger_checks.py": (*EVIDENCE, P + "rules", P + "store.records_by_time"),
+    "surveillance_desk.py": (*EVIDENCE, P + "rules", P + "figure_desk", P + "ledger_checks", P + "ledger_strips"),
+    "survey_files.py": (*GROUND, P + "rules", P + "figure_files", P + "surveillance_desk"),
+    "chart_plot.py": (*GROUND, P + "rules", P + "figure_plot", P + "surveillance_desk", P + "whole_file", "matplotlib"),
     "whole_file.py": GROUND,
     "notebook.py": (*FACES, P + "array_strips", P + "rules", "numpy"),
     "figure_files.py": (*GROUND, P + "whole_file", "pyarrow"),
@@ -122,7 +130,7 @@ HOMES = {
     "llvmlite": ("rules/_kernels.py", "rules/_chain.py", "rules/_vectors.py"),
     "openpyxl": ("survey/sheets.py",),
     "pyarrow": ("figure_files.py",),
-    "matplotlib": ("figure_plot.py",),
+    "matplotlib": ("figure_plot.py", "chart_plot.py"),
 }
 NOT_IN_EVIDENCE = {"socket", "threading", "time", "logging", "random", "os", "pathlib", "subprocess", "asyncio", "io"}
 ACQ = {"struct", "binascii", "hashlib", "json", "gc", "collections"}

@@ -120,7 +120,7 @@ class Sheet:
         if len(lines) > PANELS_MAX:
             mend = "choose fewer with --measurand and --rule-set"
             raise ConfigError(str(path), f"{len(lines)} panels, at most {PANELS_MAX} fit a page; {mend}")
-        matplotlib = _matplotlib()
+        matplotlib = matplotlib_parts()
         style = {
             "svg.hashsalt": "plumeproof",  # ids inside the file come from it, not from chance
             "font.size": 9.0,
@@ -300,12 +300,13 @@ def _draw_ribbon(axis: Any, line: _Line, offset_min: int) -> set[int]:
     return {run[2] for run in runs}
 
 
-def _matplotlib() -> Any:
+def matplotlib_parts() -> Any:
     """matplotlib is imported where it is used: its start costs a second."""
     try:
         import matplotlib
         import matplotlib.dates
         import matplotlib.figure
+        import matplotlib.lines
         import matplotlib.patches
     except ImportError as error:
         mend = "python -m pip install 'plumeproof[plots]'"

@@ -504,7 +504,7 @@ def test_the_ribbon_and_the_substitutes_of_a_day(stack):
     sheet = figure_plot.Sheet(open_engine(stack), (hours.figures[0].start_utc_ms, hours.figures[-1].end_utc_ms))
     for one in plumeproof.averages(channels(), stack):
         sheet.add(one)
-    page = sheet._draw(figure_plot._matplotlib(), [line for line in sheet._chosen() if line.measurand == "CO2"])
+    page = sheet._draw(figure_plot.matplotlib_parts(), [line for line in sheet._chosen() if line.measurand == "CO2"])
     diamonds = [line for axis in page.axes for line in axis.lines if line.get_marker() == "D"]
     assert len(diamonds) == 1
     valid = hours.values[hours.is_valid]

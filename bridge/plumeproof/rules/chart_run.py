@@ -77,7 +77,7 @@ def run_chart(
     """Checks that begin before `until_utc_ms`; events until then. Raises RuleError."""
     s_ams = plan.s_ams(key.point)
     assert s_ams is not None  # whoever asks has seen it
-    chart = qal3.start_chart(key, plan.kind, s_ams, settings)
+    chart = empty = qal3.start_chart(key, plan.kind, s_ams, settings)
     events = [one for one in plan.events if one.point in (key.point, BOTH) and one.at < until_utc_ms]
     points: list[ChartPoint] = []
     unused: list[tuple[CheckReading, str]] = []
@@ -90,7 +90,8 @@ def run_chart(
         if one.utc_ms >= until_utc_ms:
             continue
         while waiting and waiting[0].at <= one.utc_ms:
-            chart, state = _restarted(chart, waiting.pop(0)), NO_READING
+            chart, state = empty, NO_READING
+            waiting.pop(0)
         gas = plan.reference_at(key.point, one.utc_ms)
         if gas is None:
             unused.append((one, NO_REFERENCE))
@@ -102,11 +103,6 @@ def run_chart(
         if judged.verdict != qal3.HELD:  # a held chart keeps the state that its alarm gave
             state = _OF_ALARM[judged.alarm] if judged.alarm else WARNING if judged.verdict == WARNING else IN_CONTROL
         points.append(ChartPoint(one, gas.value, gas.name, judged, state))
-    for event in waiting:
-        chart, state = _restarted(chart, event), NO_READING
+    if waiting:
+        chart, state = empty, NO_READING
     return ChartRun(measurand, unit, plan, chart, tuple(points), tuple(events), tuple(unused), state)
-
-
-def _restarted(chart: Chart, event: ChartEvent) -> Chart:
-    # An event and a check in one millisecond: the event was first, and the chart must still take the check
-    return chart.restarted(event.at - 1 if chart.last_utc_ms is None or chart.last_utc_ms < event.at - 1 else event.at)

@@ -91,34 +91,38 @@ def pair_checks(records: Sequence[Record]) -> list[GasCheck]:
     """Zero and span checks of calibration records of one module, in seq order. One mark begins and ends in one boot."""
     spans: list[tuple[Record, Record | None]] = []
     open_at: dict[tuple[int, int], int] = {}  # (boot, mark) to place in spans
+    beside: list[tuple[int, int]] = []  # places of spans that were open at once
     for record in records:
         assert isinstance(record.body, Calibration)
         key = (record.boot, record.body.mark)
         if record.body.is_begin:
+            beside += [(at, len(spans)) for (boot, _), at in open_at.items() if boot == record.boot]
             open_at[key] = len(spans)
             spans.append((record, None))
         elif key in open_at:
             at = open_at.pop(key)
             spans[at] = (spans[at][0], record)
+    disturbed = {at for pair in beside if _are_in_conflict(spans[pair[0]], spans[pair[1]]) for at in pair}
     return [
-        GasCheck(begin.device, body.analyzer, PHASES[body.phase], begin, end, _meets_other(begin, end, spans))
-        for begin, end in spans
+        GasCheck(begin.device, body.analyzer, PHASES[body.phase], begin, end, at in disturbed)
+        for at, (begin, end) in enumerate(spans)
         if isinstance(body := begin.body, Calibration) and body.phase in _POINTS
     ]
 
 
-def _meets_other(begin: Record, end: Record | None, spans: Sequence[tuple[Record, Record | None]]) -> bool:
-    """Whether another gas of the analyzer is on in the same slots."""
-    own = begin.body
-    assert isinstance(own, Calibration)
-    for other_begin, other_end in spans:
-        other = other_begin.body
-        assert isinstance(other, Calibration)
-        is_other = other.phase in GAS_PHASES and other.phase != own.phase
-        if is_other and other_begin.boot == begin.boot and other.analyzer == own.analyzer:
-            if (other_end is None or _slot(other_end) > own.slot) and (end is None or other.slot < _slot(end)):
-                return True
-    return False
+def _are_in_conflict(one: tuple[Record, Record | None], other: tuple[Record, Record | None]) -> bool:
+    """Whether two gases of one analyzer are on in the same slots; one may begin with the slot that ends the other."""
+    first, second = one[0].body, other[0].body
+    assert isinstance(first, Calibration) and isinstance(second, Calibration)
+    if first.analyzer != second.analyzer or first.phase == second.phase:
+        return False
+    if first.phase not in GAS_PHASES or second.phase not in GAS_PHASES:
+        return False
+    return _is_before_end(first.slot, other[1]) and _is_before_end(second.slot, one[1])
+
+
+def _is_before_end(slot: int, end: Record | None) -> bool:
+    return end is None or slot < _slot(end)
 
 
 def read_check(

@@ -185,9 +185,9 @@ class Measurand:
     `gas`: whose molar mass converts ppm (rules/conditions.py). `no2_share_pct`: of a channel of NO that is reported
     as NO2: the permit's share of NO2 in NOx, 0 for none; None: reported as measured (section 4.3). `ci_pct` of the
     daily limit and `ci_qal2` in mg/m3: what is subtracted for comparison. `range_max`: end of the measuring range, in
-    the channel's unit. `qal3`, `tests`: surveillance (quality_plan.py), no figure asks them. `greenhouse_gas`: its mass is also tonnes of CO2e, less `biomass_share_pct` of it.
+    the channel's unit. `greenhouse_gas`: its mass is also tonnes of CO2e, less `biomass_share_pct` of it.
     `max_potential`: of the monitoring plan, mg/m3 normal and dry, which 40 CFR 75.33 takes at worst; None: such hours
-    get no substitute.
+    get no substitute. `qal3`, `tests`: surveillance (quality_plan.py); no figure is made from them.
     """
 
     id: str = setting(text_like(NAME, "name of a measurand"))

@@ -46,7 +46,7 @@ def site_day(value: Any, _folder: Path) -> date:
 
 @dataclass(frozen=True, slots=True)
 class ReferenceGas:
-    """What the analyzer should show at zero or span from an instant on, in the unit of its channel: a bottle, a filter."""
+    """What the analyzer should show at zero or span from an instant on, in the channel's unit: a bottle, a filter."""
 
     point: str = setting(one_of(ZERO, SPAN))
     begins: int = setting(instant_ms)  # UTC ms
