@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
+
+from plumeproof.evidence.compiled import compile_now
 
 ORDER = "lanes20-v1"
 LANES = 20  # three per 60 slots of a minute; enough independent additions for any vector unit of today
@@ -22,14 +23,7 @@ _OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": F
 
 
 def _compiled(signature: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    def compile_now(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return numba.njit([signature], cache=True, **_OPTIONS)(function)
-        except (RuntimeError, OSError):
-            # numba says RuntimeError where no cache folder can be written, and lets a full disk through as it is.
-            return numba.njit([signature], **_OPTIONS)(function)
-
-    return compile_now
+    return lambda function: compile_now(function, (signature,), _OPTIONS)
 
 
 @_compiled("float64(float64[::1])")

@@ -10,6 +10,7 @@ needs them not count, whatever number stands there.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ from plumeproof.rules._kernels import OPTIONS, Decorator, compiled, fetch, inner
 from plumeproof.rules._vectors import GROUP, I32, I64, LANES, SLOTS, Conversion, Slots, convert_four
 
 # numba's cache asks for the age of this file only: a test sees to it that another _kernels.py comes with another line.
-KERNELS_SHA256 = "870871e8ae60c113"
+KERNELS_SHA256 = "5a8cc93b7d431741"
 
 TILE = 16  # minutes; 90 tiles a day
 KELVIN, ATMOSPHERE_KPA = 273.15, 101.325  # 0 degC in K; pressure of the normal state, kPa
@@ -323,30 +324,20 @@ def _other(
                 raw[place : place + width], line, gain[within], o2[within], flow[within], slots, marks, load_marks,
                 is_zeroed, rows, lanes, n, found, load_n, load, has_load,
             )  # fmt: skip
-        elif has_load and is_zeroed:
-            if is_whole:
-                marks[:] = 0
-                load_marks[:] = 0
-            _convert(
-                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
-                n, found, load_n, load, 7
-            )  # fmt: skip
-        elif is_whole and has_load and not has_scale:
+        elif is_whole and has_load and not has_scale and not is_zeroed:
             _convert(
                 raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
                 n, found, load_n, load, 2
             )  # fmt: skip
-        elif is_whole and has_load:
-            _convert(
-                raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
-                n, found, load_n, load, 6
-            )  # fmt: skip
-        elif is_whole and not has_scale:
+        elif is_whole and not has_load and not has_scale:
             _convert(
                 raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
                 n, found, load_n, load, 0
             )  # fmt: skip
         elif has_load:
+            if is_whole:
+                marks[:] = 0
+                load_marks[:] = 0
             _convert(
                 raw, line, gain, o2, flow, place, inside, marks_of[0, :], marks_of[1, :], is_zeroed,
                 n, found, load_n, load, 7
@@ -429,8 +420,7 @@ _CHAIN = (
 )
 
 
-@compiled(_CHAIN.format(kind="float32"), _CHAIN.format(kind="float64"))
-def run_chain(
+def _run_chain(
     raw: Any,
     status: Any,
     stopped: Any,
@@ -474,3 +464,14 @@ def run_chain(
     flags = (is_o2_wet, is_low_spared, is_zeroed)
     results = (expected, own, n, sums, load_n, load)
     _run_tiles(begin, end, *scratch, kinds, load_row, is_wanted, *inputs, *flags, *results)
+
+
+@functools.cache
+def kernel_for(kind: str) -> Callable[..., None]:
+    """Compiled for values of one kind when the first of them come: nobody waits for the other."""
+    return compiled(_CHAIN.format(kind=kind))(_run_chain)
+
+
+def run_chain(raw: Any, *others: Any) -> None:
+    """`_run_chain` for float32 or float64."""
+    kernel_for(raw.dtype.name)(raw, *others)

@@ -19,6 +19,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from plumeproof.evidence.compiled import compile_now
 from plumeproof.rules._vectors import (
     F32,
     F64,
@@ -53,15 +54,7 @@ _declare: Callable[..., Any] = cgutils.get_or_insert_function
 
 def compiled(*signatures: str) -> Decorator:
     """Compile for these signatures now."""
-
-    def compile_now(function: Callable[..., Any]) -> Callable[..., Any]:
-        try:
-            return numba.njit(list(signatures), cache=True, **OPTIONS)(function)
-        except (RuntimeError, OSError):
-            # numba says RuntimeError where no cache folder can be written, and lets a full disk through as it is.
-            return numba.njit(list(signatures), **OPTIONS)(function)
-
-    return compile_now
+    return lambda function: compile_now(function, signatures, OPTIONS)
 
 
 def pointers(context: Any, b: Any, signature: Any, arguments: Sequence[Any], *which: int) -> list[Any]:

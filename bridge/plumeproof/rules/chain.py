@@ -89,6 +89,7 @@ def run(
     minutes = width // slots
     found = room(plan, channels, minutes, levels_min) if into is None else into
     work = _Work(plan, raw, status, stopped, slots, found)
+    _chain.kernel_for(raw.dtype.name)  # compiled once, before threads ask for it
     piece = int(np.lcm.reduce([PIECE_MIN, *levels_min]))
     pieces = [(first, min(first + piece, minutes)) for first in range(0, minutes, piece)]
     if threads == 1 or len(pieces) == 1:
