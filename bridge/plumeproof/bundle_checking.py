@@ -1,0 +1,330 @@
+"""Checks a bundle on a machine that never saw the plant: container, manifest, keys, every record, every average.
+
+Nothing in the file is trusted. What it says is read with limits, compared, or computed again from signed records;
+every fault is a finding with member, module and seq. Figures of plants are bundle_figures.py.
+
+    check = BundleCheck(file); findings = list(check.run()); check.verdict()
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, BinaryIO, cast
+
+import rfc8785
+from acqwire import fields, limits
+
+from plumeproof.bundle_averages import compare_day, lines_of
+from plumeproof.bundle_figures import FigureCheck
+from plumeproof.bundle_writing import FORMAT
+from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
+from plumeproof.enrolment import TEST_KIDS
+from plumeproof.errors import BridgeError, ConfigError, EvidenceError
+from plumeproof.evidence.envelope import claimed_payload
+from plumeproof.evidence.parameters import ParameterSet, parse_parameters
+from plumeproof.evidence.strips import Strip, open_slots
+from plumeproof.inspection import Finding, Inspector, Item, read_sequence
+from plumeproof.inspection import _Module as Seen
+from plumeproof.keys import FILE_MAX_BYTES, KeyFile, parse_keys
+from plumeproof.model import StoredRecord
+
+MANIFEST_MAX_BYTES = 64 * 1024 * 1024  # MEMBERS_MAX of them with their hashes
+DOCUMENT_MAX_BYTES = 256 * 1024  # plant description, rule set
+WITH_SLOTS = (fields.KIND_SAMPLES, fields.KIND_OVERFLOW)
+MANIFEST_KEYS = {"format", "period_utc_ms", "bridge", "engine", "summation", "devices", "members"}
+DEVICE_KEYS = {"device", "first_seq", "last_seq", "record_count", "head_hash", "average_count"}
+FOLDERS = {"averages", "envelopes", "figures", "parameters", "plants", "rules"}
+FILES = {"data/anchors.json", "data/keys.json", "data/receipts.jsonl", "manifest.json", "manifest.sha256"}
+NEEDED = ("data/keys.json", "manifest.json", "manifest.sha256")
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was checked, for the verdict."""
+
+    records_verified: int = 0
+    averages_equal: int = 0
+    averages_superseded: int = 0  # older revisions: there, in order, not computed again
+    figures_equal: int = 0
+    figures_superseded: int = 0
+    figures_not_recomputed: dict[str, int] = field(default_factory=dict)  # level to count
+    findings: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a verified record with slots stands."""
+
+    first_utc_ms: int
+    end_utc_ms: int
+    kind: int
+    boot: int
+    content_hash: bytes
+    offset: int
+    length: int
+
+
+class _BundleInspector(Inspector):
+    """Begins within a chain, with parameter sets that a hash in every signed record vouches for."""
+
+    def begin(self, device: str, sets: dict[bytes, ParameterSet]) -> None:
+        """Of a module nothing has passed yet."""
+        module = self._modules.setdefault(device, Seen())
+        module.sets.update({one: found for one, found in sets.items() if found.device == device})
+
+    def hash_of(self, device: str, seq: int) -> bytes | None:
+        """Content hash of a record that has just passed; None for one that was refused."""
+        return self._hashes.get((device, seq))
+
+
+class BundleCheck:
+    """One bundle. `registry`: keys that you have from elsewhere; None: those of the bundle itself, and it is said."""
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        registry: KeyFile | None = None,
+        allow_test_keys: bool = False,
+        tick: Callable[[int], object] = lambda count: None,
+    ) -> None:
+        self._file = file
+        self._registry = registry
+        self._allow_test_keys = allow_test_keys
+        self._tick = tick
+        self.has_own_keys = registry is not None
+        self.manifest: dict[str, Any] = {}
+        self.manifest_hash = ""
+        self.counts = Counts()
+        self._members: dict[str, Member] = {}
+        self._sets: dict[bytes, ParameterSet] = {}
+        self._places: dict[str, dict[int, _Place]] = {}
+
+    def run(self) -> Iterator[Finding]:
+        """Every finding. What makes the rest unreadable ends it."""
+        for finding in self._steps():
+            self.counts.findings += 1
+            yield finding
+
+    @property
+    def is_fine(self) -> bool:
+        """No finding, and something was there to be verified."""
+        return self.counts.findings == 0 and self.counts.records_verified > 0
+
+    def _steps(self) -> Iterator[Finding]:
+        try:
+            self._members = read_members(self._file)
+            missing = [name for name in NEEDED if name not in self._members]
+            if missing:
+                raise EvidenceError("member_missing", f"{missing[0]} is not there")
+            yield from self._check_hashes()
+            self._read_manifest()
+            keys = self._read_keys()
+        except EvidenceError as error:
+            yield Finding(error.code, None, None, "bundle", error.detail)
+            return
+        except ConfigError as error:
+            yield Finding("keys", None, None, "data/keys.json", error.reason)
+            return
+        if not self._allow_test_keys:
+            for entry in keys.entries:
+                if entry.kid.hex() in TEST_KIDS:
+                    told = f"{entry.device}: kid {entry.kid.hex()} is a published test key, everybody can sign with it"
+                    yield Finding("test_key", entry.device, None, "data/keys.json", told)
+        yield from self._check_sets()
+        inspector = _BundleInspector(keys)
+        for stated in self.manifest["devices"]:
+            yield from self._check_device(inspector, stated)
+        self.counts.records_verified = inspector.verified_count
+        for finding in inspector.finish():
+            # What lies before the period is not in the bundle; where it begins was compared with the manifest
+            begins = {one["device"]: one["first_seq"] for one in self.manifest["devices"]}
+            if not (finding.code == "hole" and finding.seq == 1 and begins.get(finding.device, 1) > 1):
+                yield finding
+        for name in self._named("envelopes"):
+            if name.split("/")[2] not in {one["device"] for one in self.manifest["devices"]}:
+                yield Finding("manifest_device", None, None, name, "is of a module that the manifest does not name")
+        yield from self._check_averages()
+        yield from self._check_figures()
+
+    def _named(self, folder: str) -> list[str]:
+        return [name for name in self._members if name.startswith(f"data/{folder}/")]
+
+    def _check_hashes(self) -> Iterator[Finding]:
+        raw = read_whole(self._file, self._members["manifest.json"], MANIFEST_MAX_BYTES)
+        digest = hashlib.sha256(raw).hexdigest()
+        if read_whole(self._file, self._members["manifest.sha256"], 64) != digest.encode():
+            raise EvidenceError("manifest", "manifest.json is not what manifest.sha256 names")
+        self.manifest_hash = digest
+        try:
+            self.manifest = json.loads(raw)
+            same = rfc8785.dumps(self.manifest) == raw
+            stated = {name: (size, digest) for name, size, digest in self.manifest["members"]}
+        except (ValueError, TypeError, KeyError, RecursionError, rfc8785.CanonicalizationError) as error:
+            raise EvidenceError("manifest", "manifest.json is no manifest") from error
+        if not same:
+            raise EvidenceError("manifest", "manifest.json is not in its RFC 8785 form")
+        for name in sorted(stated.keys() - self._members.keys()):
+            yield Finding("member_missing", None, None, str(name)[:260], "is in the manifest and not in the bundle")
+        for name, member in self._members.items():
+            crc, told = 0, hashlib.sha256()
+            for piece in read_member(self._file, member):
+                crc = zlib.crc32(piece, crc)
+                told.update(piece)
+            if crc != member.crc:
+                yield Finding("crc", None, None, name, "its content has another CRC-32 than its head says")
+            if name not in FILES and name.split("/")[1] not in FOLDERS:
+                yield Finding("member_unknown", None, None, name, "is no member of a bundle")
+            if name.startswith("manifest."):
+                continue
+            if name not in stated:
+                yield Finding("member_unknown", None, None, name, "is not in the manifest")
+            elif stated[name] != (member.size, told.hexdigest()):
+                yield Finding("member", None, None, name, "has other bytes than the manifest names")
+
+    def _read_manifest(self) -> None:
+        found = self.manifest
+        period, devices = found.get("period_utc_ms"), found.get("devices")
+        if set(found) != MANIFEST_KEYS or found["format"] != FORMAT:
+            raise EvidenceError("manifest", f"manifest.json is not of format {FORMAT}; update the bridge to read it")
+        if not isinstance(period, list) or len(period) != 2 or not all(type(one) is int for one in period):
+            raise EvidenceError("manifest", "period_utc_ms is no period")
+        if not isinstance(devices, list) or not all(
+            isinstance(one, dict) and set(one) == DEVICE_KEYS for one in devices
+        ):
+            raise EvidenceError("manifest", "devices is no list of modules")
+        for one in devices:
+            numbers = [one[name] for name in ("first_seq", "last_seq", "record_count", "average_count")]
+            if not all(type(number) is int for number in numbers) or not isinstance(one["device"], str):
+                raise EvidenceError("manifest", "a module's statement is no statement")
+
+    def _read_keys(self) -> KeyFile:
+        extract = parse_keys(read_whole(self._file, self._members["data/keys.json"], FILE_MAX_BYTES), "data/keys.json")
+        return self._registry if self._registry is not None else extract
+
+    def _check_sets(self) -> Iterator[Finding]:
+        for name in self._named("parameters"):
+            try:
+                wanted = bytes.fromhex(name.split("/")[-1].removesuffix(".json"))
+                raw = read_whole(self._file, self._members[name], limits.PARAMETERS_MAX_BYTES)
+                self._sets[wanted] = parse_parameters(raw, wanted)
+            except (EvidenceError, ValueError) as error:
+                code = f"parameters_{error.code}" if isinstance(error, EvidenceError) else "member_unknown"
+                yield Finding(code, None, None, name, f"parameter set: {error}")
+
+    def _check_device(self, inspector: _BundleInspector, stated: dict[str, Any]) -> Iterator[Finding]:
+        device = stated["device"]
+        inspector.begin(device, self._sets)
+        places = self._places.setdefault(device, {})
+        first = last = count = 0
+        head = b""
+        for name in self._named("envelopes"):
+            if name.split("/")[2] != device:
+                continue
+            member = self._members[name]
+            for item in read_sequence(cast(BinaryIO, _Window(self._file, member))):
+                before = inspector.verified_count
+                yield from inspector.take(Item(f"{name}, byte {item.place}", item.raw, item.rubbish_bytes))
+                self._tick(1)
+                if inspector.verified_count == before:
+                    continue
+                body = claimed_payload(item.raw)
+                seq = body[fields.SEQ]
+                if body[fields.DEVICE] != device:
+                    told = f"{body[fields.DEVICE]} seq {seq}: stands among the records of {device}"
+                    yield Finding("other_device", device, seq, f"{name}, byte {item.place}", told)
+                    continue
+                known = inspector.hash_of(device, seq)
+                if count == 0 and name.split("/")[3] != f"{seq:019}.cbor":
+                    yield Finding("member_name", device, seq, name, f"begins with seq {seq}")
+                first, last, count = first or seq, seq, count + 1
+                head = known or b""
+                if known is not None and seq not in places and body[fields.KIND] in WITH_SLOTS:
+                    place = _place(body, known, member.offset + int(item.place), len(item.raw))
+                    if place is not None:
+                        places[seq] = place
+        said = (stated["first_seq"], stated["last_seq"], stated["record_count"], stated["head_hash"])
+        if said != (first, last, count, head.hex()):
+            told = f"{device}: {count} records, seq {first} to {last}; manifest: {said[2]}, seq {said[0]} to {said[1]}"
+            yield Finding("manifest_device", device, last, "manifest.json", told)
+
+    def strips(self, device: str, start_utc_ms: int, end_utc_ms: int) -> list[Strip]:
+        """Verified slots of a module that touch [start, end), in seq order."""
+        rows = []
+        for seq, place in sorted(self._places.get(device, {}).items()):
+            if place.first_utc_ms < end_utc_ms and place.end_utc_ms > start_utc_ms:
+                self._file.seek(place.offset)
+                raw = self._file.read(place.length)
+                rows.append(StoredRecord(0, device, seq, place.kind, place.boot, place.content_hash, None, 0, raw))
+        opened = open_slots(rows, self._sets.get)
+        return [one.strip for _, one in sorted(opened.items()) if one.strip is not None]
+
+    def _check_averages(self) -> Iterator[Finding]:
+        counted: dict[str, int] = {}
+        for name in self._named("averages"):
+            _, _, device, day = name.split("/")
+            try:
+                start = int(day.removesuffix(".jsonl"))
+                lines = lines_of(read_member(self._file, self._members[name]))
+                compared = compare_day(device, start, lines, partial(self.strips, device))
+            except (EvidenceError, ValueError) as error:
+                detail = error.detail if isinstance(error, EvidenceError) else "is of no day"
+                yield Finding("average_form", device, None, name, detail)
+                continue
+            self.counts.averages_equal += compared.equal
+            self.counts.averages_superseded += compared.superseded
+            counted[device] = counted.get(device, 0) + compared.line_count
+            for code, seq, sentence in compared.findings:
+                yield Finding(code, device, seq, name, sentence)
+        for stated in self.manifest["devices"]:
+            if counted.get(stated["device"], 0) != stated["average_count"]:
+                device, count = stated["device"], stated["average_count"]
+                told = f"{device}: {counted.get(device, 0)} averages; manifest: {count}"
+                yield Finding("manifest_device", device, None, "manifest.json", told)
+
+    def _check_figures(self) -> Iterator[Finding]:
+        documents: dict[str, bytes] = {}
+        for name in (*self._named("plants"), *self._named("rules")):
+            with suppress(EvidenceError):  # too large: whoever needs it says that it is missing
+                documents[name] = read_whole(self._file, self._members[name], DOCUMENT_MAX_BYTES)
+        for name in self._named("figures"):
+            check = FigureCheck(documents, self.strips)
+            try:
+                for code, sentence in check.run(lines_of(read_member(self._file, self._members[name]))):
+                    yield Finding(code, None, None, name, sentence)
+            except BridgeError as error:
+                yield Finding("figure_form", None, None, name, str(error))
+            self.counts.figures_equal += check.equal
+            self.counts.figures_superseded += check.superseded
+            for level, count in check.not_recomputed.items():
+                known = self.counts.figures_not_recomputed
+                known[level] = known.get(level, 0) + count
+
+
+class _Window:
+    """The content of one member as a file that is read to its end."""
+
+    def __init__(self, file: BinaryIO, member: Member) -> None:
+        self._file, self._at, self._end = file, member.offset, member.offset + member.size
+
+    def read(self, size: int) -> bytes:
+        self._file.seek(self._at)
+        found = self._file.read(min(size, self._end - self._at))
+        self._at += len(found)
+        return found
+
+
+def _place(body: dict[Any, Any], content_hash: bytes, offset: int, length: int) -> _Place | None:
+    """Of a verified record with slots; None where it has no time that averaging would use."""
+    if fields.UTC_MS not in body:
+        return None
+    first = body[fields.UTC_MS] - (body[fields.MONO_MS] - body[fields.FIRST_SLOT_MONO_MS])
+    end = first + body[fields.SLOT_COUNT] * body[fields.SLOT_MS]
+    if first < 0 or end > limits.UTC_PLAUSIBLE_UNTIL_MS:
+        return None
+    return _Place(first, end, body[fields.KIND], body[fields.BOOT], content_hash, offset, length)

@@ -1,0 +1,126 @@
+"""The verdict on a bundle as one object and as one page (HTML, self-contained, nothing in it runs)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+from plumeproof.bundle_checking import BundleCheck
+from plumeproof.inspection import Finding
+
+FINDINGS_SHOWN = 1_000  # of a page; all of them are counted
+
+_STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1b1f24}"
+    "h1{font-size:1.5rem;padding:.6rem 1rem;color:#fff;background:#a11}h1.fine{background:#17652f}"
+    "table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}"
+    "th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccd;vertical-align:top}"
+    "td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em;word-break:break-all}"
+    "@media print{body{margin:0}}"
+)
+
+
+def verdict_of(check: BundleCheck, findings: Sequence[Finding]) -> dict[str, Any]:
+    """For `--json` and the page."""
+    return {
+        "fine": check.is_fine,
+        "manifest_sha256": check.manifest_hash,
+        "keys_from": "registry" if check.has_own_keys else "bundle",
+        "period_utc_ms": check.manifest.get("period_utc_ms"),
+        "bridge": check.manifest.get("bridge"),
+        "devices": check.manifest.get("devices", []) if check.counts.records_verified else [],
+        "finding_count": check.counts.findings,
+        **{name: value for name, value in asdict(check.counts).items() if name != "findings"},
+        "limits": limits_of(check),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def limits_of(check: BundleCheck) -> list[str]:
+    """What this verdict does not say."""
+    found = []
+    if not check.has_own_keys:
+        found.append(
+            "The keys are those that the bundle itself brings: compare their kids with the registry that you have, or"
+            " name it with --keys."
+        )
+    found.append(
+        "The bundle has no anchor and its manifest no signature: that newer records or a whole module were left out"
+        " before the export cannot be seen here. Compare the manifest's SHA-256 with the one you were told."
+    )
+    counts = check.counts
+    if counts.averages_superseded or counts.figures_superseded:
+        found.append(
+            f"{counts.averages_superseded + counts.figures_superseded} older revisions are there in their order;"
+            " only the newest of each is computed again."
+        )
+    if counts.figures_not_recomputed:
+        told = ", ".join(f"{count} of {level}" for level, count in sorted(counts.figures_not_recomputed.items()))
+        found.append(f"Figures not computed again, because they reach out of a bundle: {told}.")
+    return found
+
+
+def page_of(name: str, verdict: dict[str, Any], findings: Sequence[Finding]) -> bytes:
+    """The page. Every text from the bundle is escaped."""
+    fine = bool(verdict["fine"])
+    word = "Fine: everything in this bundle follows from its signed records" if fine else "Not fine: see the findings"
+    parts = [
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
+        "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">",
+        f"<title>{escape(name)}: {'fine' if fine else 'not fine'}</title><style>{_STYLE}</style>",
+        f"<h1{' class=fine' if fine else ''}>{word}</h1>",
+        _table(
+            [
+                ("Bundle", escape(name)),
+                ("Period", _period(verdict["period_utc_ms"])),
+                ("SHA-256 of the manifest", f"<code>{escape(verdict['manifest_sha256'])}</code>"),
+                ("Made by bridge", escape(str(verdict["bridge"])[:40])),
+                ("Keys from", "your registry" if verdict["keys_from"] == "registry" else "the bundle itself"),
+                ("Signatures that hold", f"{verdict['records_verified']:,}"),
+                ("Averages equal bit for bit", f"{verdict['averages_equal']:,}"),
+                ("Figures equal bit for bit", f"{verdict['figures_equal']:,}"),
+                ("Findings", f"{verdict['finding_count']:,}"),
+            ]
+        ),
+        "<h2>Modules</h2><table><tr><th>module<th>records<th>seq<th>averages<th>head",
+    ]
+    for one in verdict["devices"]:
+        parts.append(
+            f"<tr><td>{escape(one['device'])}<td class=n>{one['record_count']:,}"
+            f"<td>{one['first_seq']} to {one['last_seq']}<td class=n>{one['average_count']:,}"
+            f"<td><code>{escape(str(one['head_hash']))}</code>"
+        )
+    parts.append("</table>")
+    if findings:
+        parts.append("<h2>Findings</h2><table><tr><th>code<th>module<th>seq<th>where<th>what")
+        for found in findings[:FINDINGS_SHOWN]:
+            cells = (
+                found.code,
+                found.device or "",
+                "" if found.seq is None else found.seq,
+                found.place,
+                found.sentence,
+            )
+            parts.append("<tr>" + "".join(f"<td>{escape(str(cell))}" for cell in cells))
+        parts.append("</table>")
+        if verdict["finding_count"] > FINDINGS_SHOWN:
+            parts.append(f"<p>{verdict['finding_count'] - FINDINGS_SHOWN:,} more findings are not shown.")
+    parts.append("<h2>What this does not say</h2><ul>")
+    parts += [f"<li>{escape(one)}" for one in verdict["limits"]]
+    parts.append("</ul></html>\n")
+    return "\n".join(parts).encode()
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> str:
+    return "<table>" + "".join(f"<tr><th>{name}<td>{value}" for name, value in rows) + "</table>"
+
+
+def _period(period: Any) -> str:
+    try:
+        start, end = (datetime.fromtimestamp(one / 1000, UTC).isoformat(timespec="seconds") for one in period)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "unknown"
+    return f"{start} to {end}"

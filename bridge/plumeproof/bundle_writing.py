@@ -1,0 +1,201 @@
+"""Writes a bundle for a period from a ledger (bridge/BUNDLE.md): rows go from one snapshot to the file, memory is flat.
+
+Nothing is judged here: what is in the ledger goes along as it is, and `evidence verify` says what it is worth.
+
+    with whole_file(path) as file: summary = write_bundle(file, ledger, keys_raw, start_utc_ms, end_utc_ms)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import rfc8785
+from acqwire import limits
+
+from plumeproof import __version__
+from plumeproof.bundle_zip import NAME, BundleWriter
+from plumeproof.errors import ConfigError, StoreError
+from plumeproof.evidence.averaging import ORDER
+from plumeproof.evidence.envelope import claimed_payload
+from plumeproof.keys import parse_keys
+from plumeproof.rules.figure import ENGINE_VERSION
+from plumeproof.store.bundle_rows import BundleRows
+
+FORMAT = 1
+PART_BYTES = 64 * 1024 * 1024  # of envelopes in one member
+DAY_MS = 86_400_000
+SEQ_DIGITS = 19
+PARAMETERS_KEY = 12  # of a record's payload: hash of its parameter set (acqwire.fields)
+
+
+@dataclass(slots=True)
+class _Device:
+    """What the manifest says of a module, gathered while its rows pass."""
+
+    device: str
+    first_seq: int
+    last_seq: int
+    record_count: int = 0
+    head_hash: str = ""
+    average_count: int = 0
+    parameters: set[bytes] = field(default_factory=set)
+
+
+def write_bundle(
+    file: BinaryIO,
+    ledger: Path,
+    keys_raw: bytes,
+    period_utc_ms: tuple[int, int],
+    tick: Callable[[int], object] = lambda count: None,
+) -> dict[str, Any]:
+    """Write it and return the manifest; `tick` is told of records. Raises StoreError, ConfigError."""
+    rows = BundleRows(ledger)
+    try:
+        return _Export(file, rows, keys_raw, period_utc_ms, tick).run()
+    finally:
+        rows.close()
+
+
+class _Export:
+    def __init__(
+        self,
+        file: BinaryIO,
+        rows: BundleRows,
+        keys_raw: bytes,
+        period_utc_ms: tuple[int, int],
+        tick: Callable[[int], object],
+    ) -> None:
+        self._rows = rows
+        self._period = period_utc_ms
+        self._tick = tick
+        self._writer = BundleWriter(file)
+        self._keys_raw = keys_raw
+        self._documents: dict[bytes, str] = {}  # hash to kind
+        self._devices: list[_Device] = []
+        for device in sorted(rows.devices(), key=lambda one: f"{one}/"):  # as names of members are ordered
+            seqs = rows.seqs(device, *period_utc_ms)
+            if seqs is None:
+                continue
+            if not NAME.fullmatch(device):
+                raise ConfigError(f"module {device}", "its id cannot name a member of a bundle; it begins with a sign")
+            self._devices.append(_Device(device, *seqs))
+        if not self._devices:
+            raise ConfigError(str(rows.path), "has no record of this period; name another with --from and --to")
+
+    def run(self) -> dict[str, Any]:
+        """The members in ascending order of their names, the manifest last."""
+        self._writer.add("data/anchors.json", [b"[]"])  # heads that others keep; none are collected yet
+        for own in self._devices:
+            start, end = self._period
+            for day in range(start - start % DAY_MS, end, DAY_MS):
+                self._add_lines(f"data/averages/{own.device}/{day:0{SEQ_DIGITS}}.jsonl", self._averages(own, day))
+        for own in self._devices:
+            self._add_envelopes(own)
+        for plant in sorted(self._rows.plants(), key=lambda one: f"{one}.jsonl"):
+            self._add_lines(f"data/figures/{plant}.jsonl", self._figures(plant))
+        self._writer.add("data/keys.json", [self._keys_of_devices()])
+        for parameters_hash in sorted(set().union(*(own.parameters for own in self._devices))):
+            raw = self._rows.parameter_set(parameters_hash)
+            if raw is not None:  # a record whose set never came whole is named by who verifies
+                self._writer.add(f"data/parameters/{parameters_hash.hex()}.json", [raw])
+        for kind, folder in (("plant", "plants"), ("rule_set", "rules")):
+            if kind == "rule_set":
+                self._add_lines("data/receipts.jsonl", self._rows.receipts(*self._period))
+            for digest in sorted(one for one, of in self._documents.items() if of == kind):
+                document = self._rows.document(digest)
+                if document is None:
+                    raise StoreError(f"{self._rows.path}: the {kind} {digest.hex()[:16]} of a figure is not stored")
+                self._writer.add(f"data/{folder}/{digest.hex()}.json", [document.raw])
+        manifest = self._manifest()
+        raw = rfc8785.dumps(manifest)
+        self._writer.add("manifest.json", [raw])
+        self._writer.add("manifest.sha256", [hashlib.sha256(raw).hexdigest().encode()])
+        self._writer.finish()
+        return manifest
+
+    def _manifest(self) -> dict[str, Any]:
+        members = zip(self._writer.members, self._writer.digests, strict=True)
+        names = ("device", "first_seq", "last_seq", "record_count", "head_hash", "average_count")
+        return {
+            "format": FORMAT,
+            "period_utc_ms": list(self._period),
+            "bridge": __version__,
+            "engine": ENGINE_VERSION,
+            "summation": ORDER,
+            "devices": [{name: getattr(own, name) for name in names} for own in self._devices],
+            "members": [[one.name, one.size, digest.hex()] for one, digest in members],
+        }
+
+    def _add_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
+        """A member of one RFC 8785 object a line; none where there is no line."""
+        pieces = (rfc8785.dumps(line) + b"\n" for line in lines)
+        first = next(pieces, None)
+        if first is not None:
+            self._writer.add(name, _chained(first, pieces))
+
+    def _averages(self, own: _Device, day: int) -> Iterator[dict[str, Any]]:
+        """An interval divides the UTC day, so each stands in one day."""
+        for row in self._rows.averages(own.device, max(day, self._period[0]), min(day + DAY_MS, self._period[1])):
+            own.average_count += 1
+            yield row
+
+    def _figures(self, plant: str) -> Iterator[dict[str, Any]]:
+        for row in self._rows.figures(plant, *self._period):
+            self._documents[bytes.fromhex(row["plant_hash"])] = "plant"
+            self._documents[bytes.fromhex(row["rule_hash"])] = "rule_set"
+            yield row
+
+    def _add_envelopes(self, own: _Device) -> None:
+        rows = self._rows.envelopes(own.device, own.first_seq, own.last_seq)
+        held = next(rows, None)
+        while held is not None:
+            part = _Part(held, rows)
+            self._writer.add(f"data/envelopes/{own.device}/{held[0]:0{SEQ_DIGITS}}.cbor", self._noted(own, part))
+            held = part.behind
+
+    def _noted(self, own: _Device, part: _Part) -> Iterator[bytes]:
+        for seq, content_hash, raw in part:
+            if own.record_count == 0:
+                own.first_seq = seq
+            own.last_seq, own.head_hash = seq, content_hash.hex()
+            own.record_count += 1
+            named = claimed_payload(raw).get(PARAMETERS_KEY)
+            if isinstance(named, bytes) and len(named) == limits.HASH_BYTES:
+                own.parameters.add(named)
+            self._tick(1)
+            yield raw
+
+    def _keys_of_devices(self) -> bytes:
+        """The entries of the registry for these modules, revoked ones too."""
+        parse_keys(self._keys_raw, "keys")
+        devices = {own.device for own in self._devices}
+        return rfc8785.dumps([entry for entry in json.loads(self._keys_raw) if entry["device"] in devices])
+
+
+class _Part:
+    """Rows of one member; `behind`: the first of the next."""
+
+    def __init__(self, first: tuple[int, bytes, bytes], rows: Iterator[tuple[int, bytes, bytes]]) -> None:
+        self._first = first
+        self._rows = rows
+        self.behind: tuple[int, bytes, bytes] | None = None
+
+    def __iter__(self) -> Iterator[tuple[int, bytes, bytes]]:
+        size = len(self._first[2])
+        yield self._first
+        for row in self._rows:
+            size += len(row[2])
+            if size > PART_BYTES:
+                self.behind = row
+                return
+            yield row
+
+
+def _chained(first: bytes, rest: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from rest

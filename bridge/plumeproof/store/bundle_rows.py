@@ -1,0 +1,129 @@
+"""What a bundle takes from a ledger: one snapshot, read row by row, nothing trusted. Every method raises StoreError."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from plumeproof.errors import StoreError
+from plumeproof.rules.figure import Figure, FigureDocument
+from plumeproof.store.connection import FAULTS, open_reader
+
+AVERAGE_NAMES = (
+    "device", "channel", "quantity", "unit", "interval_s", "start_utc_ms", "n_expected", "n_valid", "n_invalid", "mean",
+    "minimum", "maximum", "deviation", "first_seq", "last_seq", "head_hash", "parameters_hash", "rule", "rule_version",
+    "summation", "revision", "reason",
+)  # fmt: skip
+FIGURE_NAMES = tuple(entry.name for entry in fields(Figure))
+
+
+class BundleRows:
+    """A ledger file as it is now: a bridge that runs beside changes nothing of what is read. One thread."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = open_reader(path)
+        self._one("BEGIN")
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._connection.close()
+
+    def devices(self) -> list[str]:
+        """Modules with records."""
+        return [row[0] for row in self._rows("SELECT DISTINCT device FROM record ORDER BY device")]
+
+    def seqs(self, device: str, start_utc_ms: int, end_utc_ms: int) -> tuple[int, int] | None:
+        """First and last record that has to do with [start, end): slots in it, or sealed in it. None: there is none."""
+        found = self._one(
+            "SELECT min(first), max(last) FROM ("
+            " SELECT min(seq) AS first, max(seq) AS last FROM averaging_span"
+            " WHERE device = ?1 AND first_utc_ms < ?3 AND end_utc_ms > ?2"
+            " UNION ALL SELECT min(seq), max(seq) FROM record WHERE device = ?1 AND utc_ms >= ?2 AND utc_ms < ?3"
+            " UNION ALL SELECT min(first_seq), max(last_seq) FROM average"
+            " WHERE device = ?1 AND start_utc_ms >= ?2 AND start_utc_ms < ?3)",
+            (device, start_utc_ms, end_utc_ms),
+        )
+        return None if found is None or found[0] is None else (int(found[0]), int(found[1]))
+
+    def envelopes(self, device: str, first_seq: int, last_seq: int) -> Iterator[tuple[int, bytes, bytes]]:
+        """(seq, content hash, envelope) in seq order."""
+        question = (
+            "SELECT seq, content_hash, envelope FROM record WHERE device = ? AND seq BETWEEN ? AND ? ORDER BY seq"
+        )
+        yield from self._rows(question, (device, first_seq, last_seq))
+
+    def averages(self, device: str, start_utc_ms: int, end_utc_ms: int) -> Iterator[dict[str, Any]]:
+        """All revisions of the averages inside [start, end), but of intervals that are open again."""
+        question = (
+            f"SELECT {', '.join(AVERAGE_NAMES)} FROM average AS a WHERE device = ?1 AND start_utc_ms >= ?2"
+            " AND start_utc_ms + interval_s * 1000 <= ?3 AND NOT EXISTS (SELECT 1 FROM averaging_open AS o"
+            " WHERE o.device = a.device AND o.interval_s = a.interval_s AND o.start_utc_ms = a.start_utc_ms)"
+            " ORDER BY interval_s, start_utc_ms, channel, rule, rule_version, revision"
+        )
+        for row in self._rows(question, (device, start_utc_ms, end_utc_ms)):
+            found = dict(zip(AVERAGE_NAMES, row, strict=True))
+            found["n_invalid"] = json.loads(found["n_invalid"])
+            found["head_hash"], found["parameters_hash"] = found["head_hash"].hex(), found["parameters_hash"].hex()
+            yield found
+
+    def plants(self) -> list[str]:
+        """Plants with figures."""
+        return [row[0] for row in self._rows("SELECT DISTINCT plant FROM figure ORDER BY plant")]
+
+    def figures(self, plant: str, start_utc_ms: int, end_utc_ms: int) -> Iterator[dict[str, Any]]:
+        """All revisions of the figures of a plant inside [start, end)."""
+        question = (
+            f"SELECT {', '.join(FIGURE_NAMES)} FROM figure WHERE plant = ? AND start_utc_ms >= ? AND end_utc_ms <= ?"
+            " ORDER BY level, start_utc_ms, end_utc_ms, rule_set, measurand, layer, revision"
+        )
+        for row in self._rows(question, (plant, start_utc_ms, end_utc_ms)):
+            yield figure_line(row)
+
+    def document(self, digest: bytes) -> FigureDocument | None:
+        """A plant description or rule set by its hash."""
+        row = self._one("SELECT hash, kind, name, bytes FROM figure_document WHERE hash = ?", (digest,))
+        return None if row is None else FigureDocument(*row)
+
+    def parameter_set(self, parameters_hash: bytes) -> bytes | None:
+        """A whole parameter set; its hash is for the reader to check."""
+        question = "SELECT part, parts, bytes FROM parameter_part WHERE parameters_hash = ? ORDER BY part"
+        rows = list(self._rows(question, (parameters_hash,)))
+        if not rows or [row[0] for row in rows] != list(range(rows[0][1])):
+            return None
+        return b"".join(row[2] for row in rows)
+
+    def receipts(self, start_utc_ms: int, end_utc_ms: int) -> Iterator[dict[str, Any]]:
+        """What the other side has confirmed of what was queued in [start, end)."""
+        question = (
+            "SELECT o.sink, o.kind, o.key, o.module, o.seq, r.received_utc_ms, r.proof FROM receipt AS r"
+            " JOIN outbox AS o ON o.id = r.outbox_id WHERE o.created_utc_ms >= ? AND o.created_utc_ms < ? ORDER BY o.id"
+        )
+        names = ("sink", "kind", "key", "module", "seq", "received_utc_ms", "proof")
+        for row in self._rows(question, (start_utc_ms, end_utc_ms)):
+            yield dict(zip(names, (*row[:-1], bytes(row[-1]).decode("utf-8", "backslashreplace")), strict=True))
+
+    def _one(self, question: str, values: tuple[Any, ...] = ()) -> Any:
+        return next(self._rows(question, values), None)
+
+    def _rows(self, question: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
+        try:
+            yield from self._connection.execute(question, values)
+        except FAULTS as error:
+            raise StoreError(f"{self.path}: {error}") from error
+        except (ValueError, TypeError) as error:  # a row that no bridge wrote
+            raise StoreError(f"{self.path}: a row that cannot be read: {error}; see `plumeproof verify`") from error
+
+
+def figure_line(row: tuple[Any, ...]) -> dict[str, Any]:
+    """A stored figure, in the order of FIGURE_NAMES, as a bundle writes it."""
+    found = dict(zip(FIGURE_NAMES, row, strict=True))
+    found["is_valid"] = bool(found["is_valid"])
+    for name in ("flags", "n_invalid", "inputs"):
+        found[name] = json.loads(found[name])
+    for name in ("plant_hash", "rule_hash"):
+        found[name] = found[name].hex()
+    return found
