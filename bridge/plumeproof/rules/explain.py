@@ -19,6 +19,7 @@ from plumeproof.evidence.strips import Strip
 from plumeproof.rules import conditions, term_sums, validated
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
 from plumeproof.rules.engine import Engine, minutes_of
+from plumeproof.rules.explain_uncertainty import uncertainty_steps
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, STANDARDISED, VALIDATED, Figure
 from plumeproof.rules.first_level import FLOW_ROW, name_of_peripheral
 from plumeproof.rules.our_units import TOC
@@ -83,7 +84,8 @@ def explain(
         for minute in range(length)
     ]
     writer = _Writer(plant, rules, sums, terms)
-    steps = writer.of_flow() if own.measurand is None else writer.of_measurand(own, own.measurand)
+    steps = list(writer.of_flow() if own.measurand is None else writer.of_measurand(own, own.measurand))
+    steps += uncertainty_steps(plant, rules, terms, own)
     state = NAMES[sums.state[0]] if sums.has_run[0] else "stopped"
     return Explanation(rules, name, start, end, state, tuple(rows), tuple(steps), figures)
 
