@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup mpy demo kills powercuts noise test cortex bench rig check trial picture conform clean
+.PHONY: setup mpy demo kills powercuts noise figures bitequal test cortex bench rig check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -23,6 +23,12 @@ powercuts: setup
 
 noise: setup
 	@$(VENV)/python -m tools.noise $(ARGS)
+
+figures: setup
+	@$(VENV)/python -m tools.figures $(ARGS)
+
+bitequal: setup
+	@$(VENV)/python -m tools.bitequal $(ARGS)
 
 test: setup
 	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
