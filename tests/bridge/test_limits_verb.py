@@ -6,13 +6,16 @@ import csv
 import io
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from plumeproof.array_strips import ArrayStrips
 from plumeproof.cli import main
+from plumeproof.errors import RuleError
 from plumeproof.figure_desk import FigureDesk
+from plumeproof.fuel_file import load_fuels
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import SHORT_TERM, STANDARDISED
 from plumeproof.rules.figure_maker import FigureMaker
@@ -149,9 +152,63 @@ def test_a_tier_of_an_emission():
     assert tier.compared == pytest.approx(6.0, rel=1e-9)
     assert (tier.verdict, tier.limit) == (KEPT, "7.5")
     assert tier.test.startswith("tier 2 reached")
+    _, found = judged(text.replace("decimals = 2", "decimals = 2\ntier = 3"), ["eu_mrr"])
+    (tier,) = [line for line in found if line.about == "tier"]
+    assert (tier.verdict, tier.limit, tier.is_met) == (EXCEEDED, "5", False)
     _, found = judged(PLANT, ["eu_mrr"])
     (tier,) = [line for line in found if line.about == "tier"]
     assert (tier.verdict, tier.is_met) == (NOT_JUDGED, None)
+
+
+def accounted(text, rules):
+    engine = Engine(parse_plant(tomllib.loads(text), Path("plant.toml")), [load_rule_set(rules)])
+    desk = FigureDesk(engine, ArrayStrips(channels()))
+    period = desk.whole_period(("year",), desk.extent())
+    account = LimitAccount(engine, period)
+    figures = list(desk.figures(account.levels(), period))
+    for one in figures:
+        account.add(one)
+    return account, next(one for one in figures if one.layer == "co2e" and one.level == "year")
+
+
+@pytest.mark.parametrize(("share", "tolerance", "verdict"), [
+    (0.96, 5.0, KEPT), (1.04, 5.0, KEPT), (0.94, 5.0, EXCEEDED), (1.06, 5.0, EXCEEDED), (0.5, None, "stated"),
+])  # fmt: skip
+def test_fuels_corroborate_the_measured_tonnes(share, tolerance, verdict):
+    account, measured = accounted(PLANT, "eu_mrr")
+    (line,) = account.corroboration("CO2", 2026, measured.value * share, tolerance)
+    assert line.verdict == NOT_JUDGED  # an hour of the day has no flow
+    assert "hours are missing" in line.reason
+    account.add(replace(measured, is_valid=True))
+    (line,) = account.corroboration("CO2", 2026, measured.value * share, tolerance)
+    assert line.compared == pytest.approx(100.0 * (1.0 - share), rel=1e-9)
+    assert line.verdict == verdict
+    with pytest.raises(RuleError, match="is no CO2 of the plant"):
+        account.corroboration("NOx", 2026, 1.0, None)
+    with pytest.raises(RuleError, match="has no tonnes of CO2"):
+        account.corroboration("CO2", 2025, 1.0, None)
+
+
+def test_a_file_of_fuels(tmp_path, capsys, site):
+    assert main(["limits", "--sample-fuels"]) == 0
+    path = tmp_path / "fuels.toml"
+    text = capsys.readouterr().out
+    path.write_text(text)
+    gas, waste = 410.0 * 48.0 * 56.1 / 1000.0, 98_000.0 * 10.2 * 98.0 / 1000.0 * 0.66
+    assert load_fuels(path).calculated_t() == pytest.approx(gas + waste, rel=1e-12)
+    for old, new, told in (
+        ('plant = "line-1"', 'plant = "line-9"', "is for plant line-9, which is none of line-1"),
+        ("amount_t = 410.0", "amount_t = -1.0", "fuel.amount_t: -1.0 is outside"),
+        ("year = 2026", 'year = "2026"', "corroborating.year: must be an integer"),
+        ("[[fuel]]", "[[feul]]", "feul: is no known key"),
+        ('measurand = "CO2"', 'measurand = "CO"', "is no CO2 of the plant"),
+    ):
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        code, out, err = run(site, capsys, "--fuels", path)
+        assert (code, out) == (2, ""), err
+        assert told in err
+        assert err.count("\n") == 1
 
 
 @pytest.fixture(scope="module")

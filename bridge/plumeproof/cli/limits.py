@@ -30,6 +30,7 @@ from plumeproof.errors import ConfigError
 from plumeproof.whole_file import whole_file
 
 if TYPE_CHECKING:
+    from plumeproof.fuel_file import FuelYear
     from plumeproof.rules.judgement import Judgement
 
 FORMAT = "plumeproof.limits/1"
@@ -55,6 +56,11 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--rules", nargs="+", metavar="ID", help="rule sets, instead of the plant's")
     parser.add_argument("--from", dest="first", metavar="TIME", help="begin, included (default: the ledger's years)")
     parser.add_argument("--to", metavar="TIME", help="end, excluded")
+    parser.add_argument(
+        "--fuels", type=Path, action="append", default=[], metavar="FILE",
+        help="fuels of a year, whose CO2 is compared with the measured one; repeatable",
+    )  # fmt: skip
+    parser.add_argument("--sample-fuels", action="store_true", help="print a commented file of fuels")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write here; format by .csv, .json")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(main=main, measurand=[], stored=False)
@@ -62,18 +68,28 @@ def add_parser(subparsers: Any) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
+    from plumeproof.fuel_file import load_fuels, sample_fuels
+
+    if args.sample_fuels:
+        print(sample_fuels(), end="")
+        return 0
     inputs = average._inputs(args)
+    fuels = [load_fuels(path) for path in args.fuels]
     if args.output is not None:
         if args.output.suffix.lower() not in ENDINGS:
             raise ConfigError(str(args.output), f"ends in none of {', '.join(ENDINGS)}; name it so")
-        read = [*inputs.files(), *([args.config] if args.config else [])]
+        read = [*inputs.files(), *args.fuels, *([args.config] if args.config else [])]
         if any(args.output.exists() and path.exists() and args.output.samefile(path) for path in read):
             raise ConfigError(str(args.output), "is read by this command; name another file to write")
     with average._open_desks(args, inputs) as desks:
-        return _judge(args, desks)
+        known = [one.plant.id for one in desks]
+        for path, year in zip(args.fuels, fuels, strict=True):
+            if year.plant not in known:
+                raise ConfigError(str(path), f"is for plant {year.plant[:40]}, which is none of {', '.join(known)}")
+        return _judge(args, desks, fuels)
 
 
-def _judge(args: argparse.Namespace, desks: Sequence[Any]) -> int:
+def _judge(args: argparse.Namespace, desks: Sequence[Any], fuels: Sequence[FuelYear]) -> int:
     from plumeproof.rules.judgement import EXCEEDED
     from plumeproof.rules.limit_account import LimitAccount
 
@@ -91,6 +107,9 @@ def _judge(args: argparse.Namespace, desks: Sequence[Any]) -> int:
                 for figure in desk.figures(account.levels(), period, progress.update):
                     account.add(figure)
         found = [] if account is None or extent is None else list(account.judgements(extent))
+        for year in [year for year in fuels if account is not None and year.plant == one.plant.id]:
+            assert account is not None  # as above
+            found += account.corroboration(year.measurand, year.year, year.calculated_t(), year.tolerance_pct)
         if not found:
             print(f"plumeproof limits: {average._nothing(args, one)}", file=sys.stderr)
             return 1

@@ -17,10 +17,12 @@ from functools import partial
 
 import numpy as np
 
+from plumeproof.errors import RuleError
 from plumeproof.rules import calendar, long_term
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import (
+    CO2E,
     DAY,
     MONTH,
     ROLLING_30_DAYS,
@@ -32,6 +34,7 @@ from plumeproof.rules.figure import (
     Figure,
 )
 from plumeproof.rules.judgement import (
+    CORROBORATION,
     EXCEEDED,
     KEPT,
     LIMIT,
@@ -44,6 +47,7 @@ from plumeproof.rules.judgement import (
 )
 from plumeproof.rules.limits import LimitTest, judge_year
 from plumeproof.rules.long_terms import DISCARDED_DAY
+from plumeproof.rules.mass_balance import corroborate
 from plumeproof.rules.plant import Measurand
 from plumeproof.rules.rounding import decimals_of, round_text
 from plumeproof.rules.rule_set import RuleSet
@@ -71,6 +75,7 @@ class LimitAccount:
         self._lost: dict[Key, list[Case]] = {}
         self._days: dict[Key, list[int]] = {}  # ends
         self._annual: dict[tuple[str, str, int], Figure] = {}
+        self._fossil: dict[tuple[str, str, int], Figure] = {}
 
     def levels(self) -> tuple[str, ...]:
         """The levels of figures that are needed."""
@@ -82,8 +87,9 @@ class LimitAccount:
         if one.level == SHORT_TERM:
             self._states[one.rule_set].add(one)
         year = calendar.year_of(one.end_utc_ms - 1, self._offset[one.rule_set])[0]
-        if one.level == YEAR and one.layer == SUBSTITUTED:
-            self._annual[one.rule_set, one.measurand, year] = one
+        if one.level == YEAR and one.layer in (SUBSTITUTED, CO2E):
+            annual = self._annual if one.layer == SUBSTITUTED else self._fossil
+            annual[one.rule_set, one.measurand, year] = one
         if one.layer not in (VALIDATED, STANDARDISED) or one.measurand not in self._limited:
             return
         kind = self._kind_of(one)
@@ -109,6 +115,35 @@ class LimitAccount:
                 seen = max(year[0], self._period[0], extent_utc_ms[0]), min(year[1], self._period[1], extent_utc_ms[1])
                 if seen[0] < seen[1]:
                     yield from self._of_year(rules, year, seen)
+
+    def corroboration(self, name: str, year: int, calculated_t: float, tolerance_pct: float | None) -> list[Judgement]:
+        """Measured fossil CO2 of a calendar year beside what was calculated from fuels (mass_balance.corroborate).
+        Raises RuleError (another gas, no such year in the figures)."""
+        gas = next((one.greenhouse_gas for one in self._engine.plant.measurands if one.id == name), None)
+        if gas != "CO2":
+            raise RuleError(f"measurand {name[:40]}", "is no CO2 of the plant; fuels corroborate CO2 only (Art. 46)")
+        found = []
+        for (rule_set, measurand, start), one in self._fossil.items():
+            if measurand != name or calendar.year_number(start, self._offset[rule_set]) != year:
+                continue
+            told = corroborate(one.value or 0.0, calculated_t, tolerance_pct)
+            verdict, reason = STATED if told.is_within is None else KEPT if told.is_within else EXCEEDED, ""
+            if one.value is None or not one.is_valid:
+                verdict, reason = NOT_JUDGED, "hours are missing in the measured tonnes"
+            found.append(
+                Judgement(
+                    rule_set=rule_set, subject=name, year=year, start_utc_ms=one.start_utc_ms,
+                    end_utc_ms=one.end_utc_ms, is_whole=True, about=CORROBORATION, requirement=0,
+                    test=f"measured {told.measured_t:.3f} t less calculated {told.calculated_t:.3f} t of fossil CO2",
+                    averages=YEAR, unit="%", limit="" if tolerance_pct is None else f"{tolerance_pct:g}",
+                    verdict=verdict, is_met={KEPT: True, EXCEEDED: False}.get(verdict),
+                    compared=told.difference_pct if told.has_difference_pct else None,
+                    compared_text=f"{told.difference_pct:.2f}", reason=reason,
+                )
+            )  # fmt: skip
+        if not found:
+            raise RuleError(f"year {year}", f"has no tonnes of {name} in the period; ask for the whole year")
+        return found
 
     def _of_year(self, rules: RuleSet, year: tuple[int, int], seen: tuple[int, int]) -> Iterator[Judgement]:
         make = partial(
@@ -172,7 +207,8 @@ class LimitAccount:
         )  # fmt: skip
 
     def _tier(self, rules: RuleSet, measurand: Measurand, year: int, make: partial[Judgement]) -> Iterator[Judgement]:
-        """The tier that the year's emission reaches, against the minimum of category A ((EU) 2018/2066 Annex VIII)."""
+        """The tier that the year's emission reaches, against the permit's, or the minimum of category A ((EU)
+        2018/2066 Annex VIII)."""
         gas, one = measurand.greenhouse_gas, self._annual.get((rules.id, measurand.id, year))
         if gas is None or rules.settings.gwp is None or gas not in load_tiers().streams or one is None:
             return
@@ -182,9 +218,10 @@ class LimitAccount:
             yield make(**common, test="tier", limit="", verdict=NOT_JUDGED, is_met=None, reason=why)
             return
         pct = 100.0 * one.uncertainty / one.value
-        found = judge_tier(gas, pct)
+        found = judge_tier(gas, pct, measurand.tier)
+        of_whom = "is the minimum of category A" if measurand.tier is None else "is asked for"
         yield make(
-            **common, test=f"tier {found.reached} reached, {found.required} is the minimum of category A",
+            **common, test=f"tier {found.reached} reached, {found.required} {of_whom}",
             limit=f"{found.required_pct:g}", verdict=KEPT if found.is_met else EXCEEDED, is_met=found.is_met,
             compared=pct, compared_text=f"{pct:.2f}", reason="what states no component counts as exact",
         )  # fmt: skip

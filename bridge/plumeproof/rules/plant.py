@@ -204,6 +204,7 @@ class Measurand:
     slot_ms: int = setting(_slot_ms, 1_000)
     greenhouse_gas: str | None = setting(one_of(*GREENHOUSE_GASES), None)
     biomass_share_pct: float = setting(number_in(float, 0.0, 100.0), 0.0)
+    tier: int | None = setting(number_in(int, 1, 4), None)  # that the permit asks for; None: minimum of category A
     limits: tuple[Limit, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     uncertainty: tuple[Component, ...] = ()
