@@ -4,7 +4,7 @@ Counted for the month's plant, for each second, as EVIDENCE.md orders the steps.
 float64 and goes through scale, offset and calibration (12 channels * 5); sum, deviations, least and greatest (12 * 6);
 loads and their sums (7 * 2); factors (4), guards and clamp (6), flow (3), conversions (5 * 3 + 7). Divisions: three
 factors, oxygen, three of the flow. The rates are those of loops over 8 KiB, which stay in the first cache: nothing
-waits for memory there. What the kernel takes beyond that are marks, loads and stores between its steps.
+waits for memory there. Marks, and loads and stores between the kernel's steps, are not in the count.
 """
 
 from __future__ import annotations
