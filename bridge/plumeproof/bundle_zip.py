@@ -20,8 +20,8 @@ from typing import BinaryIO
 
 from plumeproof.errors import EvidenceError, StoreError
 
-NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}(/[a-z0-9][a-z0-9_.-]{0,63}){0,3}")
-NAME_MAX = 259
+NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,79}(/[a-z0-9][a-z0-9_.-]{0,79}){0,3}")
+NAME_MAX = 323
 MEMBERS_MAX = 200_000  # fifty modules for ten years
 MEMBER_MAX_BYTES = 2**32 - 2  # a member never needs zip64; envelopes are cut into parts long before
 READ_BYTES = 1024 * 1024
