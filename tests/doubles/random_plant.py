@@ -23,7 +23,7 @@ from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import Figure
 from plumeproof.rules.plant import parse_plant
 from plumeproof.rules.rule_set import load_rule_set
-from tests.doubles.slow_periods import SlowPeriod, local
+from tests.doubles.slow_periods import SlowPeriod, local, period
 from tests.doubles.slow_plant import MINUTE, NAMES, Recorded, SlowFigure, SlowPlant, settings_of
 
 DAY = 1440 * MINUTE
@@ -174,36 +174,40 @@ class Case:
         value = round(level + width * (2 * wide[name] - 1) + width * 0.1 * self.rng.uniform(-1, 1), 3)
         return value, status
 
-    def strips(self) -> dict[str, list[Strip]]:
-        """The same for the engine."""
-        found: dict[str, list[Strip]] = {}
-        for one in sorted(self.records, key=lambda one: one.seq):
-            found.setdefault(one.device, []).append(strip_of(one))
-        return found
-
     def compare(self) -> tuple[int, float, list[str]]:
         """Figures compared, the largest relative difference, and what differs."""
-        plant = parse_plant(self.tree, Path("drawn.toml"))
-        engine = Engine(plant, [load_rule_set(name) for name in self.rule_sets])
-        slow = SlowPlant(self.tree, self.records)
-        start, end = self.start, self.start + self.days * DAY
-        short = engine.short_term_figures(self.strips(), start, end)
-        judge = Comparison(f"seed {self.seed}")
-        for name in self.rule_sets:
-            wanted = slow.short_terms(name, start, end)
-            own = {
-                (one.measurand, one.layer, one.start_utc_ms, one.end_utc_ms): one
-                for one in short
-                if one.rule_set == name
-            }
-            judge.all(name, own, wanted)
-            shift = slow.offset_min(settings_of(name))
-            for level in ("day", "month", "year", "rolling_30d"):
-                for begin in begins_of(level, start, end, shift):
-                    found = long_figures(engine, level, begin, short, name)
-                    slow_ones = SlowPeriod(slow, name, level, begin, wanted).figures()
-                    judge.all(f"{name} {level} {begin}", found, slow_ones)
-        return judge.count, judge.worst, judge.told
+        return compare(f"seed {self.seed}", self.tree, self.records, self.start, self.start + self.days * DAY)
+
+
+def compare(
+    where: str, tree: dict[str, Any], records: list[Recorded], start: int, end: int
+) -> tuple[int, float, list[str]]:  # fmt: skip
+    """Figures of a plant in [start, end) and of all periods that hold some of it: how many, the largest relative
+    difference, and what differs."""
+    rule_sets = tree["plant"]["rule_sets"]
+    engine = Engine(parse_plant(tree, Path("drawn.toml")), [load_rule_set(name) for name in rule_sets])
+    slow = SlowPlant(tree, records)
+    strips: dict[str, list[Strip]] = {}
+    for one in sorted(records, key=lambda one: one.seq):
+        strips.setdefault(one.device, []).append(strip_of(one))
+    short = engine.short_term_figures(strips, start, end)
+    judge = Comparison(where)
+    for name in rule_sets:
+        wanted = slow.short_terms(name, start, end)
+        own = {
+            (one.measurand, one.layer, one.start_utc_ms, one.end_utc_ms): one for one in short if one.rule_set == name
+        }
+        judge.all(name, own, wanted)
+        shift = slow.offset_min(settings_of(name))
+        for level in ("day", "month", "year", "rolling_30d"):
+            for begin in begins_of(level, start, end, shift):
+                inside = period(level, begin, shift)
+                near = [one for one in short if inside[0] <= one.start_utc_ms < inside[1]]
+                found = long_figures(engine, level, begin, near, name)
+                slow_near = {key: one for key, one in wanted.items() if inside[0] <= key[2] < inside[1]}
+                slow_ones = SlowPeriod(slow, name, level, begin, slow_near).figures()
+                judge.all(f"{name} {level} {begin}", found, slow_ones)
+    return judge.count, judge.worst, judge.told
 
 
 def begins_of(level: str, start: int, end: int, offset_min: int) -> list[int]:

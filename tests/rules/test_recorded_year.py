@@ -1,7 +1,7 @@
 """A recorded year of a gas turbine (7,152 hours) through the rules that fill, sum and survey, and through pandas.
 
 CO and NOx are the plant's own; CO2 and flow follow the load by the model written here. What is missing is drawn with a
-seed. The whole chain from slots is the engine's test; here each hour of each rule is compared.
+seed. Each hour of each rule is compared, and at the end some days from slots on.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ import pytest
 
 from plumeproof.rules import greenhouse, hj75, part75, qal2, qal2_range
 from plumeproof.rules.substitution import fill, mean_plus_two_sigma
+from tests.doubles import recorded_plant
+from tests.doubles.random_plant import TOLERANCE
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = Path(os.environ.get("PLUMEPROOF_REFERENCE", ROOT.parent / "shared" / "reference"))
@@ -123,3 +125,12 @@ def test_weeks_of_the_year(year):
     assert [week.n_valid for week in weeks] == table["valid"].tolist()
     assert [week.n_outside for week in weeks] == table["outside"].tolist()
     assert [week.start_utc_ms for week in weeks] == [int(one.timestamp() * 1000) for one in table.index]
+
+
+def test_every_figure_of_recorded_days():
+    """From slots through the whole engine, beside the slow one; the whole year: `make figures ARGS="--recorded"`."""
+    if not recorded_plant.PATH.exists():
+        pytest.skip("no reference folder: set PLUMEPROOF_REFERENCE")
+    count, worst, told = recorded_plant.compare_recorded(32)
+    assert not told, "\n".join(told[:5])
+    assert count > 15_000 and worst <= TOLERANCE

@@ -1,7 +1,7 @@
 """Command line of the campaign of figures; what it does: docstring of tools.figures.
 
 With --json standard output holds one JSON object only. Exit status: 0 all figures were equal; 1 one was not; 2 wrong
-usage; 130 stopped at once.
+usage; 3 the recorded year is not there; 130 stopped at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from typing import Any
 
 from tqdm import tqdm
 
+from tests.doubles import recorded_plant
 from tests.doubles.random_plant import TOLERANCE
-from tools.figures.plants import Job, compare
+from tools.figures.plants import TOLD_MAX, Job, compare
 
-FINE, FINDINGS, INTERRUPTED = 0, 1, 130
+FINE, FINDINGS, UNREACHABLE, INTERRUPTED = 0, 1, 3, 130
+YEAR_DAYS = 365
 SEEDS_PER_CAMPAIGN = 1_000_000
 PLANTS_PER_S = 50  # more than any machine compares: a pool takes all jobs at once
 
@@ -32,6 +34,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--plants", type=int, help="no budget: so many plants")
     parser.add_argument("--seed", type=int, help="of everything drawn (drawn and printed)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="at once (one a processor)")
+    parser.add_argument("--recorded", action="store_true", help="the recorded year instead of drawn plants")
     parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
     chosen = parser.parse_args(arguments)
     if chosen.seconds <= 0 or chosen.processes < 1 or (chosen.plants is not None and chosen.plants < 1):
@@ -73,11 +76,22 @@ def run(chosen: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
     return figures | {"seconds": round(time.monotonic() - began_s, 1)}, failures
 
 
+def run_recorded() -> tuple[dict[str, Any], list[str]]:
+    """As `run`, of the recorded year; its seed is that of the model."""
+    began_s = time.monotonic()
+    count, worst, told = recorded_plant.compare_recorded(YEAR_DAYS)
+    figures = {"seed": 2013, "plants": 1, "figures": count, "worst": worst, "differing_plants": int(bool(told))}
+    return figures | {"seconds": round(time.monotonic() - began_s, 1)}, told[:TOLD_MAX]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status."""
     chosen = parse_arguments(arguments)
+    if chosen.recorded and not recorded_plant.PATH.exists():
+        print(f"figures: {recorded_plant.PATH} is not there; set PLUMEPROOF_REFERENCE", file=sys.stderr)
+        return UNREACHABLE
     try:
-        figures, failures = run(chosen)
+        figures, failures = run_recorded() if chosen.recorded else run(chosen)
     except KeyboardInterrupt:
         return INTERRUPTED
     for line in failures:
