@@ -85,7 +85,7 @@ def _draw(axis: Any, judged: Judged, offset_min: int, from_utc_ms: int | None) -
     kind = KIND_WORDS[run.chart.kind]
     axis.set_title(f"{run.measurand}, {run.chart.key.point}, {kind}, s_AMS {run.chart.s_ams:g} {unit}", loc="left")
     told = run.state + ("" if judged.due == "fine" else f"; next check {judged.due}")
-    colour = OUT_COLOUR if run.is_out else STATE_COLOURS.get(run.state, "#000000")
+    colour = OUT_COLOUR if run.is_out or judged.due == "overdue" else STATE_COLOURS.get(run.state, "#000000")
     axis.set_title(told, loc="right", color=colour, fontweight="bold")
     axis.grid(color="#e4e4e4", linewidth=0.5)
     axis.axhline(0.0, color="#000000", linewidth=0.6)

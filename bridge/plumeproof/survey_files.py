@@ -21,7 +21,7 @@ COLUMNS = (
     "reference_name", "d", "statistic", "warning_limit", "action_limit", "verdict", "alarm", "state", "correction",
     "n_used", "n_slots", "deviation", "reason", "first_seq", "last_seq", "head_hash", "parameters_hash",
 )  # fmt: skip
-WEEKS_SHOWN = 8  # the newest; files have all
+WEEKS_SHOWN = 8  # of those over 5 %, the newest; JSON has all
 
 
 def survey_tree(plant: Plant, survey: Survey, from_utc_ms: int | None) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _calibrated_lines(one: Calibrated, offset: int) -> Iterator[str]:
     over = f"{one.weeks.weeks_over_5} weeks over 5 % (6 ask for a QAL2), {one.weeks.weeks_over_40} over 40 % (1 does)"
     told = "; NEW QAL2 NEEDED" if one.weeks.is_qal2_due else ""
     yield f"{'':10} outside {valid}, of {len(one.weeks.weeks)} weeks since then: {over}{told}"
-    for week in one.weeks.weeks[-WEEKS_SHOWN:]:
+    for week in [week for week in one.weeks.weeks if week.is_over_5][-WEEKS_SHOWN:]:
         monday = local_time(week.start_utc_ms, offset)[:10]
         yield f"{'':12} week of {monday}: {week.n_outside} of {week.n_valid} averages outside, {week.pct:.1f} %"
 

@@ -19,9 +19,9 @@ PURGE = (2, calibration.PHASE_PURGE, 8)
 DAY_MS = 86_400_000
 
 
-def checked_set(**changed: dict[str, object]) -> bytes:
+def checked_set() -> bytes:
     """timed_module's set with marks: coils 1 (zero), 2 (span), 3 (purge) of block 1."""
-    tree = json.loads(build_set(**changed))
+    tree = json.loads(build_set())
     phases = ("zero", "span", "purge")
     tree["calibrations"] = [
         {"analyzer": 0, "phase": phase, "block": 1, "bit": bit, "is": 1} for bit, phase in enumerate(phases, 1)
