@@ -66,7 +66,7 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
         live_us = _live_us()
         starts = [_start_s() for _ in range(1 if is_quick else STARTS)]
         arithmetic_s = limit_s(month.values.shape[1])
-    millions = month.values.size / 1e6
+    millions, results_mib = month.values.size / 1e6, month.results_mib()
     del works, month
     with one_core():
         short, long = measure_updates(1 if is_quick else HISTORY_DAYS, tick)
@@ -98,6 +98,7 @@ def measure(is_quick: bool, tick: Callable[[str], None]) -> list[Figure]:
         Figure("recompute_vs_envelope", round(again.vs_envelope, 2), "ratio", "strict envelopes, verified"),
         Figure("recompute_stack_year_s", round(again.stack_year_s, 1), "s", "by proportion"),
         Figure("chain_stack_year_s", round(year_s["chain of five levels"], 2), "s"),
+        Figure("channel_year_mib", round(results_mib, 1), "MiB", "beyond what is read; limit 64"),
         Figure("chain_slope", round(slope["chain of five levels"], 3), "", "log time over log work; 1: in proportion"),
         Figure("cached_start_s", round(statistics.median(starts), 3), "s", "import of numba and numpy included"),
         Figure("first_record_s", round(running.first_record_s, 2), "s", "start of the bridge to its ledger; limit 3"),

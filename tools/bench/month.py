@@ -94,6 +94,12 @@ class Month:
         """The same by two."""
         self.chain(threads=2)
 
+    def results_mib(self) -> float:
+        """All that the chain writes, of a channel and a year; its scratch is some hundred KiB for each thread."""
+        arrays = [getattr(sums, name) for sums in self._sums.values() for name in sums.__dataclass_fields__]
+        arrays += self._is_valid.values()
+        return float(sum(array.nbytes for array in arrays)) / CHANNELS / self.days * 365 / 2**20
+
     def read(self) -> None:
         """Every byte once, and nothing made of it."""
         self.values.view(np.int32).max()
