@@ -47,7 +47,7 @@ def test_comments_and_order_do_not_change_the_hash_and_content_does():
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('id = "NOx"', 'id = "NOx"\ncolour = "red"', "line 55: measurand.colour"),
+        ('id = "NOx"', 'id = "NOx"\ncolour = "red"', "line 61: measurand.colour"),
         ('utc_offset = "+01:00"', 'utc_offset = "CET"', "line 7: plant.utc_offset"),
         ('utc_offset = "+01:00"', 'utc_offset = "+15:00"', "fixed UTC offset"),
         ('begins = "2025-06-01T00:00:00Z"', 'begins = "2025-13-01T00:00:00Z"', "no instant"),

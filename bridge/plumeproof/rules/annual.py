@@ -1,8 +1,9 @@
 """Tonnes of a month or year with missing hours substituted, by the rule set's method (averaging-rules 9.3, 10.2, 11.3).
 
 EU MRR and CBAM: the concentration of a missing hour is mean + 2 sigma over the hours of the period seen, so until the
-year has ended tonnes are provisional and are made again. Missing flow is not substituted: such hours are counted
-(greenhouse.Emission) and a person gives a mass balance. HJ 75 replaces hourly masses by the largest of the look-back.
+year has ended tonnes are provisional and are made again. Missing flow is not substituted so: it comes from a mass
+balance that the plant states (balanced_flow.py), or such hours are counted (greenhouse.Emission) and in no total. HJ 75
+replaces hourly masses by the largest of the look-back.
 US part 75 replaces concentration and flow by availability and length of the gap (part75.py); its history begins with
 the period and not with the unit's certification, which no record knows: a comparison.
 """
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.rules import calendar, flow, greenhouse, hj75, part75, substitution
+from plumeproof.rules.balanced_flow import fill_flow
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import CO2E, FLOW, FLOW_ID, MASS, STANDARDISED, SUBSTITUTED, YEAR, Figure
 from plumeproof.rules.figure_maker import Expanded, FigureMaker
@@ -31,6 +33,7 @@ G_PER_MG = 1000.0
 HAS_SUBSTITUTES = "substituted"
 HOURS_WITHOUT_FIGURE = "hours_without_figure"  # flow missing, or nothing to substitute from: they are in no total
 PROVISIONAL = "provisional"  # a longer period will change the substitute
+MASS_BALANCE = "flow_by_mass_balance"  # hours without a measured flow have that of the plant's balance
 SIGMA_UNDEFINED = "sigma_undefined"  # one valid hour only: its value is the substitute
 CAPTURE_FAILED = "capture_rate_failed"  # HJ 75: below 75 %, no substitution is defined
 
@@ -48,6 +51,7 @@ class Hours:
     is_substituted: npt.NDArray[np.bool_]
     concentration: npt.NDArray[np.float64]
     flags: tuple[str, ...]
+    flow_m3_h: npt.NDArray[np.float64] | None = None  # as filled by a mass balance; None: the rule set fills no flow
 
 
 def figures(
@@ -127,7 +131,7 @@ def fill(plant: Plant, measurand: Measurand, series: Series, settings: Settings,
         return None
     has_run = mass.has_run & seen(mass)
     if method == "mean_plus_2sigma":
-        return _by_concentration(measurand, series, mass, has_run, settings.sigma)
+        return _by_concentration(plant, measurand, series, mass, has_run, settings.sigma)
     if method == "hj75_mass_only":
         return _by_mass(mass, has_run, offset_min)
     if method == "75.33":
@@ -138,7 +142,12 @@ def fill(plant: Plant, measurand: Measurand, series: Series, settings: Settings,
 
 
 def _by_concentration(
-    measurand: Measurand, series: Series, mass: TermSeries, has_run: npt.NDArray[np.bool_], sigma: str
+    plant: Plant,
+    measurand: Measurand,
+    series: Series,
+    mass: TermSeries,
+    has_run: npt.NDArray[np.bool_],
+    sigma: str,
 ) -> Hours | None:
     concentration, gas = series.get((measurand.id, STANDARDISED)), series.get((FLOW_ID, FLOW))
     if concentration is None or gas is None:
@@ -147,10 +156,18 @@ def _by_concentration(
     substitute = substitution.mean_plus_two_sigma(concentration.values, valid, sigma)
     filled = substitution.fill(concentration.values, valid, has_run, substitute)
     # c [g/Nm3] V [Nm3/h] / 1000: kg/h (Annex VIII equation 1); both are means of the part in operation
-    rate = filled.values / G_PER_MG * gas.values / 1000.0 * mass.run_share
-    has = filled.has & gas.is_valid
-    flags = (SIGMA_UNDEFINED,) if substitute.is_sigma_undefined and filled.is_substituted.any() else ()
-    return Hours(np.where(has, rate, 0.0), has, has_run, filled.is_substituted & has, filled.values, flags)
+    carbon = next((one for one in plant.measurands if one.greenhouse_gas == "CO2"), measurand)
+    co2, has_co2 = filled.values, filled.has
+    if carbon is not measurand and (other := series.get((carbon.id, STANDARDISED))) is not None:
+        co2, has_co2 = other.values, other.is_valid
+    gas_flow = fill_flow(plant, gas, has_run, co2, has_co2)
+    rate = filled.values / G_PER_MG * gas_flow.values / 1000.0 * mass.run_share
+    has = filled.has & gas_flow.exists
+    flags: tuple[str, ...] = ()
+    flags += (SIGMA_UNDEFINED,) if substitute.is_sigma_undefined and filled.is_substituted.any() else ()
+    flags += (MASS_BALANCE,) if (gas_flow.is_balanced & has).any() else ()
+    replaced = (filled.is_substituted | gas_flow.is_balanced) & has
+    return Hours(np.where(has, rate, 0.0), has, has_run, replaced, filled.values, flags, gas_flow.values)
 
 
 def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_], offset_min: int) -> Hours:

@@ -159,16 +159,17 @@ class _Writer:
             source,
             "for every hour in operation without a valid concentration; final when the year is over",
         )
+        filled = flow.values if found.flow_m3_h is None else found.flow_m3_h
         for place in np.flatnonzero(found.is_substituted)[:HOURS_WRITTEN].tolist():
-            text = (
-                f"{taken.value!r} / 1000.0 * {float(flow.values[place])!r} / 1000.0 * {float(mass.run_share[place])!r}"
-            )
+            c, q = float(found.concentration[place]), float(filled[place])
+            text = f"{c!r} / 1000.0 * {q!r} / 1000.0 * {float(mass.run_share[place])!r}"
             yield Step(
                 f"substituted hour {self._time(mass, place)}",
                 text,
                 float(found.mass_kg_h[place]),
                 "kg/h",
                 "c V of Annex VIII equation 1; part of the hour in operation",
+                "" if flow.is_valid[place] else "flow by the plant's mass balance: kg/h * 1000 / (g/m3 of CO2)",
             )
 
     def _largest_before(self, found: annual.Hours, mass: TermSeries, offset_min: int) -> Iterator[Step]:

@@ -161,6 +161,19 @@ class Peripheral:
 
 
 @dataclass(frozen=True, slots=True)
+class MassBalance:
+    """CO2 that the fuel made in a span of time in which flow was missing, kg/h of operation (balanced_flow.py).
+
+    `basis`: how it was found, for the verifier.
+    """
+
+    begins: int = setting(instant_ms)  # UTC ms
+    ends: int = setting(instant_ms)
+    co2_kg_h: float = setting(number_in(float, 0.0, 1e9))
+    basis: str = setting(text_like())
+
+
+@dataclass(frozen=True, slots=True)
 class Flow:
     """Flue gas flow: a channel in m3/h or m3/s, or a velocity in m/s with the duct's area (EN ISO 16911-1).
 
@@ -176,6 +189,7 @@ class Flow:
     uncertainty: tuple[Component, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     max_potential: float | None = setting(number_in(float, 0.0, 1e9), None)
+    mass_balances: tuple[MassBalance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +296,8 @@ def parse_plant(tree: object, path: Path, lines: Lines | None = None) -> Plant:
 
 def _flow(section: Section) -> Flow:
     nested = {"uncertainty": section.each("uncertainty", Component)}
-    return section.build(Flow, **nested, calibrations=_calibrations(section))
+    balances = tuple(sorted(section.each("mass_balance", MassBalance), key=lambda entry: entry.begins))
+    return section.build(Flow, **nested, calibrations=_calibrations(section), mass_balances=balances)
 
 
 def _measurand(section: Section) -> Measurand:
@@ -316,6 +331,14 @@ def _check_together(plant: Plant, path: Path) -> None:
             raise refuse(f"state {rule.state}", "needs one of above and below")
     if plant.flow is not None and (plant.flow.unit == "m/s") != (plant.flow.area_m2 is not None):
         raise refuse("flow", "area_m2 belongs to a velocity in m/s, and to nothing else")
+    balances = plant.flow.mass_balances if plant.flow is not None else ()
+    if balances and all(entry.greenhouse_gas != "CO2" for entry in plant.measurands):
+        raise refuse(
+            "flow.mass_balance", 'needs a measurand with greenhouse_gas = "CO2", whose concentration it divides'
+        )
+    for at, balance in enumerate(balances):
+        if balance.ends <= balance.begins or (at and balance.begins < balances[at - 1].ends):
+            raise refuse("flow.mass_balance", "ends before it begins, or lies over another one")
     for peripheral in plant.peripherals:
         if peripheral.channel_unit not in PERIPHERAL_UNITS[peripheral.kind]:
             known_units = ", ".join(PERIPHERAL_UNITS[peripheral.kind])
