@@ -103,10 +103,21 @@ def test_averaging_finds_what_its_peers_find_and_gives_one_object():
     assert ended.stderr == ""
 
 
+def test_a_fleet_is_a_stack_by_proportion():
+    ended = bench("fleet", "--quick", "--json")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    assert found["fleet_core_hours"] == pytest.approx(found["stack_year_cpu_s"] * 10_000 / 3600, rel=0.02)
+    assert found["fleet_archive_tb"] == pytest.approx(found["archive_gb"] * 10, rel=0.02)
+    # 525,600 records of 12 float32 at 1 Hz: nothing smaller could hold them, and a ledger holds more
+    assert 525_600 * 60 * 48 / 1e9 < found["archive_gb"] < found["ledger_gb"] < 4
+    assert 0 < found["stack_year_index_s"] < found["stack_year_cpu_s"]
+
+
 def test_an_unknown_name_is_told_what_there_is():
     ended = bench("lines")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "bench: no benchmark 'lines'; there are: averaging bus line module wear\n"
+    assert ended.stderr == "bench: no benchmark 'lines'; there are: averaging bus fleet line module wear\n"
 
 
 def test_a_missing_interpreter_is_said_in_one_line():
