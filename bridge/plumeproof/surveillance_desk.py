@@ -78,6 +78,7 @@ class SurveillanceDesk:
         self._checks = checks
         self._rules = engine.rule_sets[0]
         self._offset = engine.plant.utc_offset_min
+        self._faults: list[str] = []  # of the averages that weeks were counted from
 
     def survey(self, until_utc_ms: int, today_utc_ms: int, tick: Tick = lambda count: None) -> Survey:
         """`tick` is told of every day whose averages are made."""
@@ -170,16 +171,17 @@ class SurveillanceDesk:
         main = Engine(self.engine.plant, (self._rules,))
         found: dict[str, list[Figure]] = {name: [] for name in since}
         lengths = {name: self._rules.settings.sta_min_of(name)[0] * MINUTE_MS for name in since}
-        start = main.floor(period[0])
-        for one in FigureDesk(main, self._strips).figures((SHORT_TERM,), (start, period[1]), tick):
+        desk = FigureDesk(main, self._strips)
+        for one in desk.figures((SHORT_TERM,), (main.floor(period[0]), period[1]), tick):
             is_wanted = one.layer == STANDARDISED and one.measurand in since
             if is_wanted and one.start_utc_ms >= since[one.measurand]:
                 if one.end_utc_ms - one.start_utc_ms == lengths[one.measurand]:
                     found[one.measurand].append(one)
+        self._faults = [remark.sentence for remark in desk.remarks() if remark.is_fault]
         return found
 
     def _remarks(self) -> list[str]:
-        return [
+        return self._faults + [
             f"{device}: {count} calibration records cannot be read; see `plumeproof verify`"
             for device, count in sorted(self._checks.unreadable.items())
         ]

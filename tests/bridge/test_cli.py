@@ -71,7 +71,7 @@ def test_wrong_usage_is_2(capsys, words):
 def test_help_is_0_and_names_every_verb(capsys):
     code, out, _ = run(capsys, "--help")
     assert code == 0
-    for verb in ("run", "config", "doctor", "verify", "average", "export", "demo", "version"):
+    for verb in ("run", "config", "doctor", "verify", "average", "surveillance", "export", "demo", "version"):
         assert verb in out
     assert "Exit status: 0 fine, 1 fault found in the data" in out
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import random
+import subprocess
+import sys
 import tomllib
 from datetime import date
 from fractions import Fraction
@@ -19,6 +22,7 @@ from plumeproof.rules.plant import parse_plant
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
 from tests.bridge.test_averaging_stage import StillClock
+from tests.doubles import slow_quality
 from tests.doubles.gas_checked_module import PURGE, GasCheckedModule
 from tests.doubles.timed_module import START_UTC_MS, store_all
 from tests.rules.examples import example
@@ -315,3 +319,51 @@ def test_the_sample_plant_has_charts():
     assert nox.qal3 is not None and nox.qal3.kind == "cusum"
     assert nox.qal3.reference_at("span", START_UTC_MS).name == "bottle 4711"
     assert nox.tests[0].on == date(2026, 5, 4)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_charts_of_records_are_those_of_the_slow_double(tmp_path, capsys, seed):
+    chance = random.Random(seed)
+    shift = chance.choice((-1.5, 0.0, 1.5))
+    module = GasCheckedModule()
+    means = []
+    for week in range(14):
+        off = round(8 * (100 + chance.gauss(shift * (week > 5), 1.2))) / 8  # exact in float32
+        slots = [off + step / 8 for step in chance.sample(range(-8, 9), 8)]
+        means.append(float(sum(map(Fraction, slots)) / 8 - 100))
+        module.visit(7 * week)
+        module.check("span", slots)
+    for kind in ("cusum", "ewma"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        rows = Site(folder, module, text_of(kind)).tree(capsys, "--to", "2027-03-12")[1]["charts"][0]["checks"]
+        assert [row["d"] for row in rows] == means
+        cusum, is_held = slow_quality.Cusum(1.2), False
+        for row, (z, limit) in zip(rows, slow_quality.ewma(means, 1.2), strict=True):
+            assert (row["verdict"] == "held") == is_held
+            if is_held:
+                continue
+            if kind == "cusum":
+                alarm, correction = cusum.take(row["d"])
+                assert row["alarm"] == alarm
+                assert (row["correction"] or 0.0) == pytest.approx(correction, rel=1e-9)
+            else:
+                alarm = "drift" if abs(z) > limit else ""
+                assert (row["alarm"], row["statistic"]) == (alarm, pytest.approx(z, rel=1e-9))
+                assert row["action_limit"] == pytest.approx(limit, rel=1e-9)
+            is_held = bool(alarm)
+
+
+def test_a_ledger_that_is_not_there_is_one_line(tmp_path, capsys):
+    site = Site(tmp_path, weekly((0.1,)), text_of())
+    site.ledger.unlink()
+    code, out, err = site.run(capsys)
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert str(site.ledger) in err
+
+
+def test_help_imports_neither_compiler_nor_plots():
+    code = "import sys; from plumeproof.cli import build_parser; build_parser()"
+    told = code + "; print({'numba', 'matplotlib'} & set(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
