@@ -1,11 +1,11 @@
 """The chain of conversions of a plant, slot by slot, compiled by numba (EVIDENCE.md section 3; averaging-rules 4).
 
 What is measured becomes a concentration at reference conditions, a flow of dry normal gas and a load, and is summed to
-minutes by `_kernels.sum_row`. Minutes are gone through in tiles of TILE: first the peripherals of a tile, whose factors
-stay in the second cache, then the other channels, of each GROUP minutes at a time, which stay in the first. A channel
-is read along the tile, long enough for the processor to see where it goes. Each step is one plain loop, float64, only
-+ - * /, in the order of EVIDENCE.md. Impossible peripherals (p = 0, H2O = 100, O2 at or above air) make a slot that
-needs them not count, whatever number stands there.
+minutes in the order of `_kernels.py`. Minutes are gone through in tiles of TILE: first the peripherals of a tile, whose
+factors stay near, then every other channel, GROUP minutes at a time from raw value to sums in vectors. Each tile begins
+elsewhere in memory, which the processor does not guess: what is next is asked for a tile ahead, by little and little
+(without it the chain takes three times as long). Only + - * /, in the order of EVIDENCE.md. Impossible peripherals
+(p = 0, H2O = 100, O2 at or above air) make a slot that needs them not count, whatever number stands there.
 """
 
 from __future__ import annotations

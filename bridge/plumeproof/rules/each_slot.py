@@ -131,7 +131,7 @@ def _convert(
         is_zeroed=settings.mass_zero_when_negative,
         flow_zero_k=settings.zero_celsius_k,
     )
-    state = spread(next(iter(rows.values())).state, slots) if not group else rows[group[0].id].state
+    state = rows[group[0].id if group else FLOW_ROW].state
     stopped = np.ascontiguousarray(state == STOPPED).view(np.uint8).reshape(-1)
     found = chain.run(plan, np.array(values), np.array(marks), stopped, slots, ())[1]
     if not group:
