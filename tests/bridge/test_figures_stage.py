@@ -107,6 +107,23 @@ def test_live_is_bulk(bench):
     assert bench.rows(DAY) == []
 
 
+def test_live_is_bulk_with_uncertainty(tmp_path):
+    component = '[[measurand.uncertainty]]\nname = "gas"\nvalue_pct = 2.0\nis_common = {}\n'
+    text = PLANT + component.format("true") + component.format("false").replace("2.0", "7.0")
+    bench = Bench(tmp_path / "ledger.sqlite", text)
+    module = sampled(24 * 60 + 5)
+    for at in range(0, len(module.sealed), 301):
+        store_all(bench.ledger, module.sealed[at : at + 301])
+        bench.run(7)
+    short = bulk(bench, module.sealed, DAY_START, DAY_START + 24 * HOUR_MS)
+    days = bench.engine.long_term_figures(DAY, DAY_START, short)
+    assert bare(row for row in bench.rows() if row.end_utc_ms <= DAY_START + 24 * HOUR_MS) == bare(short)
+    assert bare(bench.rows(DAY)) == bare(days)
+    dust = [one for one in (*short, *days) if one.measurand == "dust" and one.value is not None]
+    assert all(one.uncertainty > one.uncertainty_common > 0.0 for one in dust if one.value)
+    bench.writer.close()
+
+
 def test_the_day_comes_with_its_last_hour_and_equals_bulk(bench):
     module = sampled(24 * 60 + 5)
     store_all(bench.ledger, module.sealed)

@@ -10,6 +10,7 @@ import pytest
 
 from plumeproof.array_strips import ArrayStrips
 from plumeproof.errors import ConfigError
+from plumeproof.figure_desk import FigureDesk
 from plumeproof.rules.annual import HOURS_WITHOUT_FIGURE, MASS_BALANCE
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import FLOW, MONTH, SHORT_TERM, STANDARDISED, SUBSTITUTED
@@ -72,6 +73,17 @@ def test_measured_flow_stays_and_a_part_of_an_hour_is_none():
     _, bare = tonnes(PLANT, without_flow(5, 8))
     _, found = tonnes(with_balance("2026-12-01T04:30:00Z", "2026-12-01T06:30:00Z"), without_flow(5, 8))
     assert found.value == pytest.approx(bare.value + 9.0, rel=1e-12)
+
+
+def test_its_hours_are_explained_bit_for_bit():
+    plant = parse_plant(tomllib.loads(with_balance()), Path("plant.toml"))
+    desk = FigureDesk(Engine(plant, [load_rule_set("eu_mrr")]), ArrayStrips(without_flow(5, 8)))
+    (found,) = desk.explain_longer("CO2", MONTH, START_UTC_MS)
+    told = [step for step in found.steps if step.remark.startswith("flow by the plant's mass balance")]
+    assert len(told) == 3
+    for step in told:
+        assert eval(step.numbers, {"__builtins__": {}}) == step.result  # noqa: S307 - our own arithmetic
+        assert step.result == pytest.approx(9000.0, rel=1e-12)
 
 
 @pytest.mark.parametrize(
