@@ -32,12 +32,14 @@ from plumeproof.errors import RuleError
 from plumeproof.figure_desk import FigureDesk, Remark, Strips
 from plumeproof.figure_files import arrow_table, local_time
 from plumeproof.instants import read_instant
+from plumeproof.ledger_checks import LedgerChecks
 from plumeproof.ledger_strips import LedgerStrips
 from plumeproof.plant_file import open_engine
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import LAYERS, LEVELS, SHORT_TERM, Figure
+from plumeproof.surveillance_desk import SurveillanceDesk, Survey
 
-__all__ = ["Averages", "Figure", "Readings", "Remark", "averages"]
+__all__ = ["Averages", "Figure", "Readings", "Remark", "Survey", "averages", "surveillance"]
 
 Instant = str | date | datetime | np.datetime64
 
@@ -170,6 +172,26 @@ def averages(
         if (not measurands or one.measurand in measurands) and (not layers or one.layer in layers)
     )  # fmt: skip
     return Averages(wanted, tuple(remarks), engine.plant.utc_offset_min)
+
+
+def surveillance(
+    ledger: str | Path,
+    plant: str | Path,
+    *,
+    until: Instant,
+    rule_sets: str | Sequence[str] = (),
+    rule_files: str | Path | Sequence[str | Path] = (),
+) -> Survey:
+    """QAL3 charts, weeks outside the valid range and due dates, as of `until`: what `plumeproof surveillance` shows.
+
+    `found.charts[0].run.points` has each check with its reading, limits, verdict and records. Raises BridgeError.
+    """
+    rule_files = [rule_files] if isinstance(rule_files, (str, Path)) else rule_files
+    engine = open_engine(Path(plant), [Path(path) for path in rule_files], _listed(rule_sets))
+    at = _instant(until, engine.plant.utc_offset_min, "until")
+    with closing(LedgerStrips(Path(ledger), engine.devices())) as strips:
+        with closing(LedgerChecks(Path(ledger), engine.devices())) as checks:
+            return SurveillanceDesk(engine, strips, checks).survey(at, at)
 
 
 def _made(

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+import plumeproof
 from plumeproof.cli import main
 from plumeproof.errors import ConfigError
-from plumeproof.rules.gas_check import OTHER_GAS, TOO_FEW, UNFINISHED
+from plumeproof.rules.gas_check import NO_UTC, OTHER_GAS, RECORDS_MISSING, TOO_FEW, UNFINISHED
 from plumeproof.rules.plant import parse_plant
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
@@ -180,11 +181,23 @@ def disturbed(module):
     module.seal(8, {80: 1, 81: 0, 82: 2, 83: 0, 84: end[0].body.slot, 85: end[0].body.slot_mono_ms})
 
 
+def without_samples(module):
+    module.check("span", [100.0] * 10)
+    del module.sealed[-3]
+
+
+def without_time(module):
+    module.clock_offset_ms = None
+    module.check("span", [100.0] * 10)
+
+
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
         (unfinished, UNFINISHED),
         (disturbed, OTHER_GAS),
+        (without_samples, RECORDS_MISSING),
+        (without_time, NO_UTC),
         (lambda module: module.check("span", [100.0] * 4 + [float("nan")] * 5), TOO_FEW),
         (lambda module: module.check("span", []), TOO_FEW),
         (lambda module: module.check("span", [100.0] * 10, bits=2), "bit"),  # the samples do not say so
@@ -367,3 +380,14 @@ def test_help_imports_neither_compiler_nor_plots():
     told = code + "; print({'numba', 'matplotlib'} & set(sys.modules))"
     run = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+def test_a_notebook_has_the_same(tmp_path, capsys):
+    site = Site(tmp_path, weekly(D_OF_E19), text_of())
+    found = plumeproof.surveillance(site.ledger, site.plant, until="2027-01-14")
+    points = found.charts[0].run.points
+    assert not found.is_fine
+    assert [one.checked.reading for one in points] == [
+        row["reading"] for row in site.tree(capsys, "--to", "2027-01-14")[1]["charts"][0]["checks"]
+    ]
+    assert plumeproof.surveillance(site.ledger, site.plant, until=date(2026, 12, 3)).is_fine
