@@ -1,8 +1,8 @@
 """Plants and their records drawn from a seed, through the engine and through the slow one; what differs is told.
 
-Drawn: offsets from -10:00 to +14:00, rule sets, units, needs, states, substitutes, calibrations that change inside;
-records with gaps, clock steps, late seq numbers, overflow, other units, faults of every kind, standstills, and days
-around the end of the year, 29 February, the change to summer time and the last leap second.
+Drawn: offsets from -10:00 to +14:00, rule sets, some of their settings, units, needs, states, substitutes, calibrations
+that change inside; records with gaps, clock steps, late seq numbers, overflow, other units, faults of every kind,
+standstills, and days around the end of the year, 29 February, the change to summer time and the last leap second.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from plumeproof.evidence.strips import Strip
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import Figure
 from plumeproof.rules.plant import parse_plant
-from plumeproof.rules.rule_set import load_rule_set
+from plumeproof.rules.rule_set import RuleSet, load_rule_set
 from tests.doubles.slow_periods import SlowPeriod, local, period
-from tests.doubles.slow_plant import MINUTE, NAMES, Recorded, SlowFigure, SlowPlant, settings_of
+from tests.doubles.slow_plant import MINUTE, NAMES, Recorded, SlowFigure, SlowPlant
 
 DAY = 1440 * MINUTE
 TOLERANCE = 1e-9
@@ -35,6 +35,24 @@ SETS = ("eu_ied_waste", "eu_ied_lcp", "de_17bimschv", "de_13bimschv", "at_emvl",
 WHOLE_HOURS = {"cn_hj75"}
 STATUSES = [number for number in NAMES if number] + [66]
 AROUND = {"O2": (10.5, 4.5, "%"), "H2O": (14.0, 5.0, "%"), "T": (140.0, 40.0, "degC"), "p": (1002.0, 8.0, "hPa")}
+CHANGES: dict[str, tuple[Any, ...]] = {  # settings that no rule set of ours has, or only one
+    "over_range": ("use_range_end",),
+    "under_range_pct": (-10.0, 0.0),
+    "state_rule": ("whole",),
+    "start_up_compared": (True, False),
+    "standstill_lowers_coverage": (True, False),
+    "lost_letters": ("F", "PUOMFLX", "UOCMFLX"),
+    "o2_no_conversion_below_ref": (True, False),
+    "o2_invalid_above": (12.0,),
+    "o2_clamp": (11.5,),
+    "mass_zero_when_negative": (True, False),
+    "clip_negative": (True, False),
+    "min_valid_sta_per_day": (None, 2),
+    "lta_min_share": ((1, 40),),
+    "year_from": ("days", "sta"),
+    "month": ("rolling_30d", "calendar"),
+    "sigma": ("population",),
+}
 SLOTS = (10_000, 20_000, 30_000, 60_000, 15_000)
 
 
@@ -54,6 +72,7 @@ class Case:
         self.slot_ms = {device: rng.choice(SLOTS) for device in DEVICES}
         self.units: dict[str, dict[str, str]] = {device: {} for device in DEVICES}
         self.levels: dict[str, tuple[float, float]] = {}
+        self.changed = {name: rng.choice(values) for name, values in CHANGES.items() if rng.random() < 0.15}
         self.tree = self._plant()
         self.records = [one for device in DEVICES for one in self._records(device) if self.units[device]]
 
@@ -176,17 +195,24 @@ class Case:
 
     def compare(self) -> tuple[int, float, list[str]]:
         """Figures compared, the largest relative difference, and what differs."""
-        return compare(f"seed {self.seed}", self.tree, self.records, self.start, self.start + self.days * DAY)
+        return compare(
+            f"seed {self.seed}", self.tree, self.records, self.start, self.start + self.days * DAY, self.changed
+        )
 
 
 def compare(
-    where: str, tree: dict[str, Any], records: list[Recorded], start: int, end: int
+    where: str,
+    tree: dict[str, Any],
+    records: list[Recorded],
+    start: int,
+    end: int,
+    changed: dict[str, Any] | None = None,
 ) -> tuple[int, float, list[str]]:  # fmt: skip
     """Figures of a plant in [start, end) and of all periods that hold some of it: how many, the largest relative
-    difference, and what differs."""
+    difference, and what differs. `changed`: settings other than those of the rule sets."""
     rule_sets = tree["plant"]["rule_sets"]
-    engine = Engine(parse_plant(tree, Path("drawn.toml")), [load_rule_set(name) for name in rule_sets])
-    slow = SlowPlant(tree, records)
+    engine = Engine(parse_plant(tree, Path("drawn.toml")), [_rules(name, changed or {}) for name in rule_sets])
+    slow = SlowPlant(tree, records, changed)
     strips: dict[str, list[Strip]] = {}
     for one in sorted(records, key=lambda one: one.seq):
         strips.setdefault(one.device, []).append(strip_of(one))
@@ -198,7 +224,7 @@ def compare(
             (one.measurand, one.layer, one.start_utc_ms, one.end_utc_ms): one for one in short if one.rule_set == name
         }
         judge.all(name, own, wanted)
-        shift = slow.offset_min(settings_of(name))
+        shift = slow.offset_min(slow.settings(name))
         for level in ("day", "month", "year", "rolling_30d"):
             for begin in begins_of(level, start, end, shift):
                 inside = period(level, begin, shift)
@@ -208,6 +234,11 @@ def compare(
                 slow_ones = SlowPeriod(slow, name, level, begin, slow_near).figures()
                 judge.all(f"{name} {level} {begin}", found, slow_ones)
     return judge.count, judge.worst, judge.told
+
+
+def _rules(name: str, changed: dict[str, Any]) -> RuleSet:
+    found = load_rule_set(name)
+    return replace(found, settings=replace(found.settings, **changed))
 
 
 def begins_of(level: str, start: int, end: int, offset_min: int) -> list[int]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from tests.doubles.slow_plant import MINUTE, NOTHING, Key, SlowFigure, SlowPlant, exact, settings_of
+from tests.doubles.slow_plant import MINUTE, NOTHING, Key, SlowFigure, SlowPlant, exact
 from tests.doubles.slow_substitution import Hour, hj75
 
 DAY = 1440 * MINUTE
@@ -41,7 +41,7 @@ class SlowPeriod:
     """One level of one rule set from `begin` on."""
 
     def __init__(self, plant: SlowPlant, rule_set: str, level: str, begin: int, short: dict[Key, SlowFigure]) -> None:
-        self.plant, self.level, self.settings = plant, level, settings_of(rule_set)
+        self.plant, self.level, self.settings = plant, level, plant.settings(rule_set)
         self.offset_min = plant.offset_min(self.settings)
         self.start, self.end = period(level, begin, self.offset_min)
         step = self.settings["sta_min"] * MINUTE

@@ -138,10 +138,12 @@ def letter_of(status: str) -> str:
 
 
 class SlowPlant:
-    """`tree`: the plant description as TOML gives it."""
+    """`tree`: the plant description as TOML gives it; `changed`: settings other than the rule sets say."""
 
-    def __init__(self, tree: dict[str, Any], records: Sequence[Recorded]) -> None:
-        self.tree = tree
+    def __init__(
+        self, tree: dict[str, Any], records: Sequence[Recorded], changed: dict[str, Any] | None = None
+    ) -> None:  # fmt: skip
+        self.tree, self.changed = tree, changed or {}
         self.site_min = minutes_east(tree["plant"]["utc_offset"])
         self.records = sorted(records, key=lambda one: one.seq)
         self.measurands = tree["measurand"]
@@ -153,6 +155,9 @@ class SlowPlant:
         self._terms: dict[Any, Term] = {}
         self._seqs: dict[int, dict[int, dict[str, tuple[int, int]]]] = {}
 
+    def settings(self, rule_set: str) -> dict[str, Any]:
+        return settings_of(rule_set) | self.changed
+
     def offset_min(self, settings: dict[str, Any]) -> int:
         text = settings["utc_offset"]
         return minutes_east(text) if text[0] in "+-" else self.site_min
@@ -163,7 +168,7 @@ class SlowPlant:
 
     def short_terms(self, rule_set: str, start: int, end: int) -> dict[Key, SlowFigure]:
         """All whole terms in [start, end) in which a record has a slot."""
-        settings = settings_of(rule_set)
+        settings = self.settings(rule_set)
         found: dict[Key, SlowFigure] = {}
         for length in sorted({one for each in self.measurands for one in self.lengths_of(each, settings)}):
             shift, step = self.offset_min(settings) * MINUTE, length * MINUTE
@@ -245,10 +250,11 @@ class SlowPlant:
         value, status = placed.get(at // one.slot_ms, (0.0, "absent"))
         if status in VALID and one.range_max is not None:
             if value > one.range_max:
-                uses_end = settings["over_range"] == "use_range_end"
-                value, status = (float(one.range_max), "range_end") if uses_end else (value, "over_range")
+                status = "over_range"
             elif value < float(exact(settings["under_range_pct"]) * exact(one.range_max) / 100):
                 status = "under_range"
+        if status == "over_range" and one.range_max is not None and settings["over_range"] == "use_range_end":
+            value, status = float(one.range_max), "range_end"  # by whichever limit it was found
         in_force = [each for each in one.calibrations if _instant(each["begins"]) <= at]
         if in_force:
             value = in_force[-1]["a"] + in_force[-1]["b"] * value
