@@ -28,7 +28,9 @@ class ChainedModule(SignedModule):
         super().seal(kind, own | {6: prev}, seq)
 
 
-def write_plant(folder: Path, minutes: int, offset_ms: int, slots: int = 60, interval_s: int = 3600) -> ChainedModule:
+def write_plant(
+    folder: Path, minutes: int, offset_ms: int, slots: int = 60, interval_s: int = 3600, shortest_s: int = 20
+) -> ChainedModule:
     """Ledger with averages and figures, keys.json and line-1.toml of one module over `minutes` minutes."""
     (folder / "line-1.toml").write_text(PLANT)
     module, rng = ChainedModule(), random.Random(7)
@@ -46,7 +48,7 @@ def write_plant(folder: Path, minutes: int, offset_ms: int, slots: int = 60, int
     ledger = SqliteLedger(writer, clock)
     averages, figures = SqliteAverages(writer, clock), SqliteFigures(writer, clock)
     store_all(ledger, module.sealed)
-    averaging = AveragingStage(ledger, averages, (20, 60, interval_s), 0)
+    averaging = AveragingStage(ledger, averages, sorted({shortest_s, 60, interval_s}), 0)
     while averaging.step():
         pass
     stage = FiguresStage(ledger, averages, figures, [open_engine(folder / "line-1.toml")], 0)

@@ -1,0 +1,286 @@
+"""Bundles: round trip over real signatures, every bit and random edits named, the second verifier agrees."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import rfc8785
+
+from plumeproof.bundle_checking import BundleCheck
+from plumeproof.bundle_zip import BundleWriter, read_member, read_members
+from plumeproof.cli import main
+from plumeproof.errors import EvidenceError, StoreError
+from tests.doubles.chained_module import ChainedModule, write_plant
+from tests.doubles.timed_module import START_UTC_MS
+
+ROOT = Path(__file__).resolve().parents[2]
+SECOND = ROOT / "tools" / "second_verifier.py"
+SEED = int(os.environ.get("PLUMEPROOF_BUNDLE_SEED", "5"))
+EDITS = int(os.environ.get("PLUMEPROOF_BUNDLE_EDITS", "60"))  # `make`'s long campaign asks for 10,000
+BIT_STRIDE = int(os.environ.get("PLUMEPROOF_BUNDLE_BIT_STRIDE", "997"))  # 1: every bit
+
+
+def export(folder, name, first, last):
+    options = ["--ledger", folder / "ledger.sqlite", "--keys", folder / "keys.json", "--from", first, "--to", last]
+    assert main(["evidence", "export", *map(str, options), "-o", str(folder / name), "--json"]) == 0
+    return folder / name
+
+
+@pytest.fixture(scope="module")
+def day(tmp_path_factory):
+    """27 hours over a midnight with a clock that is set back, and its bundle."""
+    folder = tmp_path_factory.mktemp("day")
+    write_plant(folder, 27 * 60, START_UTC_MS - 3_600_000, shortest_s=60)
+    export(folder, "day.zip", "2026-11-30", "2026-12-03")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """Eight minutes of five slots: a bundle whose every bit can be turned."""
+    folder = tmp_path_factory.mktemp("small")
+    write_plant(folder, 8, START_UTC_MS, slots=5, interval_s=300)
+    export(folder, "small.zip", "2026-12-01", "2026-12-02")
+    return folder
+
+
+def verify(capsys, *arguments):
+    capsys.readouterr()
+    status = main(["evidence", "verify", *map(str, arguments), "--json"])
+    return status, json.loads(capsys.readouterr().out)
+
+
+def second(path, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-I", str(SECOND), str(path), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert not done.stderr, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def findings_of(raw):
+    check = BundleCheck(io.BytesIO(raw))
+    return list(check.run()), check
+
+
+def test_a_day_is_fine_and_both_verifiers_say_so(day, capsys):
+    status, found = verify(capsys, day / "day.zip", "--keys", day / "keys.json", "--html", day / "day.html")
+    assert (status, found["fine"], found["findings"]) == (0, True, [])
+    assert found["records_verified"] == 27 * 60 + 2
+    assert found["averages_equal"] > 3_000 and found["figures_equal"] > 50
+    assert found["keys_from"] == "registry"
+    status, other = second(day / "day.zip", "--keys", day / "keys.json")
+    assert (status, other["fine"]) == (0, True)
+    assert (other["signatures"], other["averages"]) == (found["records_verified"], found["averages_equal"])
+    page = (day / "day.html").read_text()
+    assert "Fine: everything" in page and "http" not in page.replace("http-equiv", "")
+
+
+def test_a_bundle_may_begin_within_a_chain(day, capsys):
+    path = export(day, "hours.zip", "2026-12-01T08:00:00Z", "2026-12-01T11:00:00Z")
+    status, found = verify(capsys, path)
+    assert (status, found["findings"], found["keys_from"]) == (0, [], "bundle")
+    assert found["devices"][0]["first_seq"] > 2
+    assert second(path)[1]["averages"] == found["averages_equal"] > 300
+
+
+def test_it_is_an_ordinary_zip_and_the_same_each_time(small):
+    again = export(small, "again.zip", "2026-12-01", "2026-12-02")
+    assert again.read_bytes() == (small / "small.zip").read_bytes()
+    with zipfile.ZipFile(again) as ordinary:
+        assert ordinary.testzip() is None
+        names = ordinary.namelist()
+    assert names == sorted(names) and names[-1] == "manifest.sha256"
+
+
+def test_turned_bits_are_named_by_both(small):
+    """A sample here; PLUMEPROOF_BUNDLE_BIT_STRIDE=1 turns every single one."""
+    raw = (small / "small.zip").read_bytes()
+    assert findings_of(raw)[0] == []
+    for bit in range(SEED % BIT_STRIDE, 8 * len(raw), BIT_STRIDE):
+        turned = bytearray(raw)
+        turned[bit // 8] ^= 1 << bit % 8
+        found, check = findings_of(bytes(turned))
+        assert found and not check.is_fine, f"bit {bit}"
+    for number in range(3):
+        turned = bytearray(raw)
+        turned[len(raw) * (2 * number + 1) // 6] ^= 4
+        (small / "turned.zip").write_bytes(turned)
+        assert second(small / "turned.zip")[0] == 1
+
+
+def contents(raw):
+    file = io.BytesIO(raw)
+    return {name: b"".join(read_member(file, member)) for name, member in read_members(file).items()}
+
+
+def sealed_again(members):
+    """A bundle of altered members whose manifest is made to fit them, as somebody would who wants it accepted."""
+    manifest = json.loads(members["manifest.json"])
+    data = {name: raw for name, raw in members.items() if not name.startswith("manifest.")}
+    manifest["members"] = [[name, len(raw), hashlib.sha256(raw).hexdigest()] for name, raw in sorted(data.items())]
+    file = io.BytesIO()
+    writer = BundleWriter(file)
+    for name, raw in sorted(data.items()):
+        writer.add(name, [raw])
+    whole = rfc8785.dumps(manifest)
+    writer.add("manifest.json", [whole])
+    writer.add("manifest.sha256", [hashlib.sha256(whole).hexdigest().encode()])
+    writer.finish()
+    return file.getvalue()
+
+
+def envelopes_in(raw):
+    from plumeproof.inspection import read_sequence
+
+    return [item.raw for item in read_sequence(io.BytesIO(raw))]
+
+
+def foreign(count):
+    """Records of the same module under another key."""
+    module = ChainedModule(secret=77)
+    module.start()
+    for _ in range(count):
+        module.sample([(0, 50.0, 100, False)] * 5)
+        module.wait(55_000)
+    return [envelope.raw for _, envelope in module.sealed]
+
+
+def edit(rng, members, other):
+    """One alteration of records or rows; its name."""
+    name = next(one for one in members if one.startswith("data/envelopes/"))
+    records = envelopes_in(members[name])
+    at, to = rng.randrange(len(records)), rng.randrange(len(records))
+    kind = rng.choice(("drop", "swap", "insert", "head", "tail", "other key", "row", "row dropped"))
+    if kind == "drop":
+        del records[at]
+    elif kind == "swap":
+        to = (at + 1 + rng.randrange(len(records) - 1)) % len(records)
+        records[at], records[to] = records[to], records[at]
+    elif kind == "insert":
+        records.insert(to, records[at])
+    elif kind == "head":
+        records = records[1 + rng.randrange(len(records) - 1) :]
+    elif kind == "tail":
+        records = records[: -1 - rng.randrange(len(records) - 1)]
+    elif kind == "other key":
+        records[at] = rng.choice(other)
+    if kind in ("row", "row dropped"):
+        name = rng.choice([one for one in members if one.startswith("data/averages/")])
+        lines = members[name].splitlines(keepends=True)
+        number = rng.randrange(len(lines))
+        if kind == "row dropped":
+            del lines[number]
+        else:
+            row = json.loads(lines[number])
+            field = rng.choice([one for one in row if type(row[one]) in (int, float)])
+            row[field] += rng.choice((1, -1))
+            lines[number] = rfc8785.dumps(row) + b"\n"
+        members[name] = b"".join(lines)
+    else:
+        members[name] = b"".join(records)
+    return kind
+
+
+def test_random_edits_with_a_manifest_that_fits_are_named(small):
+    """PLUMEPROOF_BUNDLE_EDITS=10000 runs the long campaign."""
+    whole = contents((small / "small.zip").read_bytes())
+    assert findings_of(sealed_again(dict(whole)))[0] == []
+    rng, other = random.Random(SEED), foreign(8)
+    for number in range(EDITS):
+        members = dict(whole)
+        kind = edit(rng, members, other)
+        if members == whole:
+            continue
+        found, check = findings_of(sealed_again(members))
+        assert found and not check.is_fine, f"edit {number}: {kind}"
+        if number % 20 == 0:
+            (small / "edited.zip").write_bytes(sealed_again(members))
+            assert second(small / "edited.zip")[0] == 1, f"edit {number}: {kind}"
+
+
+def test_an_altered_figure_or_rule_is_named(day):
+    whole = contents(export(day, "three.zip", "2026-12-01T08:00:00Z", "2026-12-01T11:00:00Z").read_bytes())
+    rng = random.Random(SEED)
+    for _ in range(4):
+        lines = whole["data/figures/line-1.jsonl"].splitlines(keepends=True)
+        number = rng.randrange(len(lines))
+        row = json.loads(lines[number])
+        row["n_valid" if row["value"] is None else "value"] = 3.0000000000000004
+        lines[number] = rfc8785.dumps(row) + b"\n"
+        found, _ = findings_of(sealed_again(whole | {"data/figures/line-1.jsonl": b"".join(lines)}))
+        assert [one.code for one in found] == ["figure"]
+    for folder in ("data/rules/", "data/plants/"):
+        name = next(one for one in whole if one.startswith(folder))
+        found, _ = findings_of(sealed_again({one: raw for one, raw in whole.items() if one != name}))
+        assert {one.code for one in found} == {"member_missing"} or {one.code for one in found} == {"figure_form"}
+
+
+def test_the_container_has_one_form(small):
+    raw = (small / "small.zip").read_bytes()
+    for wrong in (b"", raw[:-1], raw + b"\0", b"\0" + raw, raw[: len(raw) // 2], b"PK\5\6" + bytes(18) + b"x"):
+        found, check = findings_of(wrong)
+        assert found and not check.is_fine
+    for name in ("../keys.json", "/data/keys.json", "data//keys.json", "Data/x", "data/.x", "a" * 400):
+        with pytest.raises(StoreError):
+            BundleWriter(io.BytesIO()).add(name, [b""])
+    twice = io.BytesIO()
+    with zipfile.ZipFile(twice, "w") as ordinary, pytest.warns(UserWarning, match="Duplicate"):
+        ordinary.writestr("data/keys.json", b"[]")
+        ordinary.writestr("data/keys.json", b"[]")
+    with pytest.raises(EvidenceError, match="zip"):
+        read_members(twice)
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as ordinary:
+        ordinary.writestr("data/keys.json", bytes(10_000_000))
+    with pytest.raises(EvidenceError, match="zip"):
+        read_members(bomb)
+
+
+def test_revoked_and_unknown_keys(small, capsys):
+    entries = json.loads((small / "keys.json").read_text())
+    for changed, code in (({"revoked": True}, "key_revoked"), ({"valid_until_seq": 4}, "key_not_valid")):
+        (small / "other.json").write_text(json.dumps([entries[0] | changed]))
+        status, found = verify(capsys, small / "small.zip", "--keys", small / "other.json")
+        assert status == 1 and code in {one["code"] for one in found["findings"]}
+        assert second(small / "small.zip", "--keys", small / "other.json")[0] == 1
+    stranger = ChainedModule(secret=1)  # the base point: a published test key
+    (small / "other.json").write_text(json.dumps([*entries, stranger.entry()]))
+    status, found = verify(capsys, small / "small.zip", "--keys", small / "other.json")
+    assert [one["code"] for one in found["findings"]] == ["test_key"]
+    assert verify(capsys, small / "small.zip", "--keys", small / "other.json", "--allow-test-keys")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("export", "--from", "2026-12-01", "--to", "2026-12-02", "-o", "x.zip"), "--ledger: is missing"),
+        (("verify", "nothing.zip"), "nothing.zip: No such file"),
+    ],
+)
+def test_wrong_usage_is_one_line(tmp_path, monkeypatch, capsys, arguments, told):
+    monkeypatch.chdir(tmp_path)
+    assert main(["evidence", *arguments]) == 2
+    told_error = capsys.readouterr().err
+    assert told in told_error and told_error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_periods_that_hold_nothing(small, capsys):
+    options = ["--ledger", small / "ledger.sqlite", "--keys", small / "keys.json", "-o", small / "none.zip"]
+    for first, last, told in (("2020", "2021", "no record of this period"), ("2021", "2020", "not behind --from")):
+        assert main(["evidence", "export", *map(str, options), "--from", first, "--to", last]) == 2
+        assert told in capsys.readouterr().err
+    assert not (small / "none.zip").exists()
