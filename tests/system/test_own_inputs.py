@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import closing
 
 import pytest
 from acqwire import calibration, causes, fields
@@ -20,10 +21,13 @@ from plumeproof.evidence.parameters import parse_parameters
 from plumeproof.evidence.strips import open_stored
 from plumeproof.inspection import Inspector, Item
 from plumeproof.keys import build_entry, parse_keys
+from plumeproof.ledger_checks import LedgerChecks
 from plumeproof.link.line import Line
 from plumeproof.link.session import Session
 from plumeproof.model import Calibration, Event, Samples
 from plumeproof.pipeline import Ingest
+from plumeproof.rules.plant import Measurand, Source
+from plumeproof.rules.quality_plan import Qal3
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
@@ -164,6 +168,29 @@ def test_marks_and_loops_reach_the_averages(rig):
     for row in bridge.ledger.of_device(rig.name, 1, 10**9):
         assert inspector.take(Item("x", row.envelope)) == []
     bridge.writer.close()
+    assert_is_the_reading_of_a_chart(rig, records, parameters, spans[0])
+
+
+def assert_is_the_reading_of_a_chart(rig, records, parameters, span) -> None:
+    """The check that the module signed is one reading of QAL3: the mean of its slots, decoded here once more."""
+    column = [channel.id for channel in parameters.channels].index("gas.so2")
+    values = []
+    for record in records:
+        if isinstance(record.body, Samples):
+            readings = decode(record, parameters).channels[column]
+            for at, (value, status) in enumerate(zip(readings.values, readings.status, strict=True)):
+                if span[0] <= record.body.slots.first_slot + at < span[1] and WORDS.get(int(status)) == "calibration":
+                    values.append(float(value))
+    plan = Qal3("cusum", settle_s=0, interval_days=7, span_s_ams=1.0)
+    so2 = Measurand("SO2", Source(rig.name, "gas.so2"), parameters.channels[column].unit, qal3=plan)
+    with closing(LedgerChecks(rig.root / "ledger.sqlite", (rig.name,))) as checks:
+        (found,) = checks.readings(so2, "span")
+        assert checks.readings(so2, "zero") == []  # that mark is the dust meter's
+    assert (found.reason, found.n_used, found.n_slots) == ("", len(values), span[1] - span[0])
+    assert found.reading == pytest.approx(sum(values) / len(values), rel=1e-12)
+    ends = [record for record in records if isinstance(record.body, Calibration) and record.body.slot == span[1]]
+    (end,) = [record for record in ends if isinstance(record.body, Calibration) and record.body.mark == 0]
+    assert found.inputs is not None and found.inputs.head_hash == end.content_hash
 
 
 def test_what_was_on_when_the_power_failed_begins_anew(rig):
