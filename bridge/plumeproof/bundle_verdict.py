@@ -18,7 +18,7 @@ _STYLE = (
     "h1{font-size:1.5rem;padding:.6rem 1rem;color:#fff;background:#a11}h1.fine{background:#17652f}"
     "table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}"
     "th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccd;vertical-align:top}"
-    "td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em;word-break:break-all}"
+    "td:first-child,td.n,th{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em;word-break:break-all}"
     "@media print{body{margin:0}}"
 )
 
@@ -51,6 +51,7 @@ def limits_of(check: BundleCheck) -> list[str]:
         "The bundle has no anchor and its manifest no signature: that newer records or a whole module were left out"
         " before the export cannot be seen here. Compare the manifest's SHA-256 with the one you were told."
     )
+    found.append("Receipts are carried as the gateway keeps them; nobody here can judge them.")
     counts = check.counts
     if counts.averages_superseded or counts.figures_superseded:
         found.append(
@@ -66,7 +67,7 @@ def limits_of(check: BundleCheck) -> list[str]:
 def page_of(name: str, verdict: dict[str, Any], findings: Sequence[Finding]) -> bytes:
     """The page. Every text from the bundle is escaped."""
     fine = bool(verdict["fine"])
-    word = "Fine: everything in this bundle follows from its signed records" if fine else "Not fine: see the findings"
+    word = "Fine: every record, average and figure that was checked holds" if fine else "Not fine: see the findings"
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">",

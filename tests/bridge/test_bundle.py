@@ -85,7 +85,7 @@ def test_a_day_is_fine_and_both_verifiers_say_so(day, capsys):
     assert (status, other["fine"]) == (0, True)
     assert (other["signatures"], other["averages"]) == (found["records_verified"], found["averages_equal"])
     page = (day / "day.html").read_text()
-    assert "Fine: everything" in page and "http" not in page.replace("http-equiv", "")
+    assert "Fine: every record" in page and "http" not in page.replace("http-equiv", "")
 
 
 def test_a_bundle_may_begin_within_a_chain(day, capsys):
