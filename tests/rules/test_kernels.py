@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from plumeproof.errors import RuleError
 from plumeproof.evidence import _kernels as live
-from plumeproof.rules import _chain, _kernels, _merges, _vectors, chain, conditions, flow
+from plumeproof.rules import _chain, _kernels, _merges, _peripherals, _vectors, chain, conditions, flow
 
 ROOT = Path(__file__).resolve().parents[2]
 WORST = 2  # V, W and S count
@@ -274,6 +274,7 @@ def test_the_cache_knows_what_the_kernels_are_made_of():
     for above, said in (
         (_vectors, _kernels.VECTORS_SHA256),
         (_kernels, _chain.KERNELS_SHA256),
+        (_peripherals, _chain.PERIPHERALS_SHA256),
         (_kernels, _merges.KERNELS_SHA256),
     ):
         found = hashlib.sha256(Path(str(above.__file__)).read_bytes()).hexdigest()[:16]

@@ -21,21 +21,36 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from plumeproof.rules._kernels import OPTIONS, Decorator, compiled, fetch, inner, kind_of, pointers, sum_row, sums_of
+from plumeproof.rules._peripherals import (
+    FLOW,
+    NEEDS_H2O,
+    NEEDS_O2,
+    NEEDS_P,
+    NEEDS_T,
+    NONE,
+    O2,
+    count_slots,
+    is_over,
+    join,
+    mark,
+    peripheral,
+    read,
+    to_dry_flow,
+    to_factors,
+    to_gain,
+)
 from plumeproof.rules._vectors import GROUP, I32, I64, LANES, SLOTS, Conversion, Slots, convert_four
 
-# numba's cache asks for the age of this file only: a test sees to it that another _kernels.py comes with another line.
+# numba's cache asks for the age of this file only: a test sees to it that others of these come with other lines.
 KERNELS_SHA256 = "33d37f1c403892b3"
+PERIPHERALS_SHA256 = "63a2ebbf999a1b62"
 
 TILE = 16  # minutes; 90 tiles a day
-KELVIN, ATMOSPHERE_KPA = 273.15, 101.325  # 0 degC in K; pressure of the normal state, kPa
-NEEDS_T, NEEDS_P, NEEDS_H2O, NEEDS_O2 = 1, 2, 4, 8  # bits: what a channel must be converted for
 _TO_DRY = NEEDS_T | NEEDS_P | NEEDS_H2O
 _built: Decorator = intrinsic(prefer_literal=True)
 _unpack: Callable[..., Any] = cgutils.unpack_tuple
 allocating: Decorator = numba.njit(**OPTIONS)
-T, P, H2O, O2, FLOW = 0, 1, 2, 3, 4  # peripherals in this order, and their rows; the flow's becomes that of dry gas
 _OTHER = 5
-_NONE = np.uint8(0)  # greatest status that counts in rows of 0 and 1
 _LINE = 8  # float64 of a cache line
 
 
@@ -88,131 +103,12 @@ def _convert(
 
 
 @inner
-def _is_over(states: Any, worst: Any) -> Any:
-    found = np.uint8(0)
-    for i in range(states.shape[0]):
-        found = max(found, states[i])
-    return found > worst
-
-
-@inner
-def _count_slots(bad: Any, slots: Any, n: Any) -> None:
-    """Slots of every minute whose mark is 0."""
-    for at in range(n.shape[0]):
-        lost = 0
-        for i in range(at * slots, at * slots + slots):
-            lost += bad[i]
-        n[at] = slots - lost
-
-
-@inner
-def _join(bad: Any, other: Any) -> None:
-    for i in range(bad.shape[0]):
-        bad[i] |= other[i]
-
-
-@inner
-def _mark(status: Any, worst: Any, stopped: Any, bad: Any) -> None:
-    for i in range(bad.shape[0]):
-        bad[i] = np.uint8(status[i] > worst) | stopped[i]
-
-
-@inner
 def _fetch(raw: Any, status: Any, place: Any, width: Any) -> None:
     """The next tile's slots of this channel, by little and little: the processor cannot guess where they begin."""
     for i in range(place, place + width, 16):
         fetch(raw, i)
     for i in range(place, place + width, 64):
         fetch(status, i)
-
-
-@inner
-def _read(raw: Any, line: Any, value: Any) -> None:
-    """a + b * (raw * scale + offset); each part only where it changes something but the sign of a zero."""
-    scale, offset, a, b = line[0], line[1], line[2] + 0.0, line[3]
-    if scale == 1.0 and offset == 0.0:
-        if a == 0.0 and b == 1.0:
-            for i in range(value.shape[0]):
-                value[i] = raw[i]
-        else:
-            for i in range(value.shape[0]):
-                value[i] = a + b * raw[i]
-    else:
-        for i in range(value.shape[0]):
-            value[i] = a + b * (raw[i] * scale + offset)
-
-
-@inner
-def _judge(row: Any, least: Any, below: Any, bad: Any) -> None:
-    """Marks what is not above `least` and below `below`; in a loop of its own, which the compiler then makes vectors
-    of."""
-    for i in range(bad.shape[0]):
-        bad[i] |= np.uint8(not (row[i] > least and row[i] < below))
-
-
-@inner
-def _multiply(row: Any, other: Any) -> None:
-    for i in range(row.shape[0]):
-        row[i] = row[i] * other[i]
-
-
-@inner
-def _to_factors(
-    value: Any, factor: Any, marks: Any, width: Any, setting: Any, is_o2_wet: Any, is_low_spared: Any
-) -> None:  # fmt: skip
-    """Rows T, P, H2O, O2: from what was measured to the factors of conditions.py; impossible ones are bad."""
-    air, reference, clamp, invalid_from = setting[0], setting[1], setting[2], setting[3]
-    t, p, h2o, o2 = value[T, :width], value[P, :width], value[H2O, :width], value[O2, :width]
-    t_factor, p_factor, h2o_factor = factor[T, :width], factor[P, :width], factor[H2O, :width]
-    o2_factor = factor[O2, :width]
-    t_bad, p_bad, h2o_bad, o2_bad = marks[T, :width], marks[P, :width], marks[H2O, :width], marks[O2, :width]
-    for i in range(t.shape[0]):
-        t_factor[i] = (KELVIN + t[i]) / KELVIN
-    _judge(t_factor, 0.0, np.inf, t_bad)
-    for i in range(p.shape[0]):
-        p_factor[i] = ATMOSPHERE_KPA / p[i]
-    _judge(p, 0.0, np.inf, p_bad)
-    _judge(h2o, -np.inf, 100.0, h2o_bad)
-    for i in range(h2o.shape[0]):
-        h2o_factor[i] = 100.0 / (100.0 - h2o[i])
-    if is_o2_wet:
-        _multiply(o2, h2o_factor)
-        _join(o2_bad, h2o_bad)
-    top = air - reference
-    if is_low_spared or clamp < np.inf:
-        for i in range(o2.shape[0]):
-            spared = is_low_spared and o2[i] < reference
-            o2_factor[i] = 1.0 if spared else top / (air - (clamp if o2[i] > clamp else o2[i]))
-    else:
-        for i in range(o2.shape[0]):
-            o2_factor[i] = top / (air - o2[i])
-    _judge(o2, -np.inf, min(air, invalid_from), o2_bad)
-
-
-@inner
-def _to_gain(need: Any, factor: Any, gain: Any) -> None:
-    """The factors to the dry normal state, multiplied from the left."""
-    gain[:] = 1.0
-    for kind in range(O2):
-        if need & (1 << kind):
-            _multiply(gain, factor[kind, : gain.shape[0]])
-
-
-@inner
-def _to_dry_flow(value: Any, gain: Any, factor: Any, bad: Any, need: Any, zero: Any) -> None:
-    """Over the gain. HJ 75 prints 273 for the zero of this temperature factor only: then it is made again."""
-    width = gain.shape[0]
-    flow, kelvin = value[FLOW, :width], value[T, :width]  # degC up to here
-    if zero != KELVIN and need & NEEDS_T:
-        for i in range(width):
-            kelvin[i] = (zero + kelvin[i]) / zero
-        _judge(kelvin, 0.0, np.inf, bad[FLOW, :width])
-        for kind in (P, H2O):
-            if need & (1 << kind):
-                _multiply(kelvin, factor[kind, :width])
-        gain = kelvin
-    for i in range(width):
-        flow[i] = flow[i] / gain[i]
 
 
 @allocating
@@ -238,38 +134,16 @@ def _convert_plainly(
 ) -> None:  # fmt: skip
     """The same as `_convert` for any number of minutes and slots, step by step."""
     row, product = rows[0, : raw.shape[0]], rows[1, : raw.shape[0]]
-    _read(raw, line, row)
+    read(raw, line, row)
     for i in range(row.shape[0]):
         row[i] = row[i] * gain[i]
     if has_load:
         for i in range(row.shape[0]):
             product[i] = 0.0 if is_zeroed and (row[i] < 0.0 or flow[i] < 0.0) else row[i] * flow[i]
-        sum_row(product, load_marks, _NONE, slots, lanes, load_n, (load,))
+        sum_row(product, load_marks, NONE, slots, lanes, load_n, (load,))
     for i in range(row.shape[0]):
         row[i] = row[i] * o2[i]
-    sum_row(row, marks, _NONE, slots, lanes, n, sums)
-
-
-@inner
-def _peripheral(
-    kind: Any, begin: Any, end: Any, raw: Any, states: Any, out: Any, is_stopped: Any, worst: Any, slots: Any,
-    line: Any, value: Any, bad: Any, is_lost: Any, lanes: Any, own: Any, n: Any, sums: Any,
-) -> None:  # fmt: skip
-    """A tile of a measured peripheral: calibrated, and summed as it is; the flow is summed later."""
-    if is_stopped or _is_over(states, worst):
-        _mark(states, worst, out, bad)
-        _count_slots(bad, slots, own)
-        is_lost[kind] = True
-    else:
-        bad[:] = 0
-        own[:] = slots
-    _read(raw, line, value)
-    if kind < FLOW:
-        is_plain = line[0] == 1.0 and line[1] == 0.0 and line[2] == 0.0 and line[3] == 1.0
-        if is_plain and not is_stopped:
-            sum_row(raw, states, worst, slots, lanes, n, sums)
-        else:
-            sum_row(value, bad, _NONE, slots, lanes, n, sums)
+    sum_row(row, marks, NONE, slots, lanes, n, sums)
 
 
 @inner
@@ -290,22 +164,22 @@ def _other(
         stop = min(begin + GROUP, end)
         place, inside, width = begin * slots, (begin - first) * slots, (stop - begin) * slots
         states, marks, load_marks = status[place : place + width], marks_of[0, :width], marks_of[1, :width]
-        is_bad = is_stopped or _is_over(states, worst)
+        is_bad = is_stopped or is_over(states, worst)
         if is_bad or is_short or is_load_short:
             if is_bad:
-                _mark(states, worst, stopped[place : place + width], marks)
-                _count_slots(marks, slots, own[begin:stop])
+                mark(states, worst, stopped[place : place + width], marks)
+                count_slots(marks, slots, own[begin:stop])
             else:
                 marks[:] = 0
                 own[begin:stop] = slots
             if is_short:
                 for kind in range(FLOW):
                     if is_lost[kind] and need & (1 << kind):
-                        _join(marks, bad[kind, inside : inside + width])
+                        join(marks, bad[kind, inside : inside + width])
             if has_load:
                 load_marks[:] = 0
-                _join(load_marks, marks)
-                _join(load_marks, bad[FLOW, inside : inside + width])
+                join(load_marks, marks)
+                join(load_marks, bad[FLOW, inside : inside + width])
             is_whole = False
         else:
             own[begin:stop] = slots
@@ -367,9 +241,9 @@ def _run_tiles(
         width = (last - first) * slots
         here = slice(first * slots, last * slots)
         out = stopped[here]
-        is_stopped = _is_over(out, _NONE)
+        is_stopped = is_over(out, NONE)
         if is_stopped:
-            _count_slots(out, slots, expected[first:last])
+            count_slots(out, slots, expected[first:last])
         else:
             expected[first:last] = slots
         for kind in range(_OTHER):
@@ -379,28 +253,28 @@ def _run_tiles(
                 value[kind, :width] = fixed[kind]
                 bad[kind, :width] = 0
             else:
-                _peripheral(
+                peripheral(
                     kind, first, last, raw[at, here], status[at, here], out, is_stopped, worst, slots, lines[at],
                     value[kind, :width], bad[kind, :width], is_lost, lanes, own[at, first:last], n[at, first:last],
                     sums_of(sums, at, first, last),
                 )  # fmt: skip
                 _fetch(raw[at], status[at], last * slots, width)
-        _to_factors(value, factor, bad, width, setting, is_o2_wet, is_low_spared)
+        to_factors(value, factor, bad, width, setting, is_o2_wet, is_low_spared)
         for need in range(1, is_wanted.shape[0]):
             if is_wanted[need]:
-                _to_gain(need, factor, gain[need, :width])
+                to_gain(need, factor, gain[need, :width])
         for kind in range(FLOW):
-            is_lost[kind] = _is_over(bad[kind, :width], _NONE)
+            is_lost[kind] = is_over(bad[kind, :width], NONE)
         if flow_at >= 0:
             for kind in range(O2):
                 if is_lost[kind] and flow_need & (1 << kind):
-                    _join(bad[FLOW, :width], bad[kind, :width])
+                    join(bad[FLOW, :width], bad[kind, :width])
             if flow_need:
-                _to_dry_flow(value, gain[flow_need, :width], factor, bad, flow_need, setting[4])
-                is_lost[FLOW] = _is_over(bad[FLOW, :width], _NONE)
+                to_dry_flow(value, gain[flow_need, :width], factor, bad, flow_need, setting[4])
+                is_lost[FLOW] = is_over(bad[FLOW, :width], NONE)
             found = sums_of(sums, flow_at, first, last)
             flow_n = n[flow_at, first:last]
-            sum_row(value[FLOW, :width], bad[FLOW, :width], _NONE, slots, lanes, flow_n, found)
+            sum_row(value[FLOW, :width], bad[FLOW, :width], NONE, slots, lanes, flow_n, found)
         for at in range(kinds.shape[0]):
             if kinds[at] == _OTHER:
                 need = needs[at]

@@ -18,9 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.errors import RuleError
-from plumeproof.rules import _chain, _merges
+from plumeproof.rules import _chain, _merges, _peripherals
 
-NEEDS_T, NEEDS_P, NEEDS_H2O, NEEDS_O2 = _chain.NEEDS_T, _chain.NEEDS_P, _chain.NEEDS_H2O, _chain.NEEDS_O2
+NEEDS_T, NEEDS_P, NEEDS_H2O, NEEDS_O2 = (
+    _peripherals.NEEDS_T,
+    _peripherals.NEEDS_P,
+    _peripherals.NEEDS_H2O,
+    _peripherals.NEEDS_O2,
+)
 LEVELS_MIN = (10, 30, 60, 1440)
 PIECE_MIN = 1440  # of a thread's work at least, where no level is longer: below some ms threads only cost
 
