@@ -74,7 +74,7 @@ class Case:
         self.levels: dict[str, tuple[float, float]] = {}
         self.changed = {name: rng.choice(values) for name, values in CHANGES.items() if rng.random() < 0.15}
         self.tree = self._plant()
-        self.records = [one for device in DEVICES for one in self._records(device) if self.units[device]]
+        self.records = [one for device in DEVICES if self.units[device] for one in self._records(device)]
 
     # The plant
 
@@ -167,7 +167,7 @@ class Case:
             units = dict(self.units[device])
             if kind < 0.02:
                 units[rng.choice(list(units))] = "bar"
-            elif kind < 0.03:
+            elif kind < 0.03 and len(units) > 1:
                 units.pop(rng.choice(list(units)))
             for name in mood:
                 if rng.random() < 0.15:
