@@ -162,7 +162,7 @@ def averages(
             raise RuleError(f"measurand {str(name)[:40]!r}", f"is none of {', '.join(there)}")
     if isinstance(source, Mapping):
         found, remarks = _made(engine, ArrayStrips(source, map(str, engine.plant.sources())), start, end, levels)
-        found = [replace(one, inputs=()) for one in found]
+        found = [one._replace(inputs=()) for one in found]
     else:
         with closing(LedgerStrips(Path(source), engine.devices())) as ledger:
             found, remarks = _made(engine, ledger, start, end, levels)

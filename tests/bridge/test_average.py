@@ -8,7 +8,6 @@ import json
 import math
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
@@ -429,7 +428,7 @@ def test_no_ledger_and_no_plant(capsys, tmp_path, site):
 def test_notebook_on_a_ledger(site, tmp_path, module):
     found = plumeproof.averages(site.ledger, site.plant, start="2026-12-01T00:00:00Z", end="2026-12-01T05:00:00Z")
     own_plant = {"plant_hash": found.figures[0].plant_hash}  # it names one rule set more
-    assert bare(found) == bare(replace(one, **own_plant) for one in wanted(tmp_path, module).values())
+    assert bare(found) == bare(one._replace(**own_plant) for one in wanted(tmp_path, module).values())
     own = found.select("CO", "standardised", "eu_ied_waste", minutes=30)
     assert len(own) == 10
     assert own.start_utc[0] == np.datetime64("2026-12-01T00:00")

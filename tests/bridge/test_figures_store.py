@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import replace
 
 import apsw
 import pytest
@@ -78,13 +77,13 @@ def commit(figures, *rows, position=1):
 
 def test_every_field_comes_back(figures):
     assert commit(figures, FIGURE) == 1
-    assert figures.of_period("line-1", SHORT_TERM, START_UTC_MS, FIGURE.end_utc_ms) == [replace(FIGURE, reason="first")]
+    assert figures.of_period("line-1", SHORT_TERM, START_UTC_MS, FIGURE.end_utc_ms) == [FIGURE._replace(reason="first")]
 
 
 def test_equal_content_writes_nothing_and_other_content_is_the_next_revision(figures):
     commit(figures, FIGURE)
-    assert commit(figures, replace(FIGURE, reason="clock_back")) == 0
-    late = replace(FIGURE, value=3.0)
+    assert commit(figures, FIGURE._replace(reason="clock_back")) == 0
+    late = FIGURE._replace(value=3.0)
     assert commit(figures, late) == 1
     kept = figures.revisions(FIGURE)
     assert [(row.revision, row.reason, row.value) for row in kept] == [
@@ -96,11 +95,11 @@ def test_equal_content_writes_nothing_and_other_content_is_the_next_revision(fig
 
 def test_one_bit_is_a_revision(figures):
     commit(figures, FIGURE)
-    assert commit(figures, replace(FIGURE, value=math.nextafter(math.pi, 4.0))) == 1
+    assert commit(figures, FIGURE._replace(value=math.nextafter(math.pi, 4.0))) == 1
 
 
 def test_levels_and_periods_are_kept_apart(figures):
-    commit(figures, FIGURE, replace(FIGURE, level=DAY), replace(FIGURE, plant="line-2"))
+    commit(figures, FIGURE, FIGURE._replace(level=DAY), FIGURE._replace(plant="line-2"))
     assert len(figures.of_period("line-1", SHORT_TERM, START_UTC_MS, FIGURE.end_utc_ms)) == 1
     assert figures.of_period("line-1", SHORT_TERM, START_UTC_MS + 1, FIGURE.end_utc_ms) == []
     assert figures.of_period("line-1", SHORT_TERM, START_UTC_MS, FIGURE.end_utc_ms - 1) == []
@@ -111,7 +110,7 @@ def test_cursor_and_figures_move_together(figures):
     commit(figures, FIGURE, position=41)
     assert figures.position() == 41
     with pytest.raises(StoreError):  # its documents are not there: a foreign key
-        figures.commit([replace(FIGURE, plant_hash=b"\x07" * 32, value=1.0)], (), 42)
+        figures.commit([FIGURE._replace(plant_hash=b"\x07" * 32, value=1.0)], (), 42)
     assert figures.position() == 41
     assert len(figures.revisions(FIGURE)) == 1
 
@@ -123,7 +122,7 @@ def test_documents_come_back_and_stay(figures):
 
 
 def test_rows_of_another_stage_come_in_order(figures):
-    commit(figures, FIGURE, replace(FIGURE, layer="mass"))
+    commit(figures, FIGURE, FIGURE._replace(layer="mass"))
     rows = figures.after(0, 10)
     assert [number for number, _ in rows] == [1, 2]
     assert figures.after(1, 10) == rows[1:]

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -179,7 +178,7 @@ def test_fuels_corroborate_the_measured_tonnes(share, tolerance, verdict):
     (line,) = account.corroboration("CO2", 2026, measured.value * share, tolerance)
     assert line.verdict == NOT_JUDGED  # an hour of the day has no flow
     assert "hours are missing" in line.reason
-    account.add(replace(measured, is_valid=True))
+    account.add(measured._replace(is_valid=True))
     (line,) = account.corroboration("CO2", 2026, measured.value * share, tolerance)
     assert line.compared == pytest.approx(100.0 * (1.0 - share), rel=1e-9)
     assert line.verdict == verdict

@@ -37,7 +37,7 @@ from tools.bench.rig import ROOT, BenchError, InterpreterMissing
 DAYS, ROUNDS = 30, 9
 QUICK_DAYS, QUICK_ROUNDS = 1, 1
 PEER_ROUNDS = 5  # they take ten to a hundred times as long
-HISTORY_DAYS, RECOMPUTED_DAYS, RECOMPUTE_ROUNDS = 4, 5, 5
+HISTORY_DAYS, RECOMPUTED_DAYS, RECOMPUTE_ROUNDS = 4, 20, 3
 PLOT = ROOT / "build" / "bench" / "cost.png"
 STARTS = 5
 STEPS = ROUNDS + RECOMPUTE_ROUNDS + 18

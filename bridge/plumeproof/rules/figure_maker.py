@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from plumeproof.rules.figure import ENGINE_VERSION, Figure, FigureDocument, InputRange, build_figure
+from plumeproof.rules.figure import ENGINE_VERSION, Figure, FigureDocument, InputRange
 from plumeproof.rules.plant import Plant
 from plumeproof.rules.rule_set import RuleSet
 
@@ -69,7 +69,7 @@ class FigureMaker:
         measurand, layer, level = place
         expected, valid, invalid = counts
         number = None if value is None or not math.isfinite(value) else value + 0.0  # a zero has no sign
-        return build_figure(
+        return Figure(
             self.plant.id,  # plant
             self.plant.digest,  # plant_hash
             self.rules.id,  # rule_set

@@ -74,6 +74,10 @@ class TermSeries:
 
 
 _NO_ARRAYS = ("start_utc_ms", "length_min", "unit")
+_ADDED = (
+    "values", "exists", "is_valid", "is_compared", "is_discarded", "has_run", "run_share", "has_uncertainty",
+    "uncertainty", "uncertainty_common",
+)  # fmt: skip
 
 
 class SeriesBuilder:
@@ -90,6 +94,7 @@ class SeriesBuilder:
         self._slots = {one.id: term_ms // one.slot_ms for one in plant.measurands}  # of a whole term
         self._slots[FLOW_ID] = term_ms // plant.flow.slot_ms if plant.flow is not None else 1
         self._series: dict[tuple[str, str], TermSeries] = {}
+        self._waiting: dict[tuple[str, str, str], list[tuple[Any, ...]]] = {}  # rows of _ADDED behind their place
         self._inputs: dict[int, dict[str, InputRange]] = {}  # by day, counted from the first, and device
 
     def add(self, one: Figure) -> None:
@@ -98,31 +103,50 @@ class SeriesBuilder:
         is_inside = self._start <= one.start_utc_ms and one.end_utc_ms <= self._end
         if one.level != SHORT_TERM or not is_inside or one.end_utc_ms - one.start_utc_ms != length_ms:
             return
-        key = (one.measurand, one.layer)
-        if key not in self._series:
-            self._series[key] = _empty(self._start, self._length_min, (self._end - self._start) // length_ms, one.unit)
-        found = self._series[key]
-        place = (one.start_utc_ms - self._start) // length_ms
-        found.has_figure[place] = True
-        found.exists[place] = one.value is not None
-        found.values[place] = 0.0 if one.value is None else one.value
-        found.is_valid[place] = one.is_valid
-        if one.uncertainty is not None and one.uncertainty_common is not None:
-            found.has_uncertainty[place] = True
-            found.uncertainty[place], found.uncertainty_common[place] = one.uncertainty, one.uncertainty_common
-        # not from the state, which is the majority's; "stopped" counts on the basis of the period only
-        n_run = one.n_expected - (dict(one.n_invalid).get("stopped", 0) if one.n_invalid else 0)
-        found.has_run[place] = n_run > 0
-        found.run_share[place] = n_run / self._slots[one.measurand]
-        found.is_compared[place] = n_run > 0 and one.state in self._compared
-        found.is_discarded[place] = DISCARDED in one.flags and not one.is_valid and found.is_compared[place]
+        n_run = one.n_expected
+        if (
+            one.n_invalid
+        ):  # not from the state, which is the majority's; "stopped" counts on the basis of the period only
+            n_run -= dict(one.n_invalid).get("stopped", 0)
+        is_compared = n_run > 0 and one.state in self._compared
+        is_uncertain = one.uncertainty is not None and one.uncertainty_common is not None
+        row = (
+            (one.start_utc_ms - self._start) // length_ms,
+            0.0 if one.value is None else one.value,
+            one.value is not None,
+            one.is_valid,
+            is_compared,
+            is_compared and not one.is_valid and DISCARDED in one.flags,
+            n_run > 0,
+            n_run / self._slots[one.measurand],
+            is_uncertain,
+            one.uncertainty if is_uncertain else 0.0,
+            one.uncertainty_common if is_uncertain else 0.0,
+        )
+        self._waiting.setdefault((one.measurand, one.layer, one.unit), []).append(row)
         of_day = self._inputs.setdefault((one.start_utc_ms - self._start) // DAY_MS, {})
         for own in one.inputs:
             _widen(of_day, own)
 
+    def _settle(self) -> None:
+        """What was added goes into the arrays: one by one each number costs as much as the arithmetic of its term."""
+        for (measurand, layer, unit), rows in self._waiting.items():
+            series = self._series.get((measurand, layer))
+            if series is None:
+                count = (self._end - self._start) // (self._length_min * MINUTE_MS)
+                series = self._series[measurand, layer] = _empty(self._start, self._length_min, count, unit)
+            places, *columns = zip(*rows, strict=True)
+            at = np.array(places, np.int64)
+            series.has_figure[at] = True
+            for name, column in zip(_ADDED, columns, strict=True):
+                getattr(series, name)[at] = column
+        self._waiting.clear()
+
     def part(self, start_utc_ms: int, end_utc_ms: int) -> SeriesBuilder:
         """What a builder of these days alone would hold; shares its arrays."""
+        self._settle()
         found = copy.copy(self)
+        found._waiting = {}
         found._start, found._end = start_utc_ms, end_utc_ms
         parts = {key: one.part(start_utc_ms, end_utc_ms) for key, one in self._series.items()}
         found._series = {key: one for key, one in parts.items() if one.has_figure.any()}
@@ -132,6 +156,7 @@ class SeriesBuilder:
 
     def series(self) -> dict[tuple[str, str], TermSeries]:
         """By (measurand, layer)."""
+        self._settle()
         return dict(sorted(self._series.items()))
 
     def inputs(self) -> tuple[InputRange, ...]:

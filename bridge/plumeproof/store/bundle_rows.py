@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ AVERAGE_NAMES = (
     "minimum", "maximum", "deviation", "first_seq", "last_seq", "head_hash", "parameters_hash", "rule", "rule_version",
     "summation", "revision", "reason",
 )  # fmt: skip
-FIGURE_NAMES = tuple(entry.name for entry in fields(Figure))
+FIGURE_NAMES = Figure._fields
 
 
 class BundleRows:

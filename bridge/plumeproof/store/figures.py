@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
 from functools import lru_cache
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ SINCE_SCHEMA = 3  # the tables that are read here
 STAGE = "figures"  # in the cursor table
 FIRST = "first"  # reason of revision 0
 
-_NAMES = tuple(entry.name for entry in fields(Figure))
+_NAMES = Figure._fields
 _COLUMNS = ", ".join(_NAMES)
 _INSERT = f"INSERT INTO figure ({_COLUMNS}, made_utc_ms) VALUES ({', '.join('?' * (len(_NAMES) + 1))})"
 _PLACE = (
@@ -42,12 +41,11 @@ _OF_PERIOD = (
 CONTENT_NAMES = _NAMES[:-2]  # all but revision and reason, which say how a figure came about
 _PLACE_NAMES = ("plant", "rule_set", "measurand", "layer", "level", "start_utc_ms", "end_utc_ms")
 _IS_VALID, _FLAGS, _N_INVALID, _INPUTS = (_NAMES.index(name) for name in ("is_valid", "flags", "n_invalid", "inputs"))
-_values_of = attrgetter(*_NAMES)
 _place_of = itemgetter(*(_NAMES.index(name) for name in _PLACE_NAMES))
 
 
 def _row(figure: Figure, now_utc_ms: int) -> tuple[Any, ...]:
-    values = list(_values_of(figure))
+    values = list(figure)
     values[_IS_VALID] = int(figure.is_valid)
     values[_FLAGS] = _flags_text(figure.flags)
     values[_N_INVALID] = _counts_text(figure.n_invalid)
@@ -124,11 +122,11 @@ class SqliteFigures:
         row = connection.execute(_NEWEST, figure.place).fetchone()
         newest = None if row is None else _figure(row)
         if newest is None:
-            connection.execute(_INSERT, _row(replace(figure, revision=0, reason=FIRST), now_utc_ms))
-        elif replace(figure, revision=newest.revision, reason=newest.reason) == newest:
+            connection.execute(_INSERT, _row(figure._replace(revision=0, reason=FIRST), now_utc_ms))
+        elif figure._replace(revision=newest.revision, reason=newest.reason) == newest:
             return 0
         else:
-            connection.execute(_INSERT, _row(replace(figure, revision=newest.revision + 1), now_utc_ms))
+            connection.execute(_INSERT, _row(figure._replace(revision=newest.revision + 1), now_utc_ms))
         return 1
 
     def of_period(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> Sequence[Figure]:
