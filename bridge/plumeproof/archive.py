@@ -22,13 +22,13 @@ import numpy as np
 import numpy.typing as npt
 from acqwire import fields, limits
 
+from plumeproof.envelope_sequence import read_sequence
 from plumeproof.errors import EvidenceError, StoreError
 from plumeproof.evidence.alike import slots_alike, strips_alike
 from plumeproof.evidence.envelope import claimed_payload, verify_envelope
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.record import parse_record
 from plumeproof.evidence.strips import Strip, strips_of
-from plumeproof.inspection import read_sequence
 from plumeproof.keys import KeyFile
 from plumeproof.model import ParametersPart, Record
 from plumeproof.store.reader import read_envelopes, read_heads

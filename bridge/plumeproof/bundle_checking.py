@@ -29,8 +29,7 @@ from plumeproof.errors import BridgeError, ConfigError, EvidenceError
 from plumeproof.evidence.envelope import claimed_payload
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.strips import Strip, open_slots
-from plumeproof.inspection import Finding, Inspector, Item, read_sequence
-from plumeproof.inspection import _Module as Seen
+from plumeproof.inspection import Finding, Inspector, Item, Seen, read_sequence
 from plumeproof.keys import FILE_MAX_BYTES, KeyFile, parse_keys
 from plumeproof.model import StoredRecord
 

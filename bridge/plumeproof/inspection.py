@@ -11,25 +11,24 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from acqwire import limits
 
 from plumeproof.anchors import Anchor
+from plumeproof.envelope_sequence import Item, outline_of, read_sequence
 from plumeproof.errors import EvidenceError, ParametersError
 from plumeproof.evidence import chain
 from plumeproof.evidence.calibration_check import check_calibration
 from plumeproof.evidence.element_check import CounterCheck
-from plumeproof.evidence.envelope import TAG_AND_ARRAY, verify_envelope
+from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.evidence.parameters import ParameterSet, check_samples, parse_parameters
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.keys import KeyFile
 from plumeproof.model import Boot, Calibration, Envelope, Head, ParametersPart, Record, Samples
 from plumeproof.store.reader import LedgerHead, read_heads, read_rows
 
-__all__ = ["Finding", "Inspector", "Item", "LedgerHead", "read_heads", "read_ledger", "read_sequence"]
+__all__ = ["Finding", "Inspector", "Item", "LedgerHead", "Seen", "read_heads", "read_ledger", "read_sequence"]
 
-READ_BYTES = 256 * 1024
 HASHES_KEPT = 65_536  # newest records whose hash is kept to tell a replay from an equivocation
 SETS_KEPT = 64  # parameter sets per module
 HOLES_KEPT = 10_000  # per module, as are bad records; more are named at once
@@ -47,18 +46,8 @@ class Finding:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Bytes to inspect. `rubbish_bytes`: that many that do not even have the outline of an envelope; `raw` is empty."""
-
-    place: str
-    raw: bytes
-    rubbish_bytes: int = 0
-    expected: tuple[str, int, int, int, bytes, int | None] | None = None  # device, seq, kind, boot, hash, utc of a row
-
-
 @dataclass(slots=True)
-class _Module:
+class Seen:
     """What is remembered of one module while its records pass."""
 
     head: Head | None = None
@@ -79,7 +68,7 @@ class Inspector:
         self._keys = keys
         self._anchors = {anchor.device: anchor for anchor in anchors}
         self._enrolled = {entry.device for entry in keys.entries}
-        self._modules: dict[str, _Module] = {}
+        self._modules: dict[str, Seen] = {}
         self._hashes: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._last_device: str | None = None
         self.verified_count = 0
@@ -147,7 +136,7 @@ class Inspector:
             return [self._unreadable(item, error.code, error.detail)]
         self.verified_count += 1
         self._last_device = record.device
-        module = self._modules.setdefault(record.device, _Module())
+        module = self._modules.setdefault(record.device, Seen())
         found: list[Finding] = []
         if item.expected is not None:
             columns = (record.device, record.seq, record.kind, record.boot, record.content_hash, record.utc_ms)
@@ -178,13 +167,13 @@ class Inspector:
                 device, seq, source = due.head.device, due.head.seq + 1, "stands where one expects"
         if device is not None and seq is not None:
             if device in self._enrolled:  # of others nothing can follow, and anybody can claim any number of names
-                bad = self._modules.setdefault(device, _Module()).bad
+                bad = self._modules.setdefault(device, Seen()).bad
                 if len(bad) < HOLES_KEPT:
                     bad.add(seq)
             return Finding(code, device, seq, item.place, f"{source} {device} seq {seq}, and is no evidence: {detail}")
         return Finding(code, None, None, item.place, f"no evidence, record unknown: {detail}")
 
-    def _check_chain(self, module: _Module, record: Record, envelope: Envelope, place: str) -> list[Finding]:
+    def _check_chain(self, module: Seen, record: Record, envelope: Envelope, place: str) -> list[Finding]:
         key = (record.device, record.seq)
         decision = chain.accept(
             module.head, record, envelope.is_high_s, self._hashes.get(key), missing_until=record.seq - 1
@@ -208,7 +197,7 @@ class Inspector:
         self._remember(module, record)
         return found
 
-    def _open_hole(self, module: _Module, record: Record, first: int) -> list[Finding]:
+    def _open_hole(self, module: Seen, record: Record, first: int) -> list[Finding]:
         last = record.seq - 1
         if last - first < HOLES_KEPT and all(seq in module.bad for seq in range(first, last + 1)):
             module.bad.difference_update(range(first, last + 1))
@@ -218,7 +207,7 @@ class Inspector:
         module.holes[last] = (first, record.prev)
         return []
 
-    def _late(self, module: _Module, record: Record, place: str) -> Finding:
+    def _late(self, module: Seen, record: Record, place: str) -> Finding:
         """A record behind its place: it fills a hole, or it was seen so long ago that its hash is forgotten."""
         for last, (first, prev) in module.holes.items():
             if not first <= record.seq <= last:
@@ -234,7 +223,7 @@ class Inspector:
             return _finding("out_of_order", record, place, "stands behind a later record")
         return _finding("replayed", record, place, "its seq has passed before")
 
-    def _remember(self, module: _Module, record: Record) -> None:
+    def _remember(self, module: Seen, record: Record) -> None:
         module.record_count += 1
         anchor = self._anchors.get(record.device)
         if anchor is not None and record.seq <= anchor.seq:
@@ -243,7 +232,7 @@ class Inspector:
         if len(self._hashes) > HASHES_KEPT:
             self._hashes.popitem(last=False)
 
-    def _check_anchor(self, module: _Module, record: Record, place: str) -> list[Finding]:
+    def _check_anchor(self, module: Seen, record: Record, place: str) -> list[Finding]:
         anchor = self._anchors.get(record.device)
         if anchor is None or anchor.seq != record.seq or anchor.content_hash == record.content_hash:
             return []
@@ -272,7 +261,7 @@ def _hole(device: str, first: int, last: int) -> Finding:
 
 def _claim(raw: bytes) -> tuple[str, int] | None:
     """Device and seq that unverified bytes claim, for naming only."""
-    outline = _outline(raw, 0)
+    outline = outline_of(raw, 0)
     if outline is None:
         return None
     try:
@@ -282,7 +271,7 @@ def _claim(raw: bytes) -> tuple[str, int] | None:
     return record.device, record.seq
 
 
-def _check_parameters(module: _Module, record: Record, place: str) -> list[Finding]:
+def _check_parameters(module: Seen, record: Record, place: str) -> list[Finding]:
     if isinstance(record.body, ParametersPart):
         return _take_part(module, record, record.body, place)
     if not isinstance(record.body, (Samples, Calibration)):
@@ -305,7 +294,7 @@ def _check_parameters(module: _Module, record: Record, place: str) -> list[Findi
     return []
 
 
-def _take_part(module: _Module, record: Record, body: ParametersPart, place: str) -> list[Finding]:
+def _take_part(module: Seen, record: Record, body: ParametersPart, place: str) -> list[Finding]:
     if module.sets.get(body.part_hash) is not None:
         return []
     if len(module.parts) >= SETS_KEPT and body.part_hash not in module.parts:
@@ -326,70 +315,10 @@ def _take_part(module: _Module, record: Record, body: ParametersPart, place: str
     return []
 
 
-def _keep_set(module: _Module, parameters_hash: bytes, parameters: ParameterSet | None) -> None:
+def _keep_set(module: Seen, parameters_hash: bytes, parameters: ParameterSet | None) -> None:
     module.sets[parameters_hash] = parameters
     if len(module.sets) > SETS_KEPT:
         module.sets.popitem(last=False)
-
-
-def read_sequence(file: BinaryIO) -> Iterator[Item]:
-    """The envelopes of a CBOR sequence; between them, as one item each time, what has not their outline."""
-    window = b""
-    base = 0  # of the window in the file
-    at = 0
-    is_end = False
-    bad_from: int | None = None
-    while True:
-        if not is_end and len(window) - at < 2 * limits.ENVELOPE_MAX_BYTES:
-            more = file.read(READ_BYTES)
-            is_end = not more
-            window, base, at = window[at:] + more, base + at, 0
-            continue
-        if at >= len(window):
-            break
-        outline = _outline(window, at)
-        if outline is None:
-            bad_from = base + at if bad_from is None else bad_from
-            next_at = window.find(TAG_AND_ARRAY, at + 1)
-            at = next_at if next_at >= 0 else max(at + 1, len(window) - 1)
-            continue
-        if bad_from is not None:
-            yield Item(str(bad_from), b"", base + at - bad_from)
-            bad_from = None
-        end = outline[2]
-        yield Item(str(base + at), window[at:end])
-        at = end
-    if bad_from is not None:
-        yield Item(str(bad_from), b"", base + len(window) - bad_from)
-
-
-def _outline(window: bytes, at: int) -> tuple[int, int, int] | None:
-    """Start and end of the payload and end of the envelope that begins at `at`, by its length heads alone."""
-    if window[at : at + 2] != TAG_AND_ARRAY:
-        return None
-    protected = _string(window, at + 2, limits.PROTECTED_MAX_BYTES)
-    if protected is None or window[protected[1] : protected[1] + 1] != b"\xa0":
-        return None
-    payload = _string(window, protected[1] + 1, limits.RECORD_MAX_BYTES)
-    if payload is None:
-        return None
-    signature = _string(window, payload[1], limits.SIGNATURE_BYTES)
-    if signature is None or signature[1] > len(window):
-        return None
-    return payload[0], payload[1], signature[1]
-
-
-def _string(window: bytes, at: int, maximum: int) -> tuple[int, int] | None:
-    """Start and end of the content of a CBOR byte string with a head of at most three bytes."""
-    head = window[at] if at < len(window) else 0
-    if 0x40 <= head < 0x58:
-        start, length = at + 1, head - 0x40
-    elif head in (0x58, 0x59):
-        start = at + head - 0x56
-        length = int.from_bytes(window[at + 1 : start], "big")
-    else:
-        return None
-    return None if length > maximum else (start, start + length)
 
 
 def read_ledger(path: Path, device: str | None = None) -> Iterator[Item]:

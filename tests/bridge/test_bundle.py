@@ -143,7 +143,7 @@ def sealed_again(members):
 
 
 def envelopes_in(raw):
-    from plumeproof.inspection import read_sequence
+    from plumeproof.envelope_sequence import read_sequence
 
     return [item.raw for item in read_sequence(io.BytesIO(raw))]
 

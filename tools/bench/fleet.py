@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.archive import Archive
+from plumeproof.envelope_sequence import read_sequence
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.evidence.record import parse_record
-from plumeproof.inspection import read_sequence
 from plumeproof.keys import load_keys
 from plumeproof.plant_file import open_engine
 from plumeproof.store.connection import Writer
