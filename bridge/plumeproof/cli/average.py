@@ -22,25 +22,24 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from plumeproof.config import load_config
+from plumeproof.cli.plant_desks import PlantDesk, nothing_in, open_desks, period_of
+from plumeproof.cli.plant_inputs import PlantInputs, find_inputs
 from plumeproof.errors import ConfigError
 from plumeproof.instants import read_instant
 
 if TYPE_CHECKING:
-    from plumeproof.figure_desk import FigureDesk, Remark
+    from plumeproof.figure_desk import Remark
     from plumeproof.figure_plot import Sheet
-    from plumeproof.ledger_strips import LedgerStrips
     from plumeproof.rules.figure import Figure
-    from plumeproof.rules.plant import Plant
 
 # As rules/figure.py, which is not imported before a figure is made; a test compares them
 LEVELS = ("short_term", "day", "rolling_30d", "month", "year")
@@ -105,40 +104,13 @@ def main(args: argparse.Namespace) -> int:
         return 0
     if args.rules == []:
         return _list_rules(args)
-    inputs = _inputs(args)
+    inputs = find_inputs(args.config, args.ledger, args.plant, args.rule_file)
     _refuse(args, inputs)
-    with _open_desks(args, inputs) as desks:
+    with open_desks(args, inputs) as desks:
         return _explain(args, desks) if args.explain else _give(args, desks)
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    ledger: Path
-    plants: tuple[tuple[Path, tuple[Path, ...]], ...]  # description, rule sets of your own
-
-    def files(self) -> Iterator[Path]:
-        yield self.ledger
-        for plant, rule_files in self.plants:
-            yield plant
-            yield from rule_files
-
-
-def _inputs(args: argparse.Namespace) -> _Inputs:
-    config = load_config(args.config) if args.config is not None else None
-    own = tuple(args.rule_file)
-    plants = [(path, own) for path in args.plant]
-    if not plants and config is not None:
-        plants = [(one.file, (*one.rule_files, *own)) for one in config.plants]
-    if not plants:
-        where = str(args.config) if config is not None else "--plant"
-        raise ConfigError(where, "names no plant; give --plant FILE (`plumeproof average --sample-plant` prints one)")
-    ledger = args.ledger or (config.gateway.ledger_file if config is not None else None)
-    if ledger is None:
-        raise ConfigError("--ledger", "is missing; name a ledger, or the bridge's configuration with -c")
-    return _Inputs(ledger, tuple(plants))
-
-
-def _refuse(args: argparse.Namespace, inputs: _Inputs) -> None:
+def _refuse(args: argparse.Namespace, inputs: PlantInputs) -> None:
     """What does not go together, before anything is opened."""
     if args.output is None and args.format == "parquet":
         raise ConfigError("--format parquet", "needs a file; name one with -o")
@@ -158,73 +130,13 @@ def _refuse(args: argparse.Namespace, inputs: _Inputs) -> None:
         from plumeproof.figure_files import format_of
 
         format_of(args.output, args.format)
-    read = [*inputs.files(), *([args.config] if args.config else [])]
     for output in filter(None, (args.output, args.plot)):
-        if output.is_dir():
-            raise ConfigError(str(output), "is a folder; name a file")
-        if any(output.exists() and path.exists() and output.samefile(path) for path in read):
-            raise ConfigError(str(output), "is read by this command; name another file to write")
+        inputs.refuse_output(output)
     if args.output is not None and args.plot is not None and args.output.absolute() == args.plot.absolute():
         raise ConfigError(str(args.plot), "is the output as well; name another file for the plot")
 
 
-@dataclass(slots=True)
-class _Desk:
-    """A plant's desk and its ledger."""
-
-    desk: FigureDesk
-    ledger: LedgerStrips
-
-    @property
-    def plant(self) -> Plant:
-        return self.desk.engine.plant
-
-
-@contextmanager
-def _open_desks(args: argparse.Namespace, inputs: _Inputs) -> Iterator[list[_Desk]]:
-    """A desk for each plant, opened together and closed together."""
-    from plumeproof.figure_desk import FigureDesk
-    from plumeproof.ledger_strips import LedgerStrips
-    from plumeproof.plant_file import open_engine
-
-    engines = [open_engine(path, own, args.rules or ()) for path, own in inputs.plants]
-    ids = [engine.plant.id for engine in engines]
-    for engine, (path, _) in zip(engines, inputs.plants, strict=True):
-        if ids.count(engine.plant.id) > 1:
-            raise ConfigError(str(path), f"plant {engine.plant.id} is there twice; each id stands once")
-    known = [one.id for engine in engines for one in engine.plant.measurands] + ["flow"]
-    for name in args.measurand:
-        if name not in known:
-            raise ConfigError(f"--measurand {name[:40]}", f"is none of {', '.join(dict.fromkeys(known))}")
-    with ExitStack() as stack:
-        desks = []
-        with tqdm(unit=" records", desc="placing", disable=not sys.stderr.isatty(), leave=False) as progress:
-            for engine in engines:
-                ledger = LedgerStrips(inputs.ledger, engine.devices(), progress.update)
-                stack.callback(ledger.close)
-                desks.append(_Desk(FigureDesk(engine, ledger), ledger))
-        yield desks
-
-
-def _period(args: argparse.Namespace, desk: _Desk, levels: Sequence[str]) -> tuple[int, int] | None:
-    """[begin, end) of what is asked for; None where the ledger holds nothing."""
-    offset = desk.plant.utc_offset_min
-    extent = desk.ledger.stored_extent(desk.plant.id) if args.stored else desk.ledger.extent()
-    whole = None if extent is None else desk.desk.whole_period(levels, extent)
-    if whole is None and (args.first is None or args.to is None):
-        return None
-    first = read_instant(args.first, offset, "--from") if args.first is not None else None
-    end = read_instant(args.to, offset, "--to") if args.to is not None else None
-    begin = first if first is not None else whole[0]  # type: ignore[index] # one of both is there
-    end = end if end is not None else whole[1]  # type: ignore[index] # as above
-    if end <= begin:
-        if args.first is not None and args.to is not None:
-            raise ConfigError("--to", f"{args.to} is not behind --from {args.first}; the period would be empty")
-        return None
-    return begin, end
-
-
-def _give(args: argparse.Namespace, desks: list[_Desk]) -> int:
+def _give(args: argparse.Namespace, desks: list[PlantDesk]) -> int:
     levels = tuple(dict.fromkeys(args.level or ["short_term"]))
     remarks: list[dict[str, object]] = []
     found: list[Remark] = []
@@ -233,7 +145,7 @@ def _give(args: argparse.Namespace, desks: list[_Desk]) -> int:
     first = next(figures, None)
     if first is None:
         for desk in desks:
-            print(f"plumeproof average: {_nothing(args, desk)}", file=sys.stderr)
+            print(f"plumeproof average: {nothing_in(args, desk)}", file=sys.stderr)
         return 1
     with _output(args, {desk.plant.id: desk.plant.utc_offset_min for desk in desks}, remarks) as write:
         count = 0
@@ -257,14 +169,14 @@ def _is_wanted(args: argparse.Namespace, one: Figure) -> bool:
 
 def _figures(
     args: argparse.Namespace,
-    desks: list[_Desk],
+    desks: list[PlantDesk],
     levels: tuple[str, ...],
     found: list[Remark],
     sheets: list[Sheet],
 ) -> Iterator[Figure]:
     """All of them; behind the last one `found` has what came up and `sheets` what is to be drawn."""
     for desk in desks:
-        period = _period(args, desk, levels)
+        period = period_of(args, desk, levels)
         if period is None:
             continue
         sheet = None
@@ -285,20 +197,6 @@ def _figures(
                 yield one
         found += [] if args.stored else desk.desk.remarks()
         sheets += [] if sheet is None else [sheet]
-
-
-def _nothing(args: argparse.Namespace, desk: _Desk) -> str:
-    from plumeproof.figure_files import local_time
-
-    offset, where = desk.plant.utc_offset_min, f"plant {desk.plant.id}"
-    what = "stored figure" if args.stored else "whole average with a record"
-    extent = desk.ledger.extent()
-    if extent is None:
-        unused = [f"{name}: {count} records {reason}" for (name, reason), count in desk.ledger.unused().items()]
-        told = f"no record with slots can be used: {', '.join(unused)}; see `plumeproof verify`" if unused else ""
-        return f"{where}: no {what}: {told or 'the ledger holds no slot of its modules'}"
-    told = f"{local_time(extent[0], offset)} to {local_time(extent[1], offset)}"
-    return f"{where}: no {what} in this period; the ledger holds slots from {told}"
 
 
 @contextmanager
@@ -350,7 +248,7 @@ def _write_table(file: Any, offsets: dict[str, int]) -> Iterator[Any]:
     yield write
 
 
-def _explain(args: argparse.Namespace, desks: list[_Desk]) -> int:
+def _explain(args: argparse.Namespace, desks: list[PlantDesk]) -> int:
     from plumeproof.explanation import explanation_lines, explanation_tree
 
     name, at = args.explain
@@ -373,7 +271,7 @@ def _explain(args: argparse.Namespace, desks: list[_Desk]) -> int:
     return 1 if any(remark.is_fault for remark in remarks) else 0
 
 
-def _explanations(args: argparse.Namespace, desk: _Desk, name: str, at_utc_ms: int) -> Iterator[Any]:
+def _explanations(args: argparse.Namespace, desk: PlantDesk, name: str, at_utc_ms: int) -> Iterator[Any]:
     """Of every level that was asked for, by every rule set."""
     for level in dict.fromkeys(args.level or ["short_term"]):
         if level == "short_term":

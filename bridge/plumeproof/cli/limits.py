@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from plumeproof.cli import average
+from plumeproof.cli.plant_desks import nothing_in, open_desks, period_of
+from plumeproof.cli.plant_inputs import find_inputs
 from plumeproof.errors import ConfigError
 from plumeproof.whole_file import whole_file
 
@@ -73,15 +74,13 @@ def main(args: argparse.Namespace) -> int:
     if args.sample_fuels:
         print(sample_fuels(), end="")
         return 0
-    inputs = average._inputs(args)
+    inputs = find_inputs(args.config, args.ledger, args.plant, args.rule_file)
     fuels = [load_fuels(path) for path in args.fuels]
     if args.output is not None:
         if args.output.suffix.lower() not in ENDINGS:
             raise ConfigError(str(args.output), f"ends in none of {', '.join(ENDINGS)}; name it so")
-        read = [*inputs.files(), *args.fuels, *([args.config] if args.config else [])]
-        if any(args.output.exists() and path.exists() and args.output.samefile(path) for path in read):
-            raise ConfigError(str(args.output), "is read by this command; name another file to write")
-    with average._open_desks(args, inputs) as desks:
+        inputs.refuse_output(args.output, args.fuels)
+    with open_desks(args, inputs) as desks:
         known = [one.plant.id for one in desks]
         for path, year in zip(args.fuels, fuels, strict=True):
             if year.plant not in known:
@@ -99,7 +98,7 @@ def _judge(args: argparse.Namespace, desks: Sequence[Any], fuels: Sequence[FuelY
     is_over = False
     for one in desks:
         desk, offset = one.desk, one.plant.utc_offset_min
-        period, extent = average._period(args, one, ("year",)), desk.extent()
+        period, extent = period_of(args, one, ("year",)), desk.extent()
         account = None if period is None else LimitAccount(desk.engine, period)
         if account is not None and period is not None:
             days = desk.days_in(account.levels(), period)
@@ -111,7 +110,7 @@ def _judge(args: argparse.Namespace, desks: Sequence[Any], fuels: Sequence[FuelY
             assert account is not None  # as above
             found += account.corroboration(year.measurand, year.year, year.calculated_t(), year.tolerance_pct)
         if not found:
-            print(f"plumeproof limits: {average._nothing(args, one)}", file=sys.stderr)
+            print(f"plumeproof limits: {nothing_in(args, one)}", file=sys.stderr)
             return 1
         is_over = is_over or any(
             line.is_met is False or (line.is_met is None and line.verdict == EXCEEDED) for line in found

@@ -23,7 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from plumeproof.config import load_config
+from plumeproof.cli.plant_inputs import PlantInputs, find_inputs
 from plumeproof.errors import ConfigError
 from plumeproof.instants import read_instant
 
@@ -54,13 +54,13 @@ def add_parser(subparsers: Any) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
-    ledger, plants = _inputs(args)
-    _refuse(args, [ledger, *(path for path, _ in plants)])
+    inputs = find_inputs(args.config, args.ledger, [args.plant] if args.plant is not None else [], ())
+    _refuse(args, inputs)
     trees: list[dict[str, Any]] = []
     lines: list[str] = []
     table, is_fine = "", True
-    for path, rule_files in plants:
-        tree, own_lines, own_table, own_fine = _one(args, ledger, path, rule_files)
+    for path, rule_files in inputs.plants:
+        tree, own_lines, own_table, own_fine = _one(args, inputs.ledger, path, rule_files)
         trees.append(tree)
         lines += [*([""] if lines else []), *own_lines]
         table, is_fine = own_table, is_fine and own_fine
@@ -75,34 +75,16 @@ def main(args: argparse.Namespace) -> int:
     return 0 if is_fine else 1
 
 
-def _inputs(args: argparse.Namespace) -> tuple[Path, list[tuple[Path, tuple[Path, ...]]]]:
-    config = load_config(args.config) if args.config is not None else None
-    plants: list[tuple[Path, tuple[Path, ...]]] = [(args.plant, ())] if args.plant is not None else []
-    if not plants and config is not None:
-        plants = [(one.file, tuple(one.rule_files)) for one in config.plants]
-    if not plants:
-        where = str(args.config) if config is not None else "--plant"
-        raise ConfigError(where, "names no plant; give --plant FILE (`plumeproof average --sample-plant` prints one)")
-    ledger = args.ledger or (config.gateway.ledger_file if config is not None else None)
-    if ledger is None:
-        raise ConfigError("--ledger", "is missing; name a ledger, or the bridge's configuration with -c")
-    return ledger, plants
-
-
-def _refuse(args: argparse.Namespace, read: list[Path]) -> None:
+def _refuse(args: argparse.Namespace, inputs: PlantInputs) -> None:
     """What does not go together, before anything is opened."""
     for output, endings in ((args.output, ENDINGS), (args.plot, PLOTS)):
         if output is None:
             continue
         if output.suffix.lower() not in endings:
             raise ConfigError(str(output), f"ends in none of {', '.join(endings)}; name it so")
-        if output.is_dir():
-            raise ConfigError(str(output), "is a folder; name a file")
-        inputs = [*read, *([args.config] if args.config else [])]
-        if any(output.exists() and path.exists() and output.samefile(path) for path in inputs):
-            raise ConfigError(str(output), "is read by this command; name another file to write")
+        inputs.refuse_output(output)
         is_one = args.plot is not None or output.suffix.lower() == ".csv"
-        if is_one and len(read) != 2:
+        if is_one and len(inputs.plants) != 1:
             raise ConfigError(str(output), "holds one plant; name it with --plant")
 
 
