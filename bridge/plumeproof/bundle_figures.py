@@ -30,7 +30,6 @@ from plumeproof.store.figures import CONTENT_NAMES, content_of
 Place = tuple[Any, ...]
 LINES_MAX = 2_000_000
 _PLACE = ("rule_set", "measurand", "layer", "level", "start_utc_ms", "end_utc_ms")
-_REVISION = ("revision", "reason")
 
 
 class FigureCheck:

@@ -1,8 +1,7 @@
-"""Control charts of QAL3 (reference: averaging-rules 8.4): E19, E19b, state, documents, and the slow charts."""
+"""Control charts of QAL3 (reference: averaging-rules 8.4): E19, E19b, state, and the slow charts."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from fractions import Fraction
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 
 from plumeproof.errors import RuleError
 from plumeproof.rules.qal3 import KINDS, Key, Reading, chart_settings_with, load_chart_settings, start_chart
-from plumeproof.rules.qal3_document import from_document, to_document
 from tests.doubles import slow_quality as slow
 from tests.rules.examples import assert_close, example
 
@@ -118,13 +116,11 @@ def test_first_ewma_limits_are_those_of_one_reading():
 
 
 @given(DIFFERENCES, st.sampled_from(KINDS), st.integers(0, 40))
-def test_a_chart_goes_on_from_its_document(differences, kind, cut):
-    """To the bit: split anywhere, through JSON text, alarm or not."""
+def test_a_chart_goes_on_from_anywhere(differences, kind, cut):
+    """To the bit, alarm or not."""
     whole, points = play(start_chart(KEY, kind, 1.2), differences)
     first, before = play(start_chart(KEY, kind, 1.2), differences[:cut])
-    read = from_document(json.loads(json.dumps(to_document(first))))
-    assert read == first
-    second, after = play(read, differences[cut:], min(cut, len(differences)))
+    second, after = play(first, differences[cut:], min(cut, len(differences)))
     assert second == whole and before + after == points
 
 
@@ -163,33 +159,3 @@ def test_charts_that_cannot_be():
     ):
         with pytest.raises(RuleError):
             start_chart(key, kind, s_ams)
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        lambda document: document.pop("kind"),
-        lambda document: document.update(extra=1),
-        lambda document: document.update(kind="pareto"),
-        lambda document: document.update(s_ams="-1"),
-        lambda document: document.update(s_ams=1.0),
-        lambda document: document.update(held_by="wind"),
-        lambda document: document.update(kind="ewma", held_by="precision"),
-        lambda document: document.update(held_by=[]),
-        lambda document: document.update(last_utc_ms="0"),
-        lambda document: document["cusum"].update(n_pos=3),
-        lambda document: document["cusum"].update(s="-1"),
-        lambda document: document["cusum"].update(last_d="x"),
-        lambda document: document["ewma"].update(fading="2"),
-        lambda document: document["settings"]["ewma"].update(smoothing="2"),
-        lambda document: document["settings"]["shewhart"].update(warning="9"),
-        lambda document: document["settings"].update(more={}),
-    ],
-)
-def test_documents_that_no_chart_wrote(spoil):
-    document = to_document(play(start_chart(KEY, "cusum", 1.0), [0.1])[0])
-    spoil(document)
-    with pytest.raises(RuleError, match="control chart|s_ams"):
-        from_document(document)
-    with pytest.raises(RuleError, match="control chart"):
-        from_document([document])

@@ -13,9 +13,7 @@ KEPT, EXCEEDED, NOT_JUDGED, STATED = "kept", "exceeded", "not judged", "stated"
 PLANT = "plant"  # subject of what no measurand has by itself
 
 # What a line is about
-LIMIT, LOST_DAYS, STATES, OUTAGE, TIER, CORROBORATION = (
-    "limit", "lost_days", "states", "outage", "tier", "corroboration"
-)  # fmt: skip
+LIMIT, LOST_DAYS, STATES, TIER, CORROBORATION = "limit", "lost_days", "states", "tier", "corroboration"
 
 
 @dataclass(frozen=True, slots=True)
