@@ -8,8 +8,7 @@ reference, and says of each: fine, warning or alarm. s_AMS comes from QAL1 data,
     ewma       z = L d + (1 - L) z, alarm when |z| > width s sqrt(L / (2 - L) (1 - (1 - L)^2t))   (ISO 7870-6 family)
 
 A chart with a memory is held by its alarm: until somebody has adjusted or repaired and calls `restarted`, further
-readings are answered with "held" and change nothing. The whole chart is exported as a document of text and whole
-numbers and read back without loss, so that it can be stored, signed and continued elsewhere.
+readings are answered with "held" and change nothing. Charts are not stored: they are made anew from signed records.
 
     chart = start_chart(Key("plume-01", "NOx", "span"), "cusum", s_ams=1.2)
     chart, point = chart.take(Reading(utc_ms, 101.4, 100.0))
@@ -32,7 +31,6 @@ POINTS = ("zero", "span")
 FINE, WARNING, ALARM, HELD = "fine", "warning", "alarm", "held"
 MAGNITUDE_MAX = 1e100  # as rules/series.py
 UTC_MS_MAX = 4_102_444_800_000  # 2100-01-01, the last year that is averaged
-COUNT_MAX = 10**12
 FACTOR_MAX = 1e6  # of s_AMS
 
 
