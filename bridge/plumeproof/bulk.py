@@ -13,8 +13,9 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, field
+from itertools import chain
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -152,11 +153,15 @@ def recompute_part(part: Part, progress: Callable[[int], Any] | None = None) -> 
             tally.findings += checked.findings
             if progress is not None:
                 progress(checked.record_count)
-            found = engine.short_term_figures(checked.strips, day, end)
-            tally.take(found, stored, engine, SHORT_TERM, day, end)
+            found = engine.short_term_columns(checked.strips, day, end)
+            for terms in found:
+                for content in terms.content():
+                    tally.digest.update(content)
+            tally.compare(chain.from_iterable(found), stored, engine, SHORT_TERM, day, end)
+            tally.figure_count += sum(len(terms) for terms in found)
             if longer is not None and end == day + DAY_MS:
-                for figure in found:
-                    longer.add(figure)
+                for terms in found:
+                    longer.take(terms)
                 tally.take(longer.figures_of(DAY, day), stored, engine, DAY, day, end)
         offset = engine.offset_min(engine.rule_sets[0])
         is_whole = calendar.month_of(part.start_utc_ms, offset) == (part.start_utc_ms, part.end_utc_ms)
@@ -201,6 +206,12 @@ class _Tally:
         """Figures of a level in a period, in any order."""
         self.digest.update("".join(sorted(_texts(found))).encode())
         self.figure_count += len(found)
+        self.compare(found, stored, engine, level, start, end)
+
+    def compare(
+        self, found: Iterable[Figure], stored: StoredFigures | None, engine: Engine, level: str, start: int, end: int
+    ) -> None:
+        """All of a level in a period with what is stored there, where that is asked for."""
         if stored is None:
             return
         contents = {figure.place: content_of(figure) for figure in found}

@@ -12,27 +12,21 @@ everything, have the same bits by construction, whatever the portions, their ord
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from plumeproof.errors import RuleError
-from plumeproof.evidence import intervals
 from plumeproof.evidence.strips import Strip
-from plumeproof.rules import each_slot, figure, long_terms, term_sums, term_uncertainty
+from plumeproof.rules import each_slot, long_terms, term_figures, term_sums
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
-from plumeproof.rules.figure import FLOW_ID, SHORT_TERM, Figure, FigureDocument
-from plumeproof.rules.figure_maker import NO_SPREAD, FigureMaker, Spread
+from plumeproof.rules.figure import Figure, FigureDocument
+from plumeproof.rules.figure_maker import FigureMaker
 from plumeproof.rules.figure_records import Records
 from plumeproof.rules.first_level import RangeRule, lay_out
 from plumeproof.rules.minutes import Minutes, sum_minutes
 from plumeproof.rules.plant import Plant
-from plumeproof.rules.plant_state import NAMES
 from plumeproof.rules.rule_set import RuleSet
-from plumeproof.rules.short_terms import Layer, MeasurandTerms, ShortTerms, short_terms
+from plumeproof.rules.short_terms import short_terms
+from plumeproof.rules.term_figures import TermFigures
 from plumeproof.rules.term_series import SeriesBuilder
-
-PERIPHERAL = "peripheral"  # cause: valid, but not convertible at its instant (each_slot.py)
 
 
 class Engine:
@@ -76,7 +70,14 @@ class Engine:
     ) -> list[Figure]:
         """Figures of every whole short term inside [start, end). `strips`: of each device in seq order, at least those
         that touch the period. A term in which no record has a slot has no figure. Raises RuleError."""
-        found: list[Figure] = []
+        columns = self.short_term_columns(strips, start_utc_ms, end_utc_ms, reason)
+        return [one for found in columns for one in found]
+
+    def short_term_columns(
+        self, strips: Mapping[str, Sequence[Strip]], start_utc_ms: int, end_utc_ms: int, reason: str = ""
+    ) -> list[TermFigures]:
+        """The same by rule set and length of terms, for whoever needs no figure by itself. Raises RuleError."""
+        found: list[TermFigures] = []
         minutes: dict[tuple[RangeRule, str, int, int], Minutes] = {}
         records = Records(strips)
         for rules in self.rule_sets:
@@ -92,7 +93,8 @@ class Engine:
                     minutes[key] = minutes_of(self.plant, rules, strips, first, (end - first) // MINUTE_MS)
                 sums = term_sums.merge(minutes[key], length_min, rules.settings.state_rule)
                 terms = short_terms(self.plant, rules, sums)
-                found += _term_figures(self._makers[rules.id], terms, records, reason)
+                inputs = records.of_terms(first, length_ms, sums.count)
+                found.append(term_figures.figures_of(self._makers[rules.id], terms, inputs, reason))
         return found
 
     def long_term_figures(
@@ -145,6 +147,11 @@ class OpenPeriod:
         if one.rule_set in self._builders:
             self._builders[one.rule_set][1].add(one)
 
+    def take(self, found: TermFigures) -> None:
+        """Many short-term figures at once; those that do not belong here are left out."""
+        if found.maker.rules.id in self._builders:
+            self._builders[found.maker.rules.id][1].take(found)
+
     def parts(self) -> Iterator[tuple[FigureMaker, long_terms.Period, SeriesBuilder]]:
         """Of each rule set and period what it was filled with: for whoever explains the figures."""
         for name, (periods, builder) in self._builders.items():
@@ -179,106 +186,6 @@ def minutes_of(
     rows = lay_out(plant, strips, start_utc_ms, count, RangeRule.of(rules.settings))
     minutes = sum_minutes(rows, start_utc_ms)
     return each_slot.add(minutes, rows, plant, rules.settings) if rules.settings.standardise_at == "FLD" else minutes
-
-
-def _term_figures(maker: FigureMaker, terms: ShortTerms, records: Records, reason: str) -> Iterator[Figure]:
-    sums = terms.sums
-    inputs_of = records.of_terms(sums.start_utc_ms, sums.length_min * MINUTE_MS, sums.count)
-    everything = list(terms.measurands) + ([terms.flow] if terms.flow is not None else [])
-    uncertain = term_uncertainty.of_terms(maker.plant, maker.rules, terms)
-    basis = maker.rules.settings.expected_basis()
-    columns = [_columns(one, sums, basis) for one in everything]
-    states, has_run = sums.state.tolist(), sums.has_run.tolist()
-    for term in range(sums.count):
-        inputs = inputs_of[term]
-        if not inputs:
-            continue
-        start = sums.start_of(term)
-        period = (start, start + sums.length_min * MINUTE_MS)
-        state = NAMES[states[term]] if has_run[term] else "stopped"
-        for own in columns:
-            invalid = {name: counts[term] for name, counts in own.invalid.items() if counts[term]}
-            flags = [flag for flag, applies in own.flags.items() if applies[term]]
-            for layer_name, unit, values, exists, is_valid, n in own.layers:
-                short = {PERIPHERAL: own.n[term] - n[term]} if n[term] < own.n[term] else {}
-                counts = (own.expected[term], n[term], invalid | short)
-                found = uncertain.get((own.name, layer_name))
-                yield maker.make(
-                    (own.name, layer_name, SHORT_TERM),
-                    period,
-                    unit,
-                    values[term] if exists[term] else None,
-                    is_valid[term],
-                    counts,
-                    inputs,
-                    flags=flags,
-                    state=state,
-                    spread=own.spreads[term] if layer_name == figure.MEASURED else NO_SPREAD,
-                    uncertainty=None if found is None else found.at(term),
-                    reason=reason,
-                )
-
-
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Of a measurand or the flow what its figures take, as lists by term: numbers one by one are slow from arrays.
-    `layers`: name, unit, values, which exist, which count, and of how
-    many first level data they are."""
-
-    name: str
-    expected: list[int]
-    n: list[int]
-    invalid: dict[str, list[int]]
-    flags: dict[str, list[bool]]
-    spreads: list[Spread]
-    layers: list[tuple[str, str, list[float], list[bool], list[bool], list[int]]]
-
-
-def _columns(one: MeasurandTerms, sums: term_sums.TermSums, basis: str) -> _Columns:
-    row = one.row
-    invalid = {intervals.name_of(number): counts[row].tolist() for number, counts in sums.invalid.items()}
-    expected = sums.expected[row].tolist()
-    if basis == "period":
-        whole = int(sums.period[row])
-        invalid["stopped"] = [whole - number for number in expected]
-        expected = [whole] * sums.count
-    return _Columns(
-        name=FLOW_ID if one.measurand is None else one.measurand.id,
-        expected=expected,
-        n=sums.n[row].tolist(),
-        invalid=invalid,
-        flags={flag: np.broadcast_to(applies, sums.count).tolist() for flag, applies in one.flags.items()},
-        spreads=_spreads(sums, row),
-        layers=[
-            (
-                name,
-                own.unit,
-                own.values.tolist(),
-                own.exists.tolist(),
-                own.is_valid.tolist(),
-                sums.n[one.rows.get(name, row)].tolist(),
-            )
-            for name, own in _layers(one)
-        ],
-    )
-
-
-def _layers(one: MeasurandTerms) -> Iterator[tuple[str, Layer]]:
-    yield from one.layers.items()
-    if one.plain is not None:
-        yield figure.PLAIN, one.plain
-
-
-def _spreads(sums: term_sums.TermSums, row: int) -> list[Spread]:
-    """Of what counts in each term."""
-    n = sums.n[row]
-    has, has_two = n > 0, n > 1
-    deviation = np.sqrt(np.where(has_two, sums.m2[row], 0.0) / np.where(has_two, n - 1, 1))
-    columns = (sums.low[row], sums.high[row], deviation, has, has_two)
-    return [
-        Spread(low, high, own if is_known else None) if is_there else NO_SPREAD
-        for low, high, own, is_there, is_known in zip(*(one.tolist() for one in columns), strict=True)
-    ]
 
 
 def _refuse(plant: Plant, rule_sets: Sequence[RuleSet]) -> None:

@@ -20,6 +20,7 @@ from plumeproof.rules.plant import Plant
 from plumeproof.rules.plant_state import NAMES, is_compared
 from plumeproof.rules.settings import Settings
 from plumeproof.rules.short_terms import DISCARDED
+from plumeproof.rules.term_figures import TermFigures
 from plumeproof.rules.uncertainty import of_weighted
 
 Values = npt.NDArray[np.float64]
@@ -128,13 +129,49 @@ class SeriesBuilder:
         for own in one.inputs:
             _widen(of_day, own)
 
+    def take(self, found: TermFigures) -> None:
+        """As `add` of every figure; the same numbers go into the arrays without a figure of each."""
+        length_ms = self._length_min * MINUTE_MS
+        if found.length_ms != length_ms:
+            return
+        begins = found.start_utc_ms + np.arange(len(found.inputs), dtype=np.int64) * length_ms
+        chosen = found.is_there & (self._start <= begins) & (begins + length_ms <= self._end)
+        if not chosen.any():
+            return
+        at = (begins[chosen] - self._start) // length_ms
+        is_compared_state = np.array([name in self._compared for name in NAMES], np.bool_)[found.states[chosen]]
+        for row in found.rows:
+            n_run = row.expected - row.invalid.get("stopped", 0)  # not from the state, which is the majority's
+            has_run = n_run[chosen] > 0
+            is_compared = has_run & is_compared_state
+            is_discarded = row.flags[DISCARDED][chosen]
+            for one in row.layers:
+                series = self._series_of(row.name, one.name, one.unit)
+                is_valid = one.is_valid[chosen]
+                series.has_figure[at] = True
+                series.values[at], series.exists[at] = one.values[chosen], one.exists[chosen]
+                series.is_valid[at], series.is_compared[at] = is_valid, is_compared
+                series.is_discarded[at] = is_compared & ~is_valid & is_discarded
+                series.has_run[at], series.run_share[at] = has_run, n_run[chosen] / self._slots[row.name]
+                series.has_uncertainty[at] = one.is_uncertain[chosen]
+                series.uncertainty[at] = one.uncertainty[chosen]
+                series.uncertainty_common[at] = one.uncertainty_common[chosen]
+        for term in np.flatnonzero(chosen).tolist():
+            of_day = self._inputs.setdefault((int(begins[term]) - self._start) // DAY_MS, {})
+            for own in found.inputs[term]:
+                _widen(of_day, own)
+
+    def _series_of(self, measurand: str, layer: str, unit: str) -> TermSeries:
+        series = self._series.get((measurand, layer))
+        if series is None:
+            count = (self._end - self._start) // (self._length_min * MINUTE_MS)
+            series = self._series[measurand, layer] = _empty(self._start, self._length_min, count, unit)
+        return series
+
     def _settle(self) -> None:
         """What was added goes into the arrays: one by one each number costs as much as the arithmetic of its term."""
         for (measurand, layer, unit), rows in self._waiting.items():
-            series = self._series.get((measurand, layer))
-            if series is None:
-                count = (self._end - self._start) // (self._length_min * MINUTE_MS)
-                series = self._series[measurand, layer] = _empty(self._start, self._length_min, count, unit)
+            series = self._series_of(measurand, layer, unit)
             places, *columns = zip(*rows, strict=True)
             at = np.array(places, np.int64)
             series.has_figure[at] = True
