@@ -270,3 +270,16 @@ def test_a_permits_substitute_is_exact():
     found = [one for one in figures(text, arrays, hours=1) if one.layer == STANDARDISED and one.measurand == "NOx"]
     assert [one.uncertainty for one in found] == [0.0, 0.0]
     assert all("peripheral_substitute" in one.flags for one in found)
+
+
+def test_a_day_from_columns_is_as_uncertain():
+    text = with_component(with_component(PLANT, "nox", "value = 3.0", common=False), "o2", "value = 0.2")
+    of = engine(text, "eu_ied_waste")
+    columns = of.short_term_columns(ArrayStrips(channels()).of_period(0, 2**50), START_UTC_MS, START_UTC_MS + DAY_MS)
+    by_column, by_figure = (of.open_period(DAY, START_UTC_MS) for _ in range(2))
+    for found in columns:
+        by_column.take(found)
+        for one in found:
+            by_figure.add(one)
+    wanted = by_figure.figures()
+    assert any(one.uncertainty for one in wanted) and by_column.figures() == wanted
