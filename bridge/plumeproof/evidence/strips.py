@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from acqwire import limits
@@ -28,11 +29,11 @@ PARAMETERS_MISSING = "parameters_missing"  # its parameter set is not complete i
 ROW_MISSING = "row_missing"  # it was averaged before, and is not in the ledger any more
 
 
-@dataclass(frozen=True, slots=True)
-class Strip:
+class Strip(NamedTuple):
     """The slots of one record on the UTC axis: `values` float64 and `status` uint8, both (channels of the set, slots).
 
-    An overflow record has neither: its slots are known, their readings lost.
+    An overflow record has neither: its slots are known, their readings lost. A tuple, because bulk work makes half a
+    million of them for a stack-year.
     """
 
     seq: int
