@@ -7,24 +7,14 @@ A list of {device, seq, content_hash (hex), count} with an optional `signature`,
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from acqwire import limits
 
 from plumeproof.errors import ConfigError
+from plumeproof.model import Anchor
 
 ANCHOR_FILE_MAX_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Anchor:
-    """Head of a module that somebody kept elsewhere."""
-
-    device: str
-    seq: int
-    content_hash: bytes
-    count: int
 
 
 def load_anchors(path: Path) -> tuple[Anchor, ...]:

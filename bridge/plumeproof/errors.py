@@ -13,6 +13,7 @@ BridgeError
 │   ├── RecordError
 │   ├── ChainError
 │   └── ParametersError
+├── AnchorRefused          sign no anchor, alarm, go on storing: a person must say which history is the true one
 ├── StoreError             stop acknowledging; the module's journal is the buffer now
 └── DeliveryError
     ├── RetryableDelivery  back off; may carry "not before"
@@ -93,6 +94,10 @@ class ChainError(EvidenceError):
 
 class ParametersError(EvidenceError):
     """A parameter set that cannot give meaning to register bytes (SPEC.md section 5)."""
+
+
+class AnchorRefused(BridgeError):
+    """The gateway's key would sign a smaller or different history than it has signed, or cannot know. Says which."""
 
 
 class StoreError(BridgeError):

@@ -54,16 +54,16 @@ class KeyFile:
                     f"same key for {other.device} and {entry.device}; every module has its own, entered once",
                 )
 
-    def public_key(self, kid: bytes) -> bytes:
-        """The point of a record key, for verify_envelope. Raises EnvelopeError (key_unknown)."""
+    def public_key(self, kid: bytes, purpose: str = "record") -> bytes:
+        """The point of a key of this purpose, for verify_envelope. Raises EnvelopeError (key_unknown)."""
         entry = self._by_kid.get(kid)
-        if entry is None or entry.purpose != "record":
-            raise EnvelopeError("key_unknown", f"kid {kid.hex()} is not enrolled for records")
+        if entry is None or entry.purpose != purpose:
+            raise EnvelopeError("key_unknown", f"kid {kid.hex()} is not enrolled for {purpose}s")
         return entry.public_key
 
-    def find(self, kid: bytes, device: str, seq: int) -> bytes:
-        """As ports.KeyRegistry.find."""
-        public_key = self.public_key(kid)
+    def find(self, kid: bytes, device: str, seq: int, purpose: str = "record") -> bytes:
+        """As ports.KeyRegistry.find; for an anchor `device` is the gateway, `seq` the number of its statement."""
+        public_key = self.public_key(kid, purpose)
         entry = self._by_kid[kid]
         if entry.device != device:
             raise EnvelopeError("key_other_device", f"kid {kid.hex()} is enrolled for {entry.device}, not {device}")

@@ -288,8 +288,43 @@ class AveragingStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Anchor:
+    """Head of a module as somebody states it. `count`: its records up to and including seq."""
+
+    device: str
+    seq: int
+    content_hash: bytes
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnchorStatement:
+    """Heads of all modules, signed by the gateway's key. `prev`: content hash of the statement with number − 1."""
+
+    gateway: str
+    number: int
+    prev: bytes
+    utc_ms: int
+    heads: tuple[Anchor, ...]
+    kid: bytes
+    content_hash: bytes
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnchor:
+    """A ledger row of a statement; `stamp`: RFC 3161 response about its bytes, None before there is one."""
+
+    number: int
+    content_hash: bytes
+    kid: bytes
+    statement: bytes
+    stamp: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One waiting delivery. `kind`: envelope, average or report. `key`: idempotency key or topic identity."""
+    """One waiting delivery. `kind`: envelope, average, report or anchor. `key`: idempotency key or topic identity."""
 
     id: int
     sink: str
@@ -300,6 +335,7 @@ class OutboxRow:
     attributes: tuple[tuple[str, str], ...]
     attempts: int
     due_utc_ms: int
+    is_replay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from plumeproof.model import (
+    Anchor,
+    AnchorStatement,
     Average,
     AveragingState,
     AveragingStep,
@@ -17,6 +19,7 @@ from plumeproof.model import (
     Record,
     SkippedRecord,
     SlotSpan,
+    StoredAnchor,
     StoredRecord,
 )
 from plumeproof.rules.figure import Figure, FigureDocument
@@ -154,6 +157,38 @@ class FigureStore(Protocol):
 
     def document(self, digest: bytes) -> FigureDocument | None:
         """A plant description or rule set by its hash."""
+
+
+class AnchorStore(Protocol):
+    """Signed statements about the heads of the modules, by number, and their time-stamps."""
+
+    def newest(self) -> StoredAnchor | None:
+        """The statement with the highest number, None before the first."""
+
+    def add(self, statement: AnchorStatement) -> None:
+        """Store it in one synced transaction. Raises StoreError; then nothing was stored."""
+
+    def after(self, number: int, limit: int) -> Sequence[StoredAnchor]:
+        """Statements behind a cursor, in order."""
+
+    def heads(self, known: Sequence[Anchor]) -> Sequence[tuple[Anchor, bytes]]:
+        """Newest stored record of every module with its envelope, ascending by device; records up to a head of
+        `known` are not counted again."""
+
+    def count(self, device: str, seq: int) -> int:
+        """Records of a module up to and including seq, counted one by one."""
+
+    def newest_position(self) -> int:
+        """As Ledger.newest_position."""
+
+    def unstamped(self, limit: int) -> Sequence[StoredAnchor]:
+        """The newest statements without a time-stamp."""
+
+    def add_stamp(self, number: int, tsa: str, response: bytes, utc_ms: int) -> None:
+        """Keep the response about a statement; the first one stays."""
+
+    def note(self, code: str, detail: str) -> None:
+        """Add a line to the audit table; the same as the newest of this code is not written again."""
 
 
 class Outbox(Protocol):

@@ -20,7 +20,7 @@ import apsw
 
 from plumeproof.errors import StoreError
 
-SCHEMA_VERSION = 3  # highest number in schema/
+SCHEMA_VERSION = 4  # highest number in schema/
 APPLICATION_ID = 0x504C4D50  # "PLMP" in the file header, so that a foreign file is never written to
 SQLITE_FIXED = (3, 51, 3)  # WAL-reset race fixed here
 SQLITE_BACKPORTS = ((3, 50, 7), (3, 44, 6))  # and in these lines
@@ -97,12 +97,13 @@ class Writer:
         if self._connection.pragma("journal_mode", "wal") != "wal":
             raise StoreError(f"{self.path}: the file system allows no WAL; put the ledger on a local disk")
         self._connection.pragma("synchronous", "FULL")
-        self._connection.pragma("foreign_keys", True)
         self._connection.pragma("trusted_schema", False)
         self._connection.pragma("cell_size_check", True)
         self._connection.pragma("journal_size_limit", RESERVE_BYTES)
 
     def _migrate(self, version: int) -> None:
+        # A table that is made anew under its old name keeps the rows that point at it (sqlite.org, lang_altertable).
+        self._connection.pragma("foreign_keys", False)
         for script in migrations(version):
             number = int(script.name[:4])
             # One transaction a migration: power failing inside leaves the older schema whole.
@@ -110,6 +111,7 @@ class Writer:
                 self._connection.execute(script.read_text(encoding="utf-8"))
                 self._connection.pragma("application_id", APPLICATION_ID)
                 self._connection.pragma("user_version", number)
+        self._connection.pragma("foreign_keys", True)
 
     @contextmanager
     def transaction(self) -> Iterator[apsw.Connection]:
