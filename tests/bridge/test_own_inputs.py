@@ -6,6 +6,7 @@ import copy
 import json
 import struct
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +16,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plumeproof.errors import ParametersError
-from plumeproof.evidence import decoding, loops
+from plumeproof.evidence import decoding, intervals, loops
 from plumeproof.evidence.averaging import sum_slots, to_averages
 from plumeproof.evidence.calibration_check import check_calibration
 from plumeproof.evidence.parameters import parse_parameters
 from plumeproof.evidence.strips import strips_of
 from plumeproof.model import Calibration
+from plumeproof.rules import status
+from plumeproof.rules.first_level import lay_out
+from plumeproof.rules.plant import parse_plant
 from tests.bridge.test_decoding import record_of
+from tests.rules.examples import assert_close, example
 
 LOOP = {"zero": "4800", "span": "24000", "calibration": "shunt-2026-114"}
 COUNTS_PER_MA = 1200
@@ -98,6 +103,45 @@ def test_bands_of_namur_ne_43(milliamperes, word):
     _, _, channels = decoded(([0], gas((5, 0))), ([0], struct.pack(">H", counts)), ([0], b"\x01\x00"))
     assert words(channels[1]) == [word]
     assert channels[1].values[0] == counts * 0.01 - 48
+
+
+def so2_by_loop(milliamperes):
+    """The first level value of a current, through parameter set, decoding and plant description of E04."""
+    given_ = example("E04")["inputs"]
+    low, high = given_["range_mg_m3"]
+    per_ma = (high - low) / 16
+    loop = {"zero": "4000", "span": "20000", "calibration": "e04"}  # counts of a microampere
+    told = {"scale": str(per_ma / 1000), "offset": str(low - 4 * per_ma), "max": str(high), "loop": loop}
+    parameters = parse_set(("channels", 1), SET["channels"][1] | told | {"min": "-80"})
+    counts = struct.pack(">H", round(milliamperes * 1000))
+    record = record_of(parameters, ([0], gas((5, 0))), ([0], counts), ([0], b"\x01\x00"), utc_ms=1_800_000_006_000)
+    (strip,) = strips_of([record], parameters)
+    tree = {
+        "plant": {"id": "e04", "title": "E04", "utc_offset": "+00:00", "rule_sets": ["eu_ied_waste"]},
+        "measurand": [{"id": "SO2", "source": "plume-01/dust.dust", "unit": "mg/m3", "range_max": float(high)}],
+    }
+    (raw,) = lay_out(parse_plant(tree, Path("e04.toml")), {"plume-01": [strip]}, 1_800_000_000_000, 1)
+    line = {"id": "e04", "begins": "2020-01-01T00:00:00Z", **{key: given_["calibration"][key] for key in "ab"}}
+    tree["measurand"][0]["calibration"] = [line]
+    (row,) = lay_out(parse_plant(tree, Path("e04.toml")), {"plume-01": [strip]}, 1_800_000_000_000, 1)
+    at = int(np.flatnonzero(row.status != intervals.ABSENT)[0])
+    return raw.values[0, at], row.values[0, at], status.letters_of(status.to_codes(row.status[0, at]))
+
+
+def test_e04():
+    part = example("E04")
+    x, y, letter = so2_by_loop(part["inputs"]["signal_mA"])
+    assert_close(x, part["expected"]["x_mg_m3"])
+    assert_close(y, part["expected"]["y_mg_m3"])
+    is_inside = bool(y <= part["inputs"]["valid_calibration_range"][1])
+    assert letter == "V" and is_inside is part["expected"]["inside_valid_range"]
+
+
+@pytest.mark.parametrize("case", example("E04")["live_zero_examples"], ids=lambda case: f"{case['mA']} mA")
+def test_e04_live_zero(case):
+    x, _, letter = so2_by_loop(case["mA"])
+    assert_close(x, case["x"])
+    assert letter == case["status"]
 
 
 @given(st.integers(0, 65535), st.floats(0, 10_000), st.floats(1, 50_000))

@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from plumeproof.errors import RuleError
 from plumeproof.rules import greenhouse, mass_balance
+from plumeproof.rules.flow import mass_kg_h
 from plumeproof.rules.gwp import load_gwp
-from plumeproof.rules.series import find_runs, longest_run
+from plumeproof.rules.rule_set import load_rule_set
+from plumeproof.rules.series import find_runs
+from plumeproof.rules.short_term import covers
 from plumeproof.rules.substitution import fill, mean_plus_two_sigma
 from plumeproof.rules.summation import add_in_lanes, add_in_lanes_along, find_moments
 from plumeproof.rules.tiers import judge_tier, load_tiers
@@ -34,11 +37,16 @@ def columns(hours):
     )
 
 
+def tonnes(c_mg_m3, flow_m3_h):
+    """Of each hour, as the engine has them."""
+    return mass_kg_h(c_mg_m3, flow_m3_h, False)[0] / 1000.0
+
+
 def test_e22_a_year_of_eight_hours():
     part = example("E22")
     given_, wanted = part["inputs"], part["expected"]
     points = np.array(given_["points"])
-    kept = greenhouse.is_hour_kept(points, given_["max_points"])
+    kept = covers(points, given_["max_points"], load_rule_set("eu_mrr").settings.coverage)
     assert kept.tolist() == [True, True, True, False, True, True, False, True]
     c = np.array([math.nan if one is None else one for one in given_["conc_g_Nm3"]])
     flow = np.array(given_["flow_Nm3_h"], dtype=np.float64)
@@ -51,7 +59,7 @@ def test_e22_a_year_of_eight_hours():
     ran = np.ones(8, dtype=np.bool_)
     filled = fill(c, kept, ran, sample)
     assert filled.is_substituted.tolist() == [False, False, False, True, False, False, True, False]
-    year = greenhouse.sum_hours(greenhouse.co2_t(filled.values, flow), filled.has, ran, filled.is_substituted)
+    year = greenhouse.sum_hours(tonnes(filled.values * 1000.0, flow), filled.has, ran, filled.is_substituted)
     assert_close(year.total_t, wanted["total_t_CO2"])
     assert year.hours_op == wanted["hours_op"] and year.hours_substituted == 2 and year.is_complete
     assert_close(year.mean_kg_h, wanted["average_kg_h"])
@@ -61,7 +69,7 @@ def test_e22_a_year_of_eight_hours():
 def test_e23_n2o_co_biomass_and_flow():
     part = example("E23")
     n2o = part["n2o"]
-    hours = greenhouse.n2o_t(*(np.array(n2o["inputs"][key]) for key in ("conc_mg_Nm3", "flow_Nm3_h")))
+    hours = tonnes(*(np.array(n2o["inputs"][key]) for key in ("conc_mg_Nm3", "flow_Nm3_h")))
     every = np.ones(3, dtype=np.bool_)
     year = greenhouse.sum_hours(hours, every, every, ~every)
     assert_close(year.total_t, n2o["expected"]["t_N2O"])
@@ -105,13 +113,7 @@ def test_elementwise_and_scalar_agree():
     [(48, 60, True), (47, 60, False), (0, 60, False), (0, 0, False), (2880, 3600, True), (2879, 3600, False)],
 )
 def test_eighty_per_cent_in_whole_numbers(points, most, kept):
-    assert greenhouse.is_hour_kept(points, most) is kept
-
-
-@pytest.mark.parametrize(("points", "most"), [(61, 60), (-1, 60), (48.0, 60)])
-def test_counts_that_cannot_be(points, most):
-    with pytest.raises(RuleError):
-        greenhouse.is_hour_kept(points, most)
+    assert covers(points, most, load_rule_set("eu_mrr").settings.coverage) is kept
 
 
 def test_one_valid_hour_gives_the_mean_and_says_so():
@@ -149,7 +151,7 @@ def test_year_against_fractions(hours, kind):
     if wanted is not None:
         assert math.isclose(found.value, wanted, rel_tol=1e-12, abs_tol=1e-7)
     filled = fill(c, valid & ran, ran, found)
-    year = greenhouse.sum_hours(greenhouse.co2_t(filled.values, flow), filled.has, ran, filled.is_substituted)
+    year = greenhouse.sum_hours(tonnes(filled.values * 1000.0, flow), filled.has, ran, filled.is_substituted)
     total, counted, replaced, missing = slow.year_t(
         [(row[0] if row[1] else None, row[3]) for row in hours if row[2]], wanted
     )
@@ -174,23 +176,9 @@ def test_masses_scale_with_powers_of_two_to_the_bit(hours, power):
     none = np.zeros(len(hours), dtype=np.bool_)
     # below 1e-100 a product could come near the smallest float64 and lose bits
     c, flow = np.where(np.abs(c) < 1e-100, 0.0, c), np.where(flow < 1e-100, 0.0, flow)
-    one = greenhouse.sum_hours(greenhouse.co2_t(c, flow), valid, ran, none)
-    many = greenhouse.sum_hours(greenhouse.co2_t(c * 2.0**power, flow), valid, ran, none)
+    one = greenhouse.sum_hours(tonnes(c, flow), valid, ran, none)
+    many = greenhouse.sum_hours(tonnes(c * 2.0**power, flow), valid, ran, none)
     assert many.total_t == one.total_t * 2.0**power
-
-
-def test_months_hold_what_the_year_holds():
-    rng = np.random.default_rng(5)
-    mass, month = rng.uniform(0, 50, 8760), np.repeat(np.arange(202601, 202613), 730)
-    has, ran = rng.random(8760) < 0.9, rng.random(8760) < 0.95
-    none = np.zeros(8760, dtype=np.bool_)
-    months = greenhouse.sum_months(mass, has, ran, none, month)
-    year = greenhouse.sum_hours(mass, has, ran, none)
-    assert list(months) == list(range(202601, 202613))
-    assert sum(one.hours_op for one in months.values()) == year.hours_op
-    assert math.isclose(sum(one.total_t for one in months.values()), year.total_t, rel_tol=1e-12)
-    with pytest.raises(RuleError, match="month"):
-        greenhouse.sum_months(mass, has, ran, none, month.astype(float))
 
 
 @given(st.lists(NUMBERS, max_size=130))
@@ -220,7 +208,6 @@ def test_runs(mask):
     inside = {hour for start, end in runs for hour in range(start, end)}
     assert inside == {hour for hour, is_true in enumerate(mask) if is_true}
     assert all(earlier[1] < later[0] for earlier, later in zip(runs, runs[1:], strict=False))
-    assert longest_run(np.array(mask, dtype=np.bool_)) == max((end - start for start, end in runs), default=0)
 
 
 def test_an_hour_of_standstill_emits_nothing():
@@ -233,10 +220,7 @@ def test_outage_of_more_than_five_days():
     assert not greenhouse.is_outage_notifiable(120) and greenhouse.is_outage_notifiable(121)
 
 
-def test_transfer_and_fractions():
-    assert greenhouse.net_of_transfer(100.0, 30.0, 5.0) == 75.0
-    with pytest.raises(RuleError):
-        greenhouse.net_of_transfer(100.0, -1.0, 0.0)
+def test_fractions_of_biomass():
     for fraction in (-0.1, 1.1, 34.0, math.nan):
         with pytest.raises(RuleError, match="fraction"):
             greenhouse.split_biomass(100.0, fraction, True)

@@ -29,14 +29,16 @@ def over(n, n_over, low, high):
 @pytest.mark.parametrize("case", E13["cases"], ids=lambda case: str(case["N"]))
 def test_e13_allowed(case):
     n, most = case["N"], case["max_exceedances"]
-    assert limits.allowed_over(n, limits.COLUMN_B_PCT) == most
-    assert limits.is_share_met(most, n, 3) is True and limits.is_share_met(most + 1, n, 3) is False
+    for n_over, is_met in ((most, True), (most + 1, False)):
+        half_hours = over(n, n_over, 100.0, 300.0)
+        verdict = limits.judge_year("NOx", {"half_hour": half_hours}, {"half_hour_b": "200"}, WASTE)
+        assert verdict.is_met is is_met and verdict.groups[0][0].n_allowed == most
+        assert limits.is_share_met(n_over, n, limits.COLUMN_B_PCT) is is_met
 
 
 @pytest.mark.parametrize("case", E13["check"], ids=lambda case: case["why"])
 def test_e13_columns(case):
     n, a, b = case["N"], case["n_over_A"], case["n_over_B"]
-    assert limits.waste_half_hours_met(n, a, b) is case["compliant"]
     values = series([500.0] * a + [300.0] * (b - a) + [100.0] * (n - b))
     verdict = limits.judge_year("NOx", {"half_hour": values}, {"half_hour_a": "400", "half_hour_b": "200"}, WASTE)
     assert verdict.is_met is case["compliant"] and verdict.is_judged
@@ -47,7 +49,6 @@ def test_e13_columns(case):
 @pytest.mark.parametrize("case", E14["cases"], ids=lambda case: str(case["N"]))
 def test_e14(case):
     n, most = case["N"], case["max_exceedances"]
-    assert limits.allowed_over(n, limits.CO_TEN_MIN_PCT) == most
     assert limits.co_24_h_met(n, most, 48, 1) is True
     assert limits.co_24_h_met(n, most + 1, 48, 1) is False
     assert limits.co_24_h_met(n, most + 1, 48, 0) is True  # every half-hour at most its limit
@@ -99,8 +100,12 @@ def test_germany_every_value():
 
 def test_few_values_allow_no_exceedance():
     """A short year: N small, nothing allowed."""
-    assert limits.allowed_over(33, 3) == 0 and limits.allowed_over(34, 3) == 1
-    assert limits.waste_half_hours_met(33, 1, 1) is False
+    for n, n_allowed in ((33, 0), (34, 1)):
+        half_hours = over(n, 1, 100.0, 500.0)
+        verdict = limits.judge_year(
+            "NOx", {"half_hour": half_hours}, {"half_hour_a": "400", "half_hour_b": "200"}, WASTE
+        )  # fmt: skip
+        assert verdict.groups[0][1].n_allowed == n_allowed and verdict.is_met is bool(n_allowed)
 
 
 def test_nothing_to_compare():
@@ -167,7 +172,7 @@ def test_decimals_of_the_limit():
 
 @given(st.integers(0, 5000), st.integers(0, 5000), st.sampled_from([3, 5]))
 def test_shares_and_allowed_numbers_say_the_same(n, n_over, pct):
-    assert limits.is_share_met(n_over, n, pct) is (n_over <= limits.allowed_over(n, pct))
+    assert limits.is_share_met(n_over, n, pct) is (n_over <= n * pct // 100)
 
 
 def test_limits_refused():

@@ -115,34 +115,22 @@ def test_days_of_a_month():
 
 
 def test_leap_day():
-    """17,568 half-hours of a leap year, and 30-day windows over its 29 February."""
+    """17,568 half-hours of a leap year, and a window of 30 days over its 29 February."""
     used = np.ones((366, 48), np.bool_)
     days = long_term.day_averages(np.full((366, 48), 2.5), used, ~used, 5, 12)
     assert int(days.n_used.sum()) == 17_568
-    mean, exists, n = long_term.rolling_averages(days.total, days.n_used)
-    assert not exists[:29].any() and exists[29:].all()
-    assert set(mean[29:].tolist()) == {2.5} and set(n[29:].tolist()) == {1440}
+    mean, exists = long_term.mean_of_days_sums(days.total[40:70], days.n_used[40:70])
+    assert (mean, exists, int(days.n_used[40:70].sum())) == (2.5, True, 1440)
 
 
-@given(
-    st.lists(st.tuples(st.floats(0, 500), st.integers(0, 48)), min_size=1, max_size=50),
-    st.integers(1, 35),
-    st.integers(0, 20),
-)
-def test_rolling_windows_do_not_depend_on_their_beginning(rows, days, cut):
-    n = np.array([row[1] for row in rows])
-    totals = np.array([row[0] * row[1] for row in rows])
-    mean, exists, count = long_term.rolling_averages(totals, n, days)
-    for i in range(len(rows)):
-        first = i - days + 1
-        of = int(n[max(first, 0) : i + 1].sum())
-        assert exists[i] == (first >= 0 and of > 0)
-        if exists[i]:
-            exact = sum((Fraction(totals[k]) for k in range(first, i + 1) if n[k]), Fraction(0)) / of
-            assert math.isclose(mean[i], exact, rel_tol=1e-12, abs_tol=1e-12) and count[i] == of
-    later, has, _ = long_term.rolling_averages(totals[cut:], n[cut:], days)
-    for i in range(days - 1, len(later)):
-        assert (later[i], has[i]) == (mean[i + cut], exists[i + cut])  # the same bits
+@given(st.lists(st.tuples(st.floats(0, 500), st.integers(0, 48)), min_size=1, max_size=50))
+def test_a_window_is_the_mean_of_all_its_averages(rows):
+    n, totals = np.array([row[1] for row in rows]), np.array([row[0] * row[1] for row in rows])
+    mean, exists = long_term.mean_of_days_sums(totals, n)
+    assert exists is bool(n.any())
+    if exists:
+        exact = sum((Fraction(total) for total, count in zip(totals, n, strict=True) if count), Fraction(0))
+        assert math.isclose(mean, exact / int(n.sum()), rel_tol=1e-12, abs_tol=1e-12)
 
 
 thousandths = st.integers(-50_000, 500_000).map(lambda number: number / 1000.0)  # far from what scaling could round
@@ -176,5 +164,3 @@ def test_day_refuses():
     ):
         with pytest.raises(RuleError, match=sentence):
             long_term.day_averages(*arguments)
-    with pytest.raises(RuleError, match="rolling average"):
-        long_term.rolling_averages(np.zeros(3), np.zeros(2, np.int64))

@@ -51,7 +51,6 @@ def test_e25c_formulas():
     assert_close(part75.in_hour(rate, given_["op_time_h"]), wanted["SO2_lb_in_hour"])
     assert_close(part75.co2_ton_h(given_["CO2_pct"], given_["flow_scfh"]), wanted["CO2_ton_h"])
     assert_close(part75.nox_lb_h(100.0, 1e6), 11.94)
-    assert part75.nox_lb_h_from_heat(0.25, 400.0) == 100.0
     both = part75.so2_lb_h(np.array([180.0, 0.0]), 2e7)
     assert both.tolist() == [rate, 0.0] and type(rate) is float
     for time in (-0.1, 1.1, math.nan):

@@ -40,28 +40,14 @@ def test_majority_and_ties():
         of(times(operating=1), "first")
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(1, 60_000)), min_size=1, max_size=60))
-def test_counting_by_time_does_not_depend_on_order_or_splitting(rows):
-    states, durations = (np.array(column) for column in zip(*rows, strict=True))
-    whole = plant_state.count_states(states, durations)
-    assert whole.sum() == durations.sum()
-    assert (plant_state.count_states(states[::-1], durations[::-1]) == whole).all()
-    halves = plant_state.count_states(np.repeat(states, 2), np.repeat(durations, 2))
-    assert (halves == 2 * whole).all()
-    assert plant_state.state_of_period(halves) == plant_state.state_of_period(whole)
-
-
-def test_compared_and_reportable():
+def test_compared():
     states = np.arange(5)
-    assert plant_state.is_reportable(states).tolist() == [True, True, True, True, False]
     assert plant_state.is_compared(states, start_up_compared=False).tolist() == [True, True, False, False, False]
     assert plant_state.is_compared(states, True, other_compared=False).tolist() == [True, False, True, True, False]
     assert plant_state.is_compared(OPERATING, False) is True
     assert plant_state.state_of("other") == OTHER
     with pytest.raises(RuleError, match="'paused'"):
         plant_state.state_of("paused")
-    with pytest.raises(RuleError, match="code 5"):
-        plant_state.count_states(np.array([5]))
 
 
 def test_four_hours_uninterrupted():

@@ -10,7 +10,7 @@ import pytest
 import rfc8785
 
 from plumeproof.errors import RuleError
-from plumeproof.rules.rule_set import FILE_MAX_BYTES, load_rule_set, parse_rule_set, read_rule_set, rule_set_ids
+from plumeproof.rules.rule_set import FILE_MAX_BYTES, load_rule_set, read_rule_set, rule_set_ids
 from plumeproof.rules.settings import NAMES
 from tests.rules.examples import example
 
@@ -86,11 +86,17 @@ def test_every_setting_says_how_sure_it_is(name):
     assert rfc8785.dumps(json.loads(found.document)) == found.document
 
 
-def test_digests_differ_and_stay():
+def read(folder, raw, name="own.json"):
+    path = folder / name
+    path.write_bytes(raw)
+    return read_rule_set(path)
+
+
+def test_digests_differ_and_stay(tmp_path):
     digests = {load_rule_set(name).digest for name in rule_set_ids()}
     assert len(digests) == len(rule_set_ids())
-    assert parse_rule_set(own(), "one").digest == parse_rule_set(own(), "another").digest
-    assert parse_rule_set(own(), "one").digest != parse_rule_set(own(title="Other"), "one").digest
+    assert read(tmp_path, own(), "one").digest == read(tmp_path, own(), "another").digest
+    assert read(tmp_path, own(), "one").digest != read(tmp_path, own(title="Other"), "two").digest
 
 
 def test_a_file_of_the_user(tmp_path):
@@ -149,9 +155,9 @@ def test_a_file_of_the_user(tmp_path):
         (own_setting("clip_negative", 1), "true or false"),
     ],
 )
-def test_refused(raw, sentence):
+def test_refused(tmp_path, raw, sentence):
     with pytest.raises(RuleError, match=sentence) as caught:
-        parse_rule_set(raw, "own.json")
+        read(tmp_path, raw)
     assert "\n" not in str(caught.value)
 
 
@@ -162,9 +168,9 @@ def test_unknown_rule_set():
         load_rule_set("base")
 
 
-def test_utc_offsets():
+def test_utc_offsets(tmp_path):
     assert load_rule_set("cn_hj75").settings.utc_offset_min(60) == 480
     assert load_rule_set("eu_mrr").settings.utc_offset_min(60) == 60
     assert load_rule_set("us_part75").settings.utc_offset_min(-300) == -300
-    negative = parse_rule_set(own_setting("utc_offset", "-03:30"), "own")
+    negative = read(tmp_path, own_setting("utc_offset", "-03:30"))
     assert negative.settings.utc_offset_min(0) == -210

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import tomllib
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,12 @@ from hypothesis import strategies as st
 
 from plumeproof.array_strips import ArrayStrips, Readings
 from plumeproof.errors import ConfigError
-from plumeproof.rules import uncertainty
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.figure import CO2E, DAY, FLOW, LAYERS, MASS, MEASURED, STANDARDISED, SUBSTITUTED, VALIDATED, YEAR
 from plumeproof.rules.plant import parse_plant
 from plumeproof.rules.rule_set import load_rule_set
 from plumeproof.rules.uncertainty import of_weighted
+from tests.doubles import slow_greenhouse
 from tests.doubles.stack_day import PLANT, START_UTC_MS, channels
 from tests.rules.examples import assert_close
 
@@ -245,15 +246,13 @@ def test_weighted_terms(rows):
 
 @given(st.lists(st.floats(1.0, 500.0), min_size=1, max_size=60), st.floats(0.1, 10.0), st.booleans())
 def test_one_component_over_terms_is_what_the_whole_series_gives(values, pct, is_common):
-    """Terms of one value each, and the sum of all at once (rules/uncertainty.py)."""
-    from plumeproof.rules.plant import Component
-
-    component = Component(name="c", value_pct=pct, k=2.0, is_common=is_common)
-    each = [2.0 * uncertainty.standard_of(component, value) for value in values]
+    """Terms of one value each, and the mean of all at once, in fractions."""
+    each = [pct * value / 100.0 for value in values]  # 2 u of a component stated with k = 2
     weights = [1.0 / len(values)] * len(values)
     common = each if is_common else [0.0] * len(values)
     whole, _ = of_weighted(weights, each, common, [True] * len(values))
-    assert_close(whole, uncertainty.of_mean("x", values, (component,)).expanded)
+    variance = slow_greenhouse.combined_variance(values, weights, pct, True, Fraction(4), is_common)
+    assert_close(whole, 2.0 * math.sqrt(variance))
 
 
 def test_a_peripheral_states_components_and_none_wrongly():

@@ -76,11 +76,6 @@ class FrameCodec:
         self._partial.clear()
         self._is_skipping = False
 
-    @property
-    def has_partial(self) -> bool:
-        """Whether a frame has begun and not ended."""
-        return bool(self._partial) or self._is_skipping
-
     def _take(self, data: bytes, start: int, end: int) -> None:
         if self._is_skipping or end == start:
             return

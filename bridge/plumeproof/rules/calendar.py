@@ -6,7 +6,6 @@ of the local calendar. A period begins at hh:00 or hh:30 of the site's clock, ne
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 MINUTE_MS = 60_000
@@ -48,11 +47,6 @@ def year_number(utc_ms: int, offset_min: int) -> int:
 def month_number(utc_ms: int, offset_min: int) -> int:
     """The local calendar month, 1 to 12."""
     return _local(utc_ms, offset_min).month
-
-
-def days_in(start_utc_ms: int, end_utc_ms: int) -> Iterator[int]:
-    """Starts of the days from a local midnight to another."""
-    yield from range(start_utc_ms, end_utc_ms, DAY_MS)
 
 
 def _local(utc_ms: int, offset_min: int) -> datetime:

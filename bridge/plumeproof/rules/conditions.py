@@ -57,17 +57,6 @@ def ppm_to_mg_m3(ppm: Number, molar_mass: Number, molar_volume: Number = MOLAR_V
     return give(product / as_numbers(molar_volume))
 
 
-def mg_m3_to_ppm(c_mg_m3: Number, molar_mass: Number, molar_volume: Number = MOLAR_VOLUME, c_atoms: int = 1) -> Number:
-    """c * Vm / (atoms * M)."""
-    divisor = float(c_atoms) * as_numbers(molar_mass)
-    return give(as_numbers(c_mg_m3) * as_numbers(molar_volume) / divisor)
-
-
-def percent_to_mg_m3(volume_pct: Number, molar_mass: Number, molar_volume: Number = MOLAR_VOLUME) -> Number:
-    """Volume percent (CO2): pct * 10000 ppm."""
-    return ppm_to_mg_m3(as_numbers(volume_pct) * 10_000.0, molar_mass, molar_volume)
-
-
 def nox_as_no2_mg_m3(no_mg_m3: Number, no2_mg_m3: Number) -> Number:
     """NO * (46.005/30.006) + NO2 (section 4.3)."""
     return give(as_numbers(no_mg_m3) * NO2_PER_NO + as_numbers(no2_mg_m3))

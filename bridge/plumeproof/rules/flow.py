@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from plumeproof.errors import RuleError
-from plumeproof.rules.conditions import NORMAL_KPA, O2_AIR_PCT, ZERO_CELSIUS_K, oxygen_factor
+from plumeproof.rules.conditions import NORMAL_KPA, ZERO_CELSIUS_K
 from plumeproof.rules.elementwise import Number, Numbers, Truths, as_numbers, finite, give, give_existing, safe
 
 GAS_CONSTANT = 8.314462618  # J/(mol K), CODATA 2018, exact
@@ -83,17 +83,6 @@ def dry_m3_h(wet_m3_h: Number, h2o_pct: Number) -> tuple[Any, Any]:
     return give_existing(safe(q, exists, 0.0) * (100.0 - safe(h, exists, 0.0)) / 100.0, exists)
 
 
-def flow_at_reference_o2_m3_h(
-    normal_dry_m3_h: Number, o2_dry_pct: Number, o2_ref_pct: Number, o2_air_pct: float = O2_AIR_PCT
-) -> tuple[Any, Any]:
-    """Q*(air - O2)/(air - ref), the inverse of the concentration's factor; none where that has none."""
-    _, exists = oxygen_factor(o2_dry_pct, o2_ref_pct, o2_air_pct)
-    q, o2 = as_numbers(normal_dry_m3_h), as_numbers(o2_dry_pct)
-    exists = exists & finite(q)
-    flow = safe(q, exists, 0.0) * (o2_air_pct - safe(o2, exists, 0.0)) / (o2_air_pct - as_numbers(o2_ref_pct))
-    return give_existing(flow, exists)
-
-
 def mass_kg_h(c_mg_m3: Number, flow_m3_h: Number, zero_when_negative: bool) -> tuple[Any, Any]:
     """c*Q/1e6, both at the same conditions. `zero_when_negative`: 0 where c or Q is (EN 17255-1, second-hand [S8])."""
     c, q = as_numbers(c_mg_m3), as_numbers(flow_m3_h)
@@ -104,11 +93,6 @@ def mass_kg_h(c_mg_m3: Number, flow_m3_h: Number, zero_when_negative: bool) -> t
     if zero_when_negative:
         mass = np.where((c < 0.0) | (q < 0.0), 0.0, mass)
     return give_existing(np.asarray(mass), exists)
-
-
-def mass_in_period_kg(rate_kg_h: Number, period_min: int) -> Number:
-    """(m*minutes)/60: the kilograms of one short-term average."""
-    return give(as_numbers(rate_kg_h) * float(period_min) / 60.0)
 
 
 def flow_weighted_mg_m3(

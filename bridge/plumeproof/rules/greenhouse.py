@@ -5,8 +5,8 @@
 
 No confidence interval is subtracted and nothing is clipped; start-up and shut-down count. CBAM's definitive period
 ((EU) 2025/2547 Annex II) is taken to be the same method (0.7: its exact text was not seen). Substitutes come from
-substitution.py, potentials from gwp.py; g/Nm3 from vol-% is conditions.percent_to_mg_m3 / 1000. Functions of numbers
-work on floats and, element by element, on arrays.
+substitution.py, potentials from gwp.py; tonnes of an hour are flow.mass_kg_h / 1000. Functions of numbers take floats
+and, element by element, arrays.
 """
 
 from __future__ import annotations
@@ -19,34 +19,14 @@ import numpy.typing as npt
 
 from plumeproof.errors import RuleError
 from plumeproof.rules.conditions import MOLAR_MASSES
-from plumeproof.rules.elementwise import Count, Number, Numbers, Truth, as_numbers, finite, give_existing, safe
+from plumeproof.rules.elementwise import Number, Numbers, as_numbers, finite, give_existing, safe
 from plumeproof.rules.gwp import GwpFactor
 from plumeproof.rules.series import as_mask, as_series, refuse_not_finite, refuse_other_lengths
-from plumeproof.rules.short_term import covers
 from plumeproof.rules.summation import add_in_lanes
 
-COVERAGE = (4, 5)  # Art. 44: at least 80 % of the possible readings of the hour
 OUTAGE_NOTICE_H = 120  # Art. 45(1): out of service for more than 5 consecutive days (DK 0.9)
 
 Value = TypeVar("Value", float, Numbers)
-
-
-def is_hour_kept(points: Count, points_max: Count, coverage: tuple[int, int] = COVERAGE) -> Truth:
-    """Whether enough readings of one parameter exist in an hour (short_term.covers). Raises RuleError."""
-    kept = covers(points, points_max, coverage)
-    if np.any(np.asarray(points) > np.asarray(points_max)):
-        raise RuleError("points", "are more than the maximum possible; count each reading once")
-    return kept
-
-
-def co2_t(c_g_nm3: Value, flow_nm3_h: Value) -> Value:
-    """Tonnes of an hour: (c V) / 1e6."""
-    return c_g_nm3 * flow_nm3_h / 1e6
-
-
-def n2o_t(c_mg_nm3: Value, flow_nm3_h: Value) -> Value:
-    """Tonnes of an hour: (c V) / 1e9; Annex IV section 16 (DK 0.95)."""
-    return c_mg_nm3 * flow_nm3_h / 1e9
 
 
 def co_as_co2_g_nm3(co_mg_nm3: Value) -> Value:
@@ -126,26 +106,6 @@ def sum_hours(
     )
 
 
-def sum_months(
-    mass_t: npt.ArrayLike,
-    has: npt.ArrayLike,
-    operating: npt.ArrayLike,
-    is_substituted: npt.ArrayLike,
-    month: npt.ArrayLike,
-) -> dict[int, Emission]:
-    """One Emission for each number in `month` (say 202601), each summed from the first of its own hours."""
-    numbers = np.asarray(month)
-    mass = as_series(mass_t, "mass_t")
-    if numbers.dtype.kind not in "iu" or numbers.shape != mass.shape:
-        raise RuleError("month", "is no whole number for every hour; give one, such as 202601")
-    masks = [as_mask(one, "masks") for one in (has, operating, is_substituted)]
-    refuse_other_lengths(mass, has=masks[0], operating=masks[1], is_substituted=masks[2])
-    return {
-        int(one): sum_hours(mass[numbers == one], *(mask[numbers == one] for mask in masks))
-        for one in np.unique(numbers)
-    }
-
-
 @dataclass(frozen=True, slots=True)
 class BiomassSplit:
     """`zero_rated_t` is deducted; it is 0 without evidence of sustainability, whatever `biomass_t` is."""
@@ -162,13 +122,6 @@ def split_biomass(total_t: float, biomass_fraction: float, has_evidence: bool) -
     biomass = total_t * biomass_fraction
     zero_rated = biomass if has_evidence else 0.0
     return BiomassSplit(biomass, zero_rated, total_t - zero_rated)
-
-
-def net_of_transfer(total_t: float, transferred_t: float, received_t: float) -> float:
-    """Emission less CO2 handed on, plus CO2 taken over (Art. 49): (total - transferred) + received."""
-    if not (transferred_t >= 0.0 and received_t >= 0.0):
-        raise RuleError("transferred_t, received_t", "are below 0; give both as amounts, the rule knows their signs")
-    return total_t - transferred_t + received_t
 
 
 def co2e_t(mass_t: Value, factor: GwpFactor) -> Value:

@@ -1,37 +1,25 @@
-"""China: capture rate and substitution of emission mass by HJ 75-2017, and the conversion as GB standards print it.
+"""China: capture rate and substitution of emission mass by HJ 75-2017.
 
 The texts were not seen: domain knowledge (0.7 to 0.9) but tables 5 and 6, which a public platform's program has [S19].
 Only emission mass is substituted, concentrations never. An hour or day is valid by the rule set's coverage (45 of 60
-minutes, 20 of 24 hours) through short_term.covers; the O2 factor of section 10.3 is that of conditions.py, printed as
-
-    alpha = 21 / (21 - O2_dry),   C_converted = C_dry,norm alpha / alpha_s,   alpha_s = 21 / (21 - O2_ref)
-
-where an older standard may print alpha_s itself, rounded (1.8 for a coal boiler), and the result differs. Flow and mass
-are those of flow.py: Q_s = 3600 F (K_v V_p) is actual_flow_m3_h of K_v V_p, Q_sn has 273 K by the setting
-zero_celsius_k (DK 0.7; concentrations have 273.15, section 4.4), G is mass_kg_h of the unconverted concentration.
+minutes, 20 of 24 hours) through short_term.covers. The conversion of section 10.3, alpha / alpha_s, is the factor for
+oxygen of conditions.py; where an older standard prints alpha_s rounded (1.8 for a coal boiler), 21 - 21/alpha_s is the
+reference oxygen that gives the same. Flow and mass are those of flow.py: Q_s = 3600 F (K_v V_p) is actual_flow_m3_h of
+K_v V_p, Q_sn has 273 K by the setting zero_celsius_k (DK 0.7; concentrations have 273.15, section 4.4), G is mass_kg_h
+of the unconverted concentration.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from plumeproof.errors import ParametersError, RuleError
 from plumeproof.evidence.reader import Reader
-from plumeproof.rules.elementwise import (
-    Integers,
-    Number,
-    Numbers,
-    Truths,
-    as_numbers,
-    finite,
-    give_existing,
-    safe,
-)
+from plumeproof.rules.elementwise import Integers, Numbers, Truths
 from plumeproof.rules.series import (
     as_mask,
     as_series,
@@ -42,7 +30,6 @@ from plumeproof.rules.series import (
 )
 from plumeproof.rules.table_file import load_table, read_rows
 
-O2_AIR_PCT = 21.0
 HOURS_MAX = 20_000
 
 
@@ -155,23 +142,6 @@ def fill_mass(
             if exists:
                 filled[hour], has[hour], look_back[hour], short[hour] = value, True, hours, is_short
     return Filled(filled, has, has & ~mask, look_back, short)
-
-
-def excess_air(o2_dry_pct: Number, o2_air_pct: float = O2_AIR_PCT) -> tuple[Any, Any]:
-    """alpha = 21 / (21 - O2_dry); does not exist from 21 % on."""
-    o2 = as_numbers(o2_dry_pct)
-    exists = finite(o2) & (safe(o2, finite(o2), o2_air_pct) < o2_air_pct)
-    return give_existing(o2_air_pct / (o2_air_pct - safe(o2, exists, 0.0)), exists)
-
-
-def convert(c_norm_dry: Number, o2_dry_pct: Number, alpha_s: float, o2_air_pct: float = O2_AIR_PCT) -> tuple[Any, Any]:
-    """(C alpha) / alpha_s; `alpha_s` as the standard prints it, or excess_air(O2_ref)."""
-    if not alpha_s >= 1.0:
-        raise RuleError("alpha_s", f"{alpha_s} is below 1; give 21 / (21 - reference O2), or what the standard prints")
-    c = as_numbers(c_norm_dry)
-    alpha, exists = excess_air(o2_dry_pct, o2_air_pct)
-    exists = exists & finite(c)
-    return give_existing(safe(c, np.asarray(exists), 0.0) * alpha / alpha_s, np.asarray(exists))
 
 
 @cache

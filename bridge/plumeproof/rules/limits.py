@@ -103,20 +103,9 @@ def _is_one_met(group: tuple[LimitTest, ...]) -> bool:
     return not judged or any(test.is_met for test in judged)
 
 
-def allowed_over(n: Count, allowed_pct: int) -> Count:
-    """floor(pct * N / 100)."""
-    return give(np.asarray(np.asarray(n, np.int64) * allowed_pct // 100))
-
-
 def is_share_met(n_over: Count, n: Count, allowed_pct: int) -> Truth:
     """n_over * 100 <= pct * N."""
     return give(np.asarray(np.asarray(n_over, np.int64) * 100 <= np.asarray(n, np.int64) * allowed_pct))
-
-
-def waste_half_hours_met(n: Count, n_over_a: Count, n_over_b: Count) -> Truth:
-    """Point 1.1: no half-hour of the year above A, or at least 97 % at most B. All pollutants but CO."""
-    none_over_a = np.asarray(n_over_a, np.int64) == 0
-    return give(none_over_a | np.asarray(is_share_met(n_over_b, n, COLUMN_B_PCT)))
 
 
 def co_24_h_met(n_ten_min: Count, n_ten_min_over: Count, n_half_hours: Count, n_half_hours_over: Count) -> Truth:

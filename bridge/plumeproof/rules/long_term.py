@@ -104,23 +104,6 @@ def mean_of_days(means: Numbers, is_valid: Truths) -> tuple[Any, Any]:
     return give_existing(total / np.where(count > 0, count, 1), np.asarray(count > 0))
 
 
-def rolling_averages(totals: Numbers, n_used: Integers, days: int = ROLLING_DAYS) -> tuple[Any, Any, Any]:
-    """(mean, exists, n) at the end of each day, over it and the `days` - 1 before: sum / count of the short-term
-    averages (13. BImSchV section 19(3) [S4]). (days of the year,); the first `days` - 1 have no whole window and no
-    mean. Each window is added by itself, so that a mean does not depend on where a computation began.
-    """
-    total, n = np.asarray(totals, np.float64), np.asarray(n_used, np.int64)
-    if total.ndim != 1 or total.shape != n.shape or days < 1:
-        raise RuleError("rolling average", "needs one total and one number for each day, and a window of a day or more")
-    mean, exists, count = np.zeros(total.size), np.zeros(total.size, np.bool_), np.zeros(total.size, np.int64)
-    if total.size >= days:
-        windows = np.lib.stride_tricks.sliding_window_view(total, days)
-        numbers = np.lib.stride_tricks.sliding_window_view(n, days)
-        mean[days - 1 :], exists[days - 1 :] = mean_of_days_sums(windows, numbers)
-        count[days - 1 :] = numbers.sum(axis=-1)
-    return mean, exists, count
-
-
 def is_long_enough(n_used: Count, sta_min: int, period_min: Count, share: tuple[int, int]) -> Truth:
     """Whether the short-term averages fill the share lta_min_share of a period ([1, 10]: 72 h of a 30-day month,
     EN 17255-1, second-hand [S8]); whole numbers."""

@@ -104,29 +104,6 @@ def sum_minutes(rows: Sequence[Row], start_utc_ms: int) -> Minutes:
     )
 
 
-def join(parts: Sequence[Minutes]) -> Minutes:
-    """Minutes of one plant that follow each other without a gap, as one."""
-    shape = parts[0].n.shape[0]
-    statuses = sorted({status for part in parts for status in part.invalid})
-    none = {part.start_utc_ms: np.zeros((shape, part.count), np.int64) for part in parts}
-    return Minutes(
-        start_utc_ms=parts[0].start_utc_ms,
-        quantities=parts[0].quantities,
-        expected=np.concatenate([part.expected for part in parts], axis=1),
-        n=np.concatenate([part.n for part in parts], axis=1),
-        total=np.concatenate([part.total for part in parts], axis=1),
-        m2=np.concatenate([part.m2 for part in parts], axis=1),
-        low=np.concatenate([part.low for part in parts], axis=1),
-        high=np.concatenate([part.high for part in parts], axis=1),
-        range_end=np.concatenate([part.range_end for part in parts], axis=1),
-        invalid={
-            status: np.concatenate([part.invalid.get(status, none[part.start_utc_ms]) for part in parts], axis=1)
-            for status in statuses
-        },
-        states=np.concatenate([part.states for part in parts], axis=1),
-    )
-
-
 def _sum_row(row: Row, counted: npt.NDArray[np.bool_], n: Counts, sums: Values) -> None:
     """Into `n` (minutes,) and `sums` (4, minutes)."""
     found = np.zeros((1, len(n)), np.int32)

@@ -234,11 +234,6 @@ def nox_lb_h(ppm: Number, flow_scfh: Number) -> Number:
     return _rate(NOX_LB_PER_PPM_SCF, ppm, flow_scfh)
 
 
-def nox_lb_h_from_heat(lb_per_mmbtu: Number, mmbtu_h: Number) -> Number:
-    """Rate times heat input."""
-    return _rate(1.0, lb_per_mmbtu, mmbtu_h)
-
-
 def co2_ton_h(co2_pct: Number, flow_scfh: Number) -> Number:
     """(5.7e-7 %) scfh, short tons."""
     return _rate(CO2_TON_PER_PCT_SCF, co2_pct, flow_scfh)

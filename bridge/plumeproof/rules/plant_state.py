@@ -26,17 +26,8 @@ def state_of(name: str) -> int:
     return NAMES.index(name)
 
 
-def count_states(states: Any, durations: Any = 1) -> Integers:
-    """Time in each state along the last axis: (5, ...) in the unit of `durations`, whole numbers. Kept with the STA."""
-    codes = np.asarray(states)
-    weights = np.broadcast_to(np.asarray(durations, np.int64), codes.shape)
-    if codes.size and int(codes.max()) >= STATE_COUNT:
-        raise RuleError("plant state", f"code {int(codes.max())} is none of 0..{STATE_COUNT - 1}")
-    return np.stack([np.where(codes == state, weights, 0).sum(axis=-1) for state in range(STATE_COUNT)])
-
-
 def state_of_period(times: Any, rule: str = "majority") -> Any:
-    """The state of each period from `count_states`, (5, ...) to (...).
+    """The state of each period from the time in each state, (5, ...) to (...).
 
     majority: the one that holds most of it, a tie to normal operation, then in the order of the codes (confidence 0.5).
     whole: operating only if nothing else was, otherwise the longest of the others. Raises RuleError (empty period).
@@ -51,11 +42,6 @@ def state_of_period(times: Any, rule: str = "majority") -> Any:
     others = held[1:]
     found = np.where(others.sum(axis=0) == 0, OPERATING, others.argmax(axis=0) + 1)
     return give(np.asarray(found, np.uint8))
-
-
-def is_reportable(states: Any) -> Truth:
-    """Where an average is formed and loads are counted: everything but a standstill."""
-    return give(np.asarray(np.asarray(states) != STOPPED))
 
 
 def is_compared(states: Any, start_up_compared: bool, other_compared: bool = True) -> Truth:

@@ -7,7 +7,7 @@ reference, and says of each: fine, warning or alarm. s_AMS comes from QAL1 data,
     cusum      precision and drift (charts of qal3_cusum.py), h and k of [S12]
     ewma       z = L d + (1 - L) z, alarm when |z| > width s sqrt(L / (2 - L) (1 - (1 - L)^2t))   (ISO 7870-6 family)
 
-A chart with a memory is held by its alarm: until somebody has adjusted or repaired and calls `restarted`, further
+A chart with a memory is held by its alarm: until somebody has adjusted or repaired and begins another one, further
 readings are answered with "held" and change nothing. Charts are not stored: they are made anew from signed records.
 
     chart = start_chart(Key("plume-01", "NOx", "span"), "cusum", s_ams=1.2)
@@ -109,9 +109,9 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A chart and its state; `take` and `restarted` give the next one, this one stays as it is.
+    """A chart and its state; `take` gives the next one, this one stays as it is.
 
-    `readings`: taken since the start or restart; `held_by`: the alarm that holds it, "" when it runs.
+    `readings`: taken since the start; `held_by`: the alarm that holds it, "" when it runs.
     """
 
     key: Key
@@ -138,11 +138,6 @@ class Chart:
         if self.kind == "cusum":
             return self._cusum(chart, reading.utc_ms, d)
         return self._ewma(chart, reading.utc_ms, d)
-
-    def restarted(self, utc_ms: int) -> Chart:
-        """After adjustment or repair at `utc_ms`: nothing of before is remembered but the time."""
-        self._refuse_time(utc_ms)
-        return replace(self, last_utc_ms=utc_ms, readings=0, held_by="", cusum=CusumState(), ewma=EwmaState())
 
     def _refuse_time(self, utc_ms: int) -> None:
         if type(utc_ms) is not int or not 0 <= utc_ms <= UTC_MS_MAX:

@@ -110,11 +110,6 @@ def read_rule_set(path: Path) -> RuleSet:
     return _resolve(found, _shipped)
 
 
-def parse_rule_set(raw: bytes, where: str) -> RuleSet:
-    """The bytes of a file, resolved against the sets of this release; `where` is named in errors. Raises RuleError."""
-    return _resolve(_parse(raw, where), _shipped)
-
-
 def _shipped_names() -> set[str]:
     folder = resources.files("plumeproof.rules") / "sets"
     return {entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")}

@@ -1,11 +1,9 @@
-"""The short-term average: coverage by whole numbers, mean from sums (reference: averaging-rules section 3.4).
+"""Whether a short-term average is covered, by whole numbers (reference: averaging-rules section 3.4).
 
     n_expected = first level data while the plant is in a reportable state (basis "operating"), or all (basis "period")
     STA        = (1/n_valid) * sum(valid), if n_valid * den >= num * n_expected, else none
 
-Two thirds and the basis are settings (confidence 0.85 and 0.65). First level data of unequal length count by their
-duration in whole milliseconds: give sums of value * duration and durations instead of counts. Sums come from the
-kernels, or from `sum_valid`, in the order of summation lanes20-v1 (bridge/EVIDENCE.md section 3).
+Two thirds and the basis are settings (confidence 0.85 and 0.65). Sums and means: term_sums.py.
 """
 
 from __future__ import annotations
@@ -15,35 +13,9 @@ from typing import Any
 import numpy as np
 
 from plumeproof.errors import RuleError
-from plumeproof.rules import status
-from plumeproof.rules.elementwise import (
-    Count,
-    Integers,
-    Number,
-    Numbers,
-    Truth,
-    Truths,
-    as_numbers,
-    give,
-    give_existing,
-)
-from plumeproof.rules.plant_state import is_reportable
-from plumeproof.rules.summation import add_in_lanes_along
+from plumeproof.rules.elementwise import Count, Integers, Truth, Truths, give
 
 QUADRANT_MIN = 15  # 40 CFR 75.10(d)
-
-
-def sum_valid(values: Numbers, codes: Any, states: Any, durations: Any = 1) -> tuple[Any, Any]:
-    """(sum, n) along the last axis of the first level data that count: V, W, S, and the plant not stopped.
-
-    With `durations` (whole ms) the sum is of value * duration, and n is their time. Minutes of a standstill never mix
-    into a mean (E03). What does not count is never touched, NaN or not.
-    """
-    counted = np.asarray(status.counts(codes)) & np.asarray(is_reportable(states))
-    weights = np.asarray(durations, np.int64)
-    weighted = np.where(counted, np.asarray(values, np.float64), 0.0) * weights.astype(np.float64)
-    n = np.where(counted, weights, 0).sum(axis=-1)
-    return give(add_in_lanes_along(weighted)), give(np.asarray(n))
 
 
 def count_expected(n_period: Count, n_reportable: Count, basis: str) -> Any:
@@ -61,19 +33,6 @@ def covers(n_valid: Count, n_expected: Count, coverage: tuple[int, int]) -> Trut
         raise RuleError("coverage", f"{num}/{den} is no share above 0 and at most 1; write it as [2, 3]")
     valid, expected = _counts(n_valid, "n_valid"), _counts(n_expected, "n_expected")
     return give(np.asarray((valid * den >= num * expected) & (valid > 0) & (expected > 0)))
-
-
-def coverage_share(n_valid: Count, n_expected: Count) -> tuple[Any, Any]:
-    """n_valid / n_expected for display; none where nothing was expected. Comparison is `covers`."""
-    valid, expected = _counts(n_valid, "n_valid"), _counts(n_expected, "n_expected")
-    return give_existing(valid / np.where(expected > 0, expected, 1), expected > 0)
-
-
-def short_term(total: Number, n_valid: Count, n_expected: Count, coverage: tuple[int, int]) -> tuple[Any, Any, Any]:
-    """(mean, exists, is_valid): total / n_valid; it exists where anything was valid, and counts where covered."""
-    valid = _counts(n_valid, "n_valid")
-    mean, exists = give_existing(as_numbers(total) / np.where(valid > 0, valid, 1), valid > 0)
-    return mean, exists, give(np.asarray(exists) & np.asarray(covers(n_valid, n_expected, coverage)))
 
 
 def is_discarded(n_valid: Count, n_excused: Count, n_expected: Count, coverage: tuple[int, int]) -> Truth:

@@ -46,10 +46,6 @@ class RecordsByTime:
         rows = self._ask("SELECT position FROM cursor WHERE stage = 'averaging' AND device = ''")
         return int(rows[0][0]) if rows else 0
 
-    def count_behind(self, position: int) -> int:
-        """How many records `behind` has at most."""
-        return int(self._ask("SELECT count(*) FROM record WHERE position > ?", (position,))[0][0])
-
     def behind(self, position: int, kinds: tuple[int, int]) -> Iterator[list[StoredRecord]]:
         """Records of two kinds behind a position, in portions, in the order of their commit."""
         while True:
