@@ -101,7 +101,8 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "survey/sheets.py": (*GROUND, P + "evidence.reader", "openpyxl"),
     "survey/adapter.py": (*GROUND, P + "survey", P + "clock", P + "link.serial_port"),
     "delivery/": (*GROUND, P + "delivery", "rfc8785"),
-    "delivery/mqtt_sink.py": (*GROUND, P + "delivery", "paho"),
+    "delivery/mqtt_connection.py": (*GROUND, P + "delivery", "paho"),
+    "delivery/mqtt_sink.py": (*GROUND, P + "delivery", "plumeproof"),
     "delivery/exchange.py": (*GROUND, P + "delivery", "urllib3"),
     "delivery/answers.py": (*GROUND, P + "delivery", "cryptography", "rfc8785"),
     "delivery/stage.py": (*GROUND, P + "delivery", "plumeproof"),
@@ -154,7 +155,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
 HOMES = {
     "apsw": ("store/", "service.py"),
     "serial": ("link/serial_port.py",),
-    "paho": ("delivery/mqtt_sink.py",),
+    "paho": ("delivery/mqtt_connection.py",),
     "urllib3": ("delivery/exchange.py",),
     "rfc3161_client": ("time_stamp.py",),
     "numba": ("evidence/compiled.py", "rules/_kernels.py", "rules/_chain.py"),

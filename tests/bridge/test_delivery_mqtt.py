@@ -237,8 +237,8 @@ def test_a_broker_killed_in_mid_flow_is_caught_up_with_in_order(tmp_path, author
 
 
 def test_a_broker_that_stands_still_is_left_and_found_again(tmp_path, authority, root, monkeypatch):
-    monkeypatch.setattr("plumeproof.delivery.mqtt_sink.ANSWER_S", 0.5)
-    monkeypatch.setattr("plumeproof.delivery.mqtt_sink.CONNECT_S", 0.5)
+    monkeypatch.setattr("plumeproof.delivery.mqtt_connection.ANSWER_S", 0.5)
+    monkeypatch.setattr("plumeproof.delivery.mqtt_connection.CONNECT_S", 0.5)
     broker = Broker(tmp_path / "broker", authority, choice="mosquitto")
     broker.start()
     bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root)), LONGEST_S)
@@ -477,7 +477,7 @@ class BabblingBroker(ToldBroker):
 
 
 def test_any_bytes_from_a_broker_are_a_named_reason(tmp_path, root, monkeypatch):
-    monkeypatch.setattr("plumeproof.delivery.mqtt_sink.ANSWER_S", 0.02)
+    monkeypatch.setattr("plumeproof.delivery.mqtt_connection.ANSWER_S", 0.02)
     told = BabblingBroker()
     sink = sink_of(mqtt_settings(told, None, root))(ManualClock())
     row = OutboxRow(1, "broker", "m", "envelope", "e", b"raw", (("seq", "1"),), 0, 0)
@@ -498,7 +498,7 @@ def test_any_bytes_from_a_broker_are_a_named_reason(tmp_path, root, monkeypatch)
             assert str(error).isprintable()
         sink.close()
 
-    monkeypatch.setattr("plumeproof.delivery.mqtt_sink.GOODBYE_S", 0.0)
+    monkeypatch.setattr("plumeproof.delivery.mqtt_connection.GOODBYE_S", 0.0)
     check()
     told.close()
 
@@ -539,7 +539,7 @@ def test_no_more_in_flight_than_our_window_or_the_broker_allows(tmp_path, root):
 
 
 def test_a_puback_that_never_comes_is_no_delivery(tmp_path, root, monkeypatch):
-    monkeypatch.setattr("plumeproof.delivery.mqtt_sink.ANSWER_S", 0.3)
+    monkeypatch.setattr("plumeproof.delivery.mqtt_connection.ANSWER_S", 0.3)
     told = ToldBroker(None, 0, 0)
     bench = told_bench(tmp_path, told, root)
     bench.add(*envelopes(3))
