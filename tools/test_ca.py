@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-DAYS = 30  # of every certificate
+DAYS = 90  # of every certificate; well above the 30 at which the bridge begins to warn
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 USAGES = {"server": ExtendedKeyUsageOID.SERVER_AUTH, "client": ExtendedKeyUsageOID.CLIENT_AUTH}
 BACKDATED = dt.timedelta(hours=1)  # clocks of two machines differ

@@ -74,6 +74,15 @@ def _url(value: Any, _folder: Path) -> str:
     return text.rstrip("/")
 
 
+def _tsa_url(value: Any, _folder: Path) -> str:
+    """Plain HTTP is usual for time-stamps: the answer is signed."""
+    text = typed(value, str)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
+        raise ValueError(f"{text[:60]!r} is no http:// or https:// address")
+    return text
+
+
 def _profile(value: Any, folder: Path) -> str:
     """The name of a shipped profile as it is; everything else is a path."""
     text = typed(value, str)
@@ -132,6 +141,19 @@ class PlantConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class AnchorsConfig:
+    """Signed heads of all modules for keepers elsewhere. Without `key_file` there are none. `every_records` 0: by time
+    alone. `folders`: on another disk, or a share of another host. `tsa_certificate_file`: whose time-stamps count."""
+
+    key_file: Path | None = setting(_path, None)
+    every_hours: int = setting(number_in(int, 1, 24), 24)  # reference: reliability section 6, at least daily
+    every_records: int = setting(number_in(int, 0, 1_000_000_000), 10_000)  # some six hours of twenty modules
+    folders: tuple[Path, ...] = setting(list_of(_path), ())
+    tsa_url: str | None = setting(_tsa_url, None)
+    tsa_certificate_file: Path | None = setting(_path, None)
+
+
+@dataclass(frozen=True, slots=True)
 class MqttSinkConfig:
     """A broker. `ca_file` set: TLS with hostname check; `cert_file` and `key_file`: client certificate."""
 
@@ -154,14 +176,23 @@ class MqttSinkConfig:
 
 @dataclass(frozen=True, slots=True)
 class HttpsSinkConfig:
-    """A platform. `profile`: name of a shipped profile, or path of a JSON file. `report_interval_s`: averages sent."""
+    """A platform. `profile`: name of a shipped profile, or path of a JSON file. `report_interval_s`: averages sent.
+
+    Which of the files the profile needs is checked when it is read (delivery_parts.py).
+    """
 
     name: str = setting(text_like(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
     profile: str = setting(_profile)
-    base_url: str = setting(_url)
     client_id: str = setting(text_like())
-    secret_file: Path = setting(_path)
     report_interval_s: int = setting(_interval)
+    base_url: str | None = setting(_url, None)  # None: the profile's own
+    secret_file: Path | None = setting(_path, None)
+    assertion_key_file: Path | None = setting(_path, None)  # private_key_jwt
+    assertion_key_id: str = setting(text_like(), "")  # "": the assertion names no key
+    signature_key_file: Path | None = setting(_path, None)  # reports that are signed
+    signature_key_id: str = setting(text_like(), "")  # "": client_id
+    cert_file: Path | None = setting(_path, None)  # client certificate, where the platform asks for one
+    key_file: Path | None = setting(_path, None)
     ca_file: Path | None = setting(_path, None)  # None: the authorities of the system
     timeout_s: float = setting(number_in(float, 1.0, 300.0), 30.0)  # platforms store before they answer
 
@@ -189,6 +220,7 @@ class Config:
     mqtt_sinks: tuple[MqttSinkConfig, ...]
     https_sinks: tuple[HttpsSinkConfig, ...]
     dashboard: DashboardConfig
+    anchors: AnchorsConfig
 
 
 def load_config(path: Path) -> Config:
@@ -267,6 +299,9 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
             if getattr(mqtt, key) is not None and getattr(mqtt, other) is None:
                 raise refuse("sink", "mqtt", i, key, reason=f"needs {other} beside it")
     for i, https in enumerate(config.https_sinks):
+        for key, other in (("cert_file", "key_file"), ("key_file", "cert_file")):
+            if getattr(https, key) is not None and getattr(https, other) is None:
+                raise refuse("sink", "https", i, key, reason=f"needs {other} beside it")
         if https.report_interval_s not in config.averaging.intervals_s:
             reason = f"{https.report_interval_s} s is not averaged; add it to averaging.intervals_s"
             raise refuse("sink", "https", i, "report_interval_s", reason=reason)

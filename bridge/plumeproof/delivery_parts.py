@@ -7,13 +7,15 @@ loads none.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from plumeproof.clock import SystemClock
 from plumeproof.config import Config, HttpsSinkConfig, MqttSinkConfig
-from plumeproof.delivery.profile import load_profile
+from plumeproof.delivery.profile import ASSERTION, BASIC, BODY, CERTIFICATE, Profile, load_profile
 from plumeproof.delivery.relay import AverageFeed, EnvelopeFeed, Feed, Relay, ReportFeed, ReportRule
 from plumeproof.delivery.stage import DeliveryStage
+from plumeproof.errors import ConfigError
 from plumeproof.evidence.envelope import kid_in
 from plumeproof.ports import AverageStore, Clock, Ledger, Outbox
 
@@ -30,7 +32,10 @@ def build_sinks(config: Config, outbox: Outbox, clock: Clock) -> Sequence[tuple[
 
         found.append((mqtt.name, DeliveryStage(build_mqtt(mqtt, config.gateway.id, clock), outbox, clock, LONGEST_S)))
     for https in config.https_sinks:
-        found.append((https.name, DeliveryStage(build_https(https, clock), outbox, clock)))
+        from plumeproof.delivery.private_file import FileWatch
+
+        watch = FileWatch(files_of(https))
+        found.append((https.name, DeliveryStage(build_https(https, clock), outbox, clock, is_mended=watch.has_changed)))
     return found
 
 
@@ -57,10 +62,52 @@ def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> MqttSink:
 def build_https(sink: HttpsSinkConfig, clock: Clock) -> HttpsSink:
     """The sink of a platform; nothing is connected yet. Raises ConfigError."""
     from plumeproof.delivery.exchange import Endpoint
-    from plumeproof.delivery.https_sink import HttpsSink
+    from plumeproof.delivery.https_sink import HttpsSink, SigningKeys
+    from plumeproof.delivery.tls import ClientCertificate
 
-    endpoint = Endpoint(sink.base_url, sink.ca_file, sink.timeout_s)
-    return HttpsSink(sink.name, load_profile(sink.profile), endpoint, sink.client_id, sink.secret_file, clock)
+    profile = check_platform(sink)
+    identity = ClientCertificate(sink.cert_file, sink.key_file) if sink.cert_file and sink.key_file else None
+    endpoint = Endpoint(sink.base_url or profile.base_url, sink.ca_file, sink.timeout_s, identity)
+    keys = SigningKeys(
+        sink.assertion_key_file,
+        sink.assertion_key_id,
+        sink.signature_key_file,
+        sink.signature_key_id or sink.client_id,
+    )
+    return HttpsSink(sink.name, profile, endpoint, sink.client_id, sink.secret_file, clock, keys)
+
+
+def check_platform(sink: HttpsSinkConfig) -> Profile:
+    """The profile of a sink, and whether the configuration names what it needs. Raises ConfigError."""
+    profile = load_profile(sink.profile)
+    needs = {
+        BASIC: ("secret_file",),
+        BODY: ("secret_file",),
+        ASSERTION: ("assertion_key_file",),
+        CERTIFICATE: ("cert_file",),
+    }.get(profile.auth_kind, ())
+    for key in needs:
+        if getattr(sink, key) is None:
+            raise ConfigError(
+                f"sink.https {sink.name}: {key}",
+                f"is missing; profile {profile.name} logs in by {profile.auth_kind}, which needs it",
+            )
+    if profile.signature is not None and sink.signature_key_file is None:
+        raise ConfigError(
+            f"sink.https {sink.name}: signature_key_file",
+            f"is missing; profile {profile.name} signs every report ({profile.signature.algorithm})",
+        )
+    if sink.base_url is None and not profile.base_url:
+        raise ConfigError(
+            f"sink.https {sink.name}: base_url", f"is missing; profile {profile.name} names no address either"
+        )
+    return profile
+
+
+def files_of(sink: HttpsSinkConfig) -> Sequence[Path]:
+    """Every file of a platform that a person may have to replace: secrets, keys, certificates."""
+    found = (sink.secret_file, sink.assertion_key_file, sink.signature_key_file, sink.cert_file, sink.key_file)
+    return [path for path in (*found, sink.ca_file) if path is not None]
 
 
 def try_broker(sink: MqttSinkConfig, gateway: str) -> str:
@@ -68,11 +115,11 @@ def try_broker(sink: MqttSinkConfig, gateway: str) -> str:
     return build_mqtt(sink, gateway, SystemClock()).check()
 
 
-def try_platform(sink: HttpsSinkConfig) -> str:
-    """Get a token as the service would, in one sentence. Raises DeliveryError and ConfigError."""
+def try_platform(sink: HttpsSinkConfig) -> tuple[str, str]:
+    """Get a token as the service would, in one sentence, and what ends soon. Raises DeliveryError and ConfigError."""
     found = build_https(sink, SystemClock())
     try:
-        return found.check()
+        return found.check(), "; ".join(found.ending())
     finally:
         found.close()
 

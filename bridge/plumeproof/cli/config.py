@@ -1,6 +1,7 @@
 """`plumeproof config check -c FILE [--json]` and `plumeproof config sample`.
 
-`check` opens nothing but the file and prints the effective values; secrets are files, so none can appear.
+`check` opens nothing but the file and the profiles it names, and prints the effective values; secrets are files, so
+none can appear.
 `sample` prints a commented configuration that passes `check` as it is.
 """
 
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.config import effective, load_config
+from plumeproof.delivery_parts import check_platform
 
 SAMPLE = """\
 # PlumeProof bridge. Relative paths count from the folder of this file. Check it: plumeproof config check -c FILE
@@ -64,10 +66,16 @@ trend_minutes = 15
 
 # [[sink.https]]                # once for each platform
 # name = "eu"
-# profile = "eu-carbon-cloud"   # provisional: the real interface is not public; a path names your own profile
-# base_url = "https://platform.example/api"
+# profile = "eu-carbon-cloud"   # provisional: the real interface is not public; a path names your own (PROFILES.md)
+# base_url = "https://platform.example/api"   # default: the profile's
 # client_id = "gateway-01"
-# secret_file = "platform.secret"
+# secret_file = "platform.secret"             # which of these files are needed says the profile's login
+# assertion_key_file = "assertion.key"        # private_key_jwt; keys are PEM files for their owner only (chmod 600)
+# assertion_key_id = "2026"     # id under which the platform knows the key
+# signature_key_file = "signature.key"        # where the profile signs reports
+# signature_key_id = "gateway-01"             # default: client_id
+# cert_file = "gateway.pem"     # client certificate, where the platform asks for one
+# key_file = "gateway.key"
 # report_interval_s = 3600      # one of averaging.intervals_s
 # ca_file = "platform-ca.pem"   # default: the authorities of the system
 # timeout_s = 30
@@ -96,7 +104,10 @@ def add_parser(subparsers: Any) -> None:
 
 def check_main(args: argparse.Namespace) -> int:
     """Run `config check`; ConfigError is printed by the caller."""
-    values = effective(load_config(args.config))
+    config = load_config(args.config)
+    for sink in config.https_sinks:
+        check_platform(sink)
+    values = effective(config)
     if args.json:
         print(json.dumps(values))
         return 0

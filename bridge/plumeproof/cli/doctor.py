@@ -1,7 +1,8 @@
 """`plumeproof doctor -c FILE [--json]`: disk, keys, time, ports, brokers, platforms, each tried now.
 
-One line each: `ok`, or `problem` with the mend. Exit status 0, 2 when something on this PC must be put right, 3 when
-something outside cannot be reached. It changes nothing: no file is made, no module is told anything.
+One line each: `ok`, `warning` (works today, a certificate ends within 30 days), or `problem` with the mend. Exit status
+0, 2 when something on this PC must be put right, 3 when something outside cannot be reached. It changes nothing: no
+file is made, no module is told anything.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.config import Config, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
+from plumeproof.delivery_parts import files_of, try_platform
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError, RetryableDelivery, UnreachableError
 from plumeproof.keys import load_keys
 
@@ -32,7 +34,7 @@ TIMEX_BYTES = 512  # struct timex is 208 bytes on 64-bit Linux
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the answer. `state`: ok, problem (this PC) or unreachable (outside)."""
+    """One line of the answer. `state`: ok, warning (soon), problem (this PC) or unreachable (outside)."""
 
     name: str
     state: str
@@ -60,7 +62,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{check.state:11} {check.name}: {check.sentence}{mend}")
     states = {check.state for check in checks}
     if args.json:
-        print(json.dumps({"fine": states == {"ok"}, "checks": [asdict(check) for check in checks]}))
+        print(json.dumps({"fine": states <= {"ok", "warning"}, "checks": [asdict(check) for check in checks]}))
     return 3 if "unreachable" in states else 2 if "problem" in states else 0
 
 
@@ -79,9 +81,11 @@ def examine(config: Config) -> Iterator[Check]:
             "check host, port, firewall and certificates",
         )
     for https in config.https_sinks:
-        yield _tried(
-            f"platform {https.name}", partial(_platform, https), "check base_url, firewall, ca_file, secret_file"
-        )
+        ending: list[str] = []
+        mend = "check profile, base_url, firewall, ca_file, secret and key files"
+        yield _tried(f"platform {https.name}", partial(_platform, https, ending), mend)
+        if any(ending):
+            yield Check(f"certificates {https.name}", "warning", ending[0], "renew it; the bridge takes the new files")
 
 
 def _tried(name: str, check: Callable[[], str], mend: str) -> Check:
@@ -121,7 +125,8 @@ def _keys(config: Config) -> str:
         if not any(not entry.is_revoked for entry in mine):
             raise ConfigError(str(config.keys.file), f"no usable record key of {module.device}")
     for sink in config.https_sinks:
-        _readable(sink.secret_file)
+        for named in files_of(sink):
+            _readable(named)
     for mqtt in config.mqtt_sinks:
         for path in (mqtt.ca_file, mqtt.cert_file, mqtt.key_file, mqtt.password_file):
             if path is not None:
@@ -181,7 +186,8 @@ def _broker(sink: MqttSinkConfig, gateway: str) -> str:
     return try_broker(sink, gateway)
 
 
-def _platform(sink: HttpsSinkConfig) -> str:
-    from plumeproof.delivery_parts import try_platform
-
-    return try_platform(sink)
+def _platform(sink: HttpsSinkConfig, ending: list[str]) -> str:
+    """`ending`: takes what is to be said of certificates."""
+    sentence, ends = try_platform(sink)
+    ending.append(ends)
+    return sentence

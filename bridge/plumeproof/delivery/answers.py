@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from plumeproof.delivery.exchange import Answer
 from plumeproof.delivery.report import ReportIdentity
+from plumeproof.delivery.retry import parse_retry_after
 
 TOKEN_MAX_CHARACTERS = 8 * 1024
 TOKEN_DEFAULT_S = 300  # where expires_in is left out (RFC 6749 section 5.1 allows it)
@@ -31,6 +32,9 @@ TEXT_MAX_CHARACTERS = 200
 ERRORS_SHOWN = 3
 KEYS_MAX = 32
 DEPTH_MAX = 16
+ERROR_WORDS = frozenset(  # RFC 6749 section 5.2
+    "invalid_request invalid_client invalid_grant unauthorized_client unsupported_grant_type invalid_scope".split()
+)
 SIGNATURE_BYTES = 64  # r followed by s (RFC 7518 section 3.4)
 COORDINATE_BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750 section 2.1
@@ -67,6 +71,20 @@ def explain(answer: Answer) -> str:
         if isinstance(one, dict):
             words.append(" ".join(plain(one.get(name, "")) for name in ("pointer", "code", "detail")).strip())
     return ": ".join([f"status {answer.status}", *filter(None, words)])
+
+
+def error_word(answer: Answer) -> str:
+    """The `error` of a token endpoint's refusal where it is one of RFC 6749, else nothing."""
+    try:
+        word = read_object(answer).get("error")
+    except ValueError:
+        return ""
+    return word if isinstance(word, str) and word in ERROR_WORDS else ""
+
+
+def asked_wait_s(answer: Answer, now_utc_ms: int) -> float | None:
+    """What Retry-After asks for."""
+    return parse_retry_after(answer.headers.get("retry-after"), now_utc_ms)
 
 
 def plain(text: object) -> str:

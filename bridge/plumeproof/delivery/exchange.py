@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from plumeproof.delivery.tls import peer_of, trusting
+from plumeproof.delivery.private_file import Mark, mark_of
+from plumeproof.delivery.tls import ClientCertificate, peer_ends_utc_s, peer_of, trusting
 from plumeproof.errors import BlockedDelivery, ConfigError, DeliveryError, RetryableDelivery
 
 CONNECT_S = 10.0
@@ -29,6 +30,11 @@ BODY_MAX_BYTES = 1024 * 1024
 HEAD_READ_MAX_BYTES = 256 * 1024  # hard stop of endless headers; body bytes that came with them count too
 FRAMING_MAX_BYTES = 256 * 1024  # of chunked bodies
 READ_BYTES = 64 * 1024
+HTTPS_PORT = 443
+REFUSED_BY_PEER = (  # alerts of RFC 8446 section 6.2, as OpenSSL names them: our certificate is not taken
+    "CERTIFICATE_REQUIRED", "BAD_CERTIFICATE", "UNSUPPORTED_CERTIFICATE", "CERTIFICATE_REVOKED", "CERTIFICATE_EXPIRED",
+    "CERTIFICATE_UNKNOWN", "UNKNOWN_CA", "ACCESS_DENIED",
+)  # fmt: skip
 
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)  # it logs a server's bytes as they are; our errors say it all
 
@@ -45,14 +51,23 @@ class Answer:
 class Endpoint:
     """One server. Not for several threads."""
 
-    def __init__(self, base_url: str, ca_file: Path | None, read_timeout_s: float) -> None:
-        """`ca_file` None: the authorities of the system; read for each new connection, so that it can be replaced."""
+    def __init__(
+        self, base_url: str, ca_file: Path | None, read_timeout_s: float, identity: ClientCertificate | None = None
+    ) -> None:
+        """`ca_file` None: the authorities of the system. `identity`: our certificate, shown when it is asked for.
+
+        A file that changes makes a new connection with what it holds now, so that certificates are renewed without a
+        restart.
+        """
         parts = urlsplit(base_url)
-        self._host, self._port, self._prefix = str(parts.hostname), parts.port or 443, parts.path
+        self._host, self._port, self._prefix = str(parts.hostname), parts.port or HTTPS_PORT, parts.path
         self._read_timeout_s = read_timeout_s
         self._budget = _Budget(read_timeout_s)
         self._socket_class = _counting_socket(self._budget)
-        self._ca_file = ca_file
+        self._ca_file, self.identity = ca_file, identity
+        files = [ca_file] if ca_file is not None else []
+        self.files = tuple([*files, *((identity.cert_file, identity.key_file) if identity is not None else ())])
+        self._marks: tuple[Mark | None, ...] = ()
         self._pool: urllib3.HTTPSConnectionPool | None = None
         self.words = f"{self._host}:{self._port}"
 
@@ -61,15 +76,25 @@ class Endpoint:
         """Version of TLS and end of the server's certificate, of the newest connection."""
         return self._budget.peer
 
+    @property
+    def peer_ends_utc_s(self) -> float | None:
+        """When the server's certificate ends; None before the first connection."""
+        return self._budget.peer_ends_utc_s
+
+    def url(self, path: str) -> str:
+        """The address that a question goes to, as the other side knows it: no port where it is the usual one."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"https://{host}{'' if self._port == HTTPS_PORT else f':{self._port}'}{self._prefix}{path}"
+
     def ask(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None) -> Answer:
         """Send and read. Raises BlockedDelivery for a certificate that is refused, RetryableDelivery for anything else
         that leaves no whole answer; then nobody knows whether the other side has acted."""
         self._budget.begin(WHOLE_FACTOR * self._read_timeout_s, HEAD_READ_MAX_BYTES)
-        self._pool = self._pool or self._new_pool()
+        pool = self._ready_pool()
         response: urllib3.BaseHTTPResponse | None = None
         is_whole = False
         try:
-            response = self._pool.urlopen(
+            response = pool.urlopen(
                 method,
                 self._prefix + path,
                 body=body,
@@ -111,9 +136,16 @@ class Endpoint:
                 raise RetryableDelivery(f"{self.words}: answer of more than {BODY_MAX_BYTES} bytes")
         return Answer(response.status, {k.lower(): v for k, v in response.headers.items()}, bytes(body))
 
+    def _ready_pool(self) -> urllib3.HTTPSConnectionPool:
+        marks = tuple(mark_of(path) for path in self.files)
+        if self._pool is None or marks != self._marks:
+            self.close()
+            self._pool, self._marks = self._new_pool(), marks
+        return self._pool
+
     def _new_pool(self) -> urllib3.HTTPSConnectionPool:
         try:
-            context = trusting(self._ca_file)
+            context = trusting(self._ca_file, self.identity)
         except ConfigError as error:
             raise BlockedDelivery(str(error)) from error
         context.sslsocket_class = self._socket_class
@@ -130,6 +162,10 @@ class Endpoint:
         for cause in _causes(error):
             if isinstance(cause, ssl.SSLCertVerificationError):
                 return BlockedDelivery(f"{self.words}: certificate refused: {cause.verify_message}")
+            if isinstance(cause, ssl.SSLError) and (cause.reason or "").partition("_ALERT_")[2] in REFUSED_BY_PEER:
+                alert = str(cause.reason).partition("_ALERT_")[2].lower().replace("_", " ")
+                mend = "check cert_file" if self.identity else "name cert_file and key_file"
+                return BlockedDelivery(f"{self.words}: our client certificate is not taken ({alert}); {mend}")
         return RetryableDelivery(f"{self.words}: {_words(error)}")
 
 
@@ -141,6 +177,7 @@ class _Budget:
         self._deadline_s = 0.0
         self._left_bytes = 0
         self.peer = "no connection yet"
+        self.peer_ends_utc_s: float | None = None
 
     def begin(self, seconds: float, limit_bytes: int) -> None:
         self._deadline_s = time.monotonic() + seconds
@@ -167,7 +204,7 @@ def _counting_socket(budget: _Budget) -> type[ssl.SSLSocket]:
 
         def do_handshake(self, block: bool = False) -> None:
             super().do_handshake(block)
-            budget.peer = peer_of(self)
+            budget.peer, budget.peer_ends_utc_s = peer_of(self), peer_ends_utc_s(self)
 
         def read(self, len: int = 1024, buffer: Any = None) -> Any:
             self.settimeout(budget.timeout_s())

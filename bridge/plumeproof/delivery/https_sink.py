@@ -2,7 +2,7 @@
 
 A delivery is proven by a receipt that names our key, our bytes and our averages. Everything ambiguous (no answer, 5xx,
 a 2xx that cannot be read) is no delivery: the same bytes go out again under the same key, and the platform's answer to
-a repeat is its first one. Token and secret live in memory only.
+a repeat is its first one. How it logs in: login.py; how a report is signed: message_signature.py.
 
     sink = HttpsSink("eu", load_profile("eu-carbon-cloud"), endpoint, "gateway-01", secret_file, clock)
 """
@@ -13,8 +13,8 @@ import base64
 import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlencode
 
 import rfc8785
 
@@ -22,20 +22,32 @@ from plumeproof import __version__
 from plumeproof.delivery import answers
 from plumeproof.delivery.answers import PublicKeys
 from plumeproof.delivery.exchange import Answer, Endpoint
-from plumeproof.delivery.profile import Profile
+from plumeproof.delivery.login import Credentials, Login
+from plumeproof.delivery.message_signature import sign_request
+from plumeproof.delivery.private_file import PrivateKeyFile
+from plumeproof.delivery.profile import NO_LOGIN, Profile
 from plumeproof.delivery.report import identify, split_report
-from plumeproof.delivery.retry import parse_http_date, parse_retry_after
-from plumeproof.errors import BlockedDelivery, FinalDelivery, RetryableDelivery
+from plumeproof.delivery.retry import parse_http_date
+from plumeproof.delivery.tls import DAY_S, WARN_DAYS, left_days
+from plumeproof.errors import BlockedDelivery, ConfigError, FinalDelivery, RetryableDelivery
 from plumeproof.model import OutboxRow, Receipt
 from plumeproof.ports import Clock
 
-TOKEN_SPARE_S = 60.0  # a token is not used in its last minute
-SECRET_MAX_BYTES = 4 * 1024
 SKEW_WARN_S = 5.0
 UNAUTHORIZED = 401
 AGENT = f"plumeproof/{__version__}"
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKeys:
+    """Key files of a profile that wants them, and the ids under which the platform knows these keys."""
+
+    assertion_file: Path | None = None
+    assertion_id: str = ""
+    signature_file: Path | None = None
+    signature_id: str = ""
 
 
 class HttpsSink:
@@ -44,26 +56,39 @@ class HttpsSink:
     window = 1
 
     def __init__(
-        self, name: str, profile: Profile, endpoint: Endpoint, client_id: str, secret_file: Path, clock: Clock
+        self,
+        name: str,
+        profile: Profile,
+        endpoint: Endpoint,
+        client_id: str,
+        secret_file: Path | None,
+        clock: Clock,
+        keys: SigningKeys = SigningKeys(),
     ) -> None:
         self.name = name
         self._profile, self._endpoint, self._clock = profile, endpoint, clock
-        self._client_id, self._secret_file = client_id, secret_file
-        self._token = ""
-        self._token_until_s = 0.0
+        self._client_id = client_id
+        credentials = Credentials(client_id, secret_file, keys.assertion_file, keys.assertion_id)
+        self._login = Login(profile, credentials, endpoint.url(profile.token_path), self._post_form, clock)
+        self._signature_id = keys.signature_id
+        self._signature_key: PrivateKeyFile | None = None
+        if profile.signature is not None and keys.signature_file is not None:
+            self._signature_key = PrivateKeyFile(keys.signature_file, profile.signature.algorithm)
         self._keys: PublicKeys = {}
         self._is_skewed = False
-        self._counters = {"requests_total": 0, "tokens_total": 0, "unreadable_total": 0}
+        self._warned: dict[str, float] = {}  # certificate to the time of its last warning
+        self._left_days: dict[str, int] = {}
+        self._counters = {"requests_total": 0, "unreadable_total": 0}
 
     def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Receipt]:
         """Hand in the first of `rows`. Raises as ports.Sink.deliver."""
         row = rows[0]
-        answer = self._post(row, self._authorization())
+        answer = self._post(row, self._login.authorization({"User-Agent": AGENT}))
         if answer.status == UNAUTHORIZED:
-            self._token = ""  # it may have been withdrawn: one new token, one more try
-            answer = self._post(row, self._authorization())
+            self._login.forget()  # it may have been withdrawn: one new token, one more try
+            answer = self._post(row, self._login.authorization({"User-Agent": AGENT}))
             if answer.status == UNAUTHORIZED:
-                self._token = ""
+                self._login.forget()
         self._judge(answer)
         return [self._receipt(row, answer)]
 
@@ -76,22 +101,35 @@ class HttpsSink:
         return False
 
     def counters(self) -> dict[str, int]:
-        """Since the start."""
-        return dict(self._counters)
+        """Since the start; and the whole days that certificates still hold, as far as they were seen."""
+        return {**self._counters, "tokens_total": self._login.tokens_total, **self._left_days}
 
     def close(self) -> None:
         """Forget the token, give the connection back."""
-        self._token = ""
+        self._login.forget()
         self._endpoint.close()
 
     def check(self) -> str:
         """For `doctor`: TLS, credentials and where the profile comes from, in one sentence. Raises DeliveryError."""
-        if self._profile.auth_kind == "none":
+        if self._profile.auth_kind == NO_LOGIN:
             self._ask("GET", self._profile.keys_path, {"User-Agent": AGENT})
-        self._authorization()
-        kind = "a token was given" if self._token else "no login"
+        self._login.authorization({"User-Agent": AGENT})
+        if self._profile.signature is not None:
+            self._key_of_signature().load()
+        kind = "a token was given" if self._login.has_token else "no login"
         who = f"{self._endpoint.words} answers, {self._endpoint.peer}, {kind}"
         return f"{who}; profile {self._profile.name} ({self._profile.status})"
+
+    def ending(self) -> list[str]:
+        """Certificates that end within WARN_DAYS, as far as they were seen; a sentence each."""
+        return [
+            f"the {which} certificate ends in {days} days"
+            for which, days in (
+                ("client's", self._left_days.get("client_certificate_left_days")),
+                ("server's", self._left_days.get("server_certificate_left_days")),
+            )
+            if days is not None and days < WARN_DAYS
+        ]
 
     def _post(self, row: OutboxRow, authorization: str) -> Answer:
         profile = self._profile
@@ -104,12 +142,26 @@ class HttpsSink:
         }
         if authorization:
             headers["Authorization"] = authorization
+        if profile.signature is not None:
+            named = {name.lower(): value for name, value in headers.items()}
+            url, now_s = self._endpoint.url(profile.reports_path), self._clock.utc_ms() // 1000
+            key = self._key_of_signature().load()
+            headers |= sign_request("POST", url, named, profile.signature, key, self._signature_id, now_s)
         return self._ask("POST", profile.reports_path, headers, row.body)
+
+    def _post_form(self, headers: dict[str, str], form: bytes) -> Answer:
+        return self._ask("POST", self._profile.token_path, headers, form)
+
+    def _key_of_signature(self) -> PrivateKeyFile:
+        if self._signature_key is None:
+            raise BlockedDelivery("the profile signs reports; name signature_key_file")
+        return self._signature_key
 
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes | None = None) -> Answer:
         self._counters["requests_total"] += 1
         answer = self._endpoint.ask(method, path, headers, body)
         self._watch_clock(answer)
+        self._watch_certificates()
         return answer
 
     def _judge(self, answer: Answer) -> None:
@@ -121,14 +173,16 @@ class HttpsSink:
         if status in profile.divided:
             raise FinalDelivery(sentence, can_split=True)
         if status in profile.retried or status >= 500:
-            raise RetryableDelivery(sentence, self._asked_wait_s(answer))
+            raise RetryableDelivery(sentence, answers.asked_wait_s(answer, self._clock.utc_ms()))
         if 200 <= status < 300:
             self._counters["unreadable_total"] += 1
             raise RetryableDelivery(f"{sentence}: no receipt")
         if 300 <= status < 400:
             raise BlockedDelivery(f"{sentence}: redirects are not followed; put the new address into base_url")
         if status == UNAUTHORIZED:
-            raise BlockedDelivery(f"{sentence}: a new token is refused too; check client_id, secret_file and scope")
+            raise BlockedDelivery(
+                f"{sentence}: a new token is refused too; check client_id, the profile's login and scope"
+            )
         raise BlockedDelivery(f"{sentence}: check base_url, profile and the rights of {self._client_id}")
 
     def _receipt(self, row: OutboxRow, answer: Answer) -> Receipt:
@@ -150,66 +204,11 @@ class HttpsSink:
             return
         answer = self._ask("GET", self._profile.keys_path, {"User-Agent": AGENT, "Accept": "application/json"})
         if answer.status != 200:
-            raise RetryableDelivery(f"{self._profile.keys_path}: {answers.explain(answer)}", self._asked_wait_s(answer))
+            raise RetryableDelivery(
+                f"{self._profile.keys_path}: {answers.explain(answer)}",
+                answers.asked_wait_s(answer, self._clock.utc_ms()),
+            )
         self._keys = answers.read_keys(answer)
-
-    def _authorization(self) -> str:
-        """The header's value, with a token of at least TOKEN_SPARE_S."""
-        profile = self._profile
-        if profile.auth_kind == "none":
-            return ""
-        if not self._token or self._clock.monotonic_s() >= self._token_until_s:
-            self._token = ""
-            asked_s = self._clock.monotonic_s()  # its life may have begun with the question
-            answer = self._ask_token()
-            if answer.status != 200:
-                self._refuse_token(answer)
-            try:
-                token = answers.read_token(answer)
-            except ValueError as error:
-                raise RetryableDelivery(f"{profile.token_path}: {error}") from error
-            self._token, self._token_until_s = token.value, asked_s + max(0.0, token.lifetime_s - TOKEN_SPARE_S)
-            self._counters["tokens_total"] += 1
-        return f"Bearer {self._token}"
-
-    def _ask_token(self) -> Answer:
-        profile = self._profile
-        form = {"grant_type": "client_credentials"} | ({"scope": profile.scope} if profile.scope else {})
-        headers = {
-            "User-Agent": AGENT,
-            "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        secret = self._secret()
-        if profile.auth_kind == "client_credentials_basic":
-            pair = f"{quote(self._client_id, safe='')}:{quote(secret, safe='')}"  # RFC 6749 section 2.3.1
-            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        else:
-            form |= {"client_id": self._client_id, "client_secret": secret}
-        return self._ask("POST", profile.token_path, headers, urlencode(form).encode())
-
-    def _refuse_token(self, answer: Answer) -> None:
-        sentence = f"{self._profile.token_path}: status {answer.status}"  # a body might repeat what was sent
-        if answer.status in self._profile.retried or answer.status >= 500:
-            raise RetryableDelivery(sentence, self._asked_wait_s(answer))
-        raise BlockedDelivery(f"{sentence}: no token for {self._client_id}; check client_id, secret_file and base_url")
-
-    def _secret(self) -> str:
-        """Read anew for each token, so that a changed file needs no restart."""
-        try:
-            with self._secret_file.open("rb") as file:
-                raw = file.read(SECRET_MAX_BYTES + 1)
-            secret = raw.decode("ascii").strip()
-        except OSError as error:
-            raise BlockedDelivery(f"{self._secret_file}: cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise BlockedDelivery(f"{self._secret_file}: holds other characters than ASCII") from error
-        if not secret or len(raw) > SECRET_MAX_BYTES:
-            raise BlockedDelivery(f"{self._secret_file}: is empty or larger than {SECRET_MAX_BYTES} bytes")
-        return secret
-
-    def _asked_wait_s(self, answer: Answer) -> float | None:
-        return parse_retry_after(answer.headers.get("retry-after"), self._clock.utc_ms())
 
     def _watch_clock(self, answer: Answer) -> None:
         """Receipts and averages carry times: a clock that differs from the platform's is told once."""
@@ -221,6 +220,23 @@ class HttpsSink:
         if is_skewed and not self._is_skewed:
             _log.warning("clock_differs sink=%s seconds=%.0f", self.name, skew_s)
         self._is_skewed = is_skewed
+
+    def _watch_certificates(self) -> None:
+        """Renewal needs a person and takes days: each certificate that ends soon is told once a day."""
+        now_s = self._clock.utc_ms() / 1000.0
+        ends = {"server": self._endpoint.peer_ends_utc_s}
+        if self._endpoint.identity is not None:
+            try:
+                ends["client"] = self._endpoint.identity.ends_utc_s()
+            except ConfigError:
+                ends["client"] = None  # it is being replaced; the next connection says what is wrong with it
+        for which, ends_s in ends.items():
+            if ends_s is None:
+                continue
+            days = self._left_days[f"{which}_certificate_left_days"] = left_days(ends_s, now_s)
+            if days < WARN_DAYS and now_s - self._warned.get(which, -DAY_S) >= DAY_S:
+                self._warned[which] = now_s
+                _log.warning("certificate_ends sink=%s which=%s days=%d", self.name, which, days)
 
 
 def digest_of(body: bytes) -> str:

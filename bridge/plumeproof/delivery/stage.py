@@ -38,8 +38,10 @@ class DeliveryStage:
         clock: Clock,
         longest_s: float = LONGEST_S,
         dice: Callable[[], float] = random.random,
+        is_mended: Callable[[], bool] | None = None,
     ) -> None:
-        """`longest_s`: cap of the back-off; `dice`: uniform in [0, 1)."""
+        """`longest_s`: cap of the back-off; `dice`: uniform in [0, 1). `is_mended`: whether something that a person
+        can mend (keys, certificates, secrets) has changed since it was last asked: then what is blocked is tried."""
         self._sink, self._outbox, self._clock = sink, outbox, clock
         self._longest_s, self._dice = longest_s, dice
         self._turns: list[list[OutboxRow]] = []  # windows that were due at the last look
@@ -48,6 +50,9 @@ class DeliveryStage:
         self._last_error: DeliveryError | None = None  # that nothing has disproved yet
         self._failures = 0
         self._rest_s = 0.0
+        self._is_mended = is_mended
+        self._blocked_words = ""
+        self._blocked_until_s = 0.0  # on the monotonic clock; only where is_mended can end it sooner
         self._counters = {"delivered_total": 0, "failures_total": 0, "split_total": 0, "quarantined_total": 0}
 
     def step(self) -> float | None:
@@ -59,6 +64,12 @@ class DeliveryStage:
             self._counters["failures_total"] += 1
             self._rest_s = FIRST_S
             raise BlockedDelivery(f"this PC's clock shows {shown}, before this release was made; set it")
+        if self._blocked_until_s:
+            is_mended = self._is_mended is not None and self._is_mended()
+            if not is_mended and self._clock.monotonic_s() < self._blocked_until_s:
+                self._rest_s = LOOK_S
+                raise BlockedDelivery(self._blocked_words)
+            self._blocked_until_s = 0.0
         if not self._turns:
             rows = self._outbox.due(self._sink.name, now, self._sink.window)
             self._turns = decisions.take_turns(rows, self._last_module)
@@ -83,9 +94,12 @@ class DeliveryStage:
         self._last_error = None
         return 0.0
 
-    def recover(self, _error: Exception) -> float | None:
+    def recover(self, error: Exception) -> float | None:
         """Seconds to rest after what `step` raised; None: the caller's own pause."""
         rest_s, self._rest_s = self._rest_s, 0.0
+        if self._is_mended is not None and rest_s >= decisions.BLOCKED_S and isinstance(error, BlockedDelivery):
+            self._blocked_words, self._blocked_until_s = str(error), self._clock.monotonic_s() + rest_s
+            return LOOK_S
         return rest_s or None
 
     def close(self) -> None:
