@@ -161,7 +161,9 @@ class MqttSinkConfig:
     host: str = setting(text_like(_HOST, "host name"))
     port: int = setting(number_in(int, 1, 65_535))
     root_topic: str = setting(text_like(_TOPIC, "topic (no # or +, no slash at its ends)"), "plumeproof")
-    content: tuple[str, ...] = setting(list_of(one_of("envelope", "average"), 1), ("envelope", "average"))
+    content: tuple[str, ...] = setting(
+        list_of(one_of("envelope", "average", "anchor"), 1), ("envelope", "average", "anchor")
+    )
     protocol: str = setting(one_of("5", "3.1.1"), "5")
     client_id: str | None = setting(
         text_like(_NAME, "client id (a-z 0-9 . _ -, at most 32)"), None
@@ -246,7 +248,9 @@ def parse_config(text: str, path: Path) -> Config:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}") from error
-    top = Section(tree, (), lines, path).only("gateway", "keys", "module", "averaging", "plant", "sink", "dashboard")
+    top = Section(tree, (), lines, path).only(
+        "gateway", "keys", "module", "averaging", "plant", "sink", "dashboard", "anchors"
+    )
     sinks = top.inner("sink").only("mqtt", "https")
     config = Config(
         gateway=top.inner("gateway", is_needed=True).build(GatewayConfig),
@@ -257,6 +261,7 @@ def parse_config(text: str, path: Path) -> Config:
         mqtt_sinks=sinks.each("mqtt", MqttSinkConfig),
         https_sinks=sinks.each("https", HttpsSinkConfig),
         dashboard=top.inner("dashboard").build(DashboardConfig),
+        anchors=top.inner("anchors").build(AnchorsConfig),
     )
     _check_together(config, lines, path)
     return config
@@ -287,6 +292,15 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
         if (str(at[-1]), value) in seen:
             raise refuse(*at, reason=f"{value!r} is there already; each has its own")
         seen.add((str(at[-1]), value))
+    anchors = config.anchors
+    for key, other in (
+        ("folders", "key_file"),
+        ("tsa_url", "key_file"),
+        ("tsa_url", "tsa_certificate_file"),
+        ("tsa_certificate_file", "tsa_url"),
+    ):
+        if getattr(anchors, key) and getattr(anchors, other) is None:
+            raise refuse("anchors", key, reason=f"needs {other} beside it")
     for i, mqtt in enumerate(config.mqtt_sinks):
         # A password never travels without TLS.
         needs = (

@@ -42,6 +42,14 @@ grace_s = 90                    # wait for late records before an interval is co
 # file = "line-1.toml"          # `plumeproof average --sample-plant` prints one
 # rule_files = []               # rule sets of your own that it names
 
+# [anchors]                     # signed heads of all modules: what was cut off is seen (bridge/EVIDENCE.md section 5)
+# key_file = "gateway.key"      # `plumeproof keys create-gateway` makes and enrols it; for this bridge's user only
+# every_hours = 24              # at the latest; and at each orderly stop
+# every_records = 10000         # or after so many records; 0: by time alone
+# folders = ["/mnt/share/anchors"]   # keepers beside brokers and platforms: another disk, a share of another host
+# tsa_url = "http://tsa.example/tsr" # RFC 3161 time-stamps
+# tsa_certificate_file = "tsa.pem"   # of the authority, or its root: only its stamps are kept
+
 [dashboard]
 enabled = true
 host = "127.0.0.1"              # this machine only; the page has no login
@@ -54,7 +62,7 @@ trend_minutes = 15
 # host = "broker.example"
 # port = 8883
 # root_topic = "plumeproof"
-# content = ["envelope", "average"]
+# content = ["envelope", "average", "anchor"]
 # protocol = "5"                # "3.1.1" where the broker is old
 # client_id = "gateway-01"      # default: gateway and sink name
 # keepalive_s = 60
