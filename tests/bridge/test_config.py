@@ -164,7 +164,7 @@ def uncommented_sample() -> str:
     lines = []
     for line in SAMPLE.splitlines():
         body = line.removeprefix("# ")
-        is_setting = line.startswith("# ") and (body.startswith("[[") or " = " in body.partition("#")[0])
+        is_setting = line.startswith("# ") and (body.startswith("[") or " = " in body.partition("#")[0])
         lines.append(body if is_setting else line)
     return "\n".join(lines) + "\n"
 
@@ -176,6 +176,7 @@ def test_the_sample_is_a_configuration_and_shows_every_key():
     tables = {
         "gateway": shown["gateway"], "keys": shown["keys"], "modules": shown["module"][0],
         "averaging": shown["averaging"], "plants": shown["plant"][0], "dashboard": shown["dashboard"],
+        "anchors": shown["anchors"],
         "mqtt_sinks": shown["sink"]["mqtt"][0], "https_sinks": shown["sink"]["https"][0],
     }  # fmt: skip
     assert set(tables) == {entry.name for entry in dataclasses.fields(Config)}
