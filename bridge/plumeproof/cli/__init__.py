@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from plumeproof import __version__
 from plumeproof.cli import (
     average,
+    calibration,
     config,
     demo,
     doctor,
@@ -59,6 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         verify,
         average,
         surveillance,
+        calibration,
         limits,
         recompute,
         export,

@@ -37,7 +37,8 @@ AST_VARIABILITY = 1.5
 
 @dataclass(frozen=True, slots=True)
 class CalibrationFunction:
-    """y = a + b x, and what it was made from. `r2` exists where neither x nor y is one and the same value.
+    """y = a + b x, and what it was made from. `r2` exists where neither x nor y is one and the same value. `y_min`,
+    `y_span`: at reference conditions.
 
     `permissible`: the largest permissible uncertainty, pct of the daily ELV, in the unit of y. `remarks`:
     too_few_pairs, too_few_days, slope_not_positive: the function is given all the same, a person decides.
@@ -70,16 +71,19 @@ def calibrate(
     days: int,
     zero_reading: float | None = None,
     reference: Sequence[tuple[float, float]] = (),
+    at_reference: npt.ArrayLike | None = None,
 ) -> CalibrationFunction:
     """The function by the method that the pairs ask for.
 
     `zero_reading`: what the AMS shows at zero (method b); `reference`: (AMS reading, value) of zero and span reference
-    material (method c). Raises RuleError: figures that no line goes through, or what the method needs is not given.
+    material (method c); `at_reference`: `y_srm` at the limit's reference conditions, by which the method is chosen, if
+    that is something else. Raises RuleError: no line goes through the figures, or what the method needs is not given.
     """
     x, y = _pairs(x_ams, y_srm)
     elv, permissible = _permissible(daily_elv, permissible_pct)
     x_moments, y_moments = _moments(x), _moments(y)
-    y_min, span = float(y.min()), float(y.max()) - float(y.min())
+    judged, _ = (y, y) if at_reference is None else _pairs(at_reference, y)
+    y_min, span = float(judged.min()), float(judged.max()) - float(judged.min())
     r2, has_r2 = _r2(x, y, x_moments, y_moments)
     if span >= permissible:
         method, (a, b) = "a", _line(x, y)
