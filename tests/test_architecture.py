@@ -155,6 +155,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "clock.py": GROUND,
     "module_stage.py": (*EVIDENCE, P + "clock", P + "config", P + "keys", P + "link", P + "pipeline"),
     "delivery_parts.py": (*EVIDENCE, P + "clock", P + "config", P + "delivery"),
+    "delivery/anchor_feed.py": (*GROUND, P + "delivery", "rfc8785"),
     "observe.py": GROUND,
     "cli/": (*FACES, P + "keys", P + "anchors", P + "observe", P + "ports", "tqdm", "plumeproof"),
     "cli/recompute.py": (*FACES, "tqdm", "distributed"),

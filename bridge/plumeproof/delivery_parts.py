@@ -6,7 +6,7 @@ loads none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from plumeproof.delivery.relay import AverageFeed, EnvelopeFeed, Feed, Relay, Re
 from plumeproof.delivery.stage import DeliveryStage
 from plumeproof.errors import ConfigError
 from plumeproof.evidence.envelope import kid_in
-from plumeproof.ports import AverageStore, Clock, Ledger, Outbox
+from plumeproof.ports import AnchorStore, AverageStore, Clock, Ledger, Outbox
 
 if TYPE_CHECKING:
     from plumeproof.delivery.https_sink import HttpsSink
@@ -36,7 +36,26 @@ def build_sinks(config: Config, outbox: Outbox, clock: Clock) -> Sequence[tuple[
 
         watch = FileWatch(files_of(https))
         found.append((https.name, DeliveryStage(build_https(https, clock), outbox, clock, is_mended=watch.has_changed)))
+    for folder in config.anchors.folders:
+        from plumeproof.delivery.folder_sink import LONGEST_S as FOLDER_LONGEST_S
+        from plumeproof.delivery.folder_sink import FolderSink
+
+        sink = FolderSink(folder_name(folder), folder, clock)
+        found.append((sink.name, DeliveryStage(sink, outbox, clock, FOLDER_LONGEST_S)))
     return found
+
+
+def keepers(config: Config) -> Sequence[str]:
+    """Sinks that get the anchors, by name. Raises ConfigError."""
+    if config.anchors.key_file is None:
+        return ()
+    brokers = [sink.name for sink in config.mqtt_sinks if "anchor" in sink.content]
+    return [*brokers, *map(folder_name, config.anchors.folders)]
+
+
+def folder_name(folder: Path) -> str:
+    """The name of a folder as a keeper of anchors."""
+    return f"folder:{folder}"
 
 
 def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> MqttSink:
@@ -124,8 +143,16 @@ def try_platform(sink: HttpsSinkConfig) -> tuple[str, str]:
         found.close()
 
 
-def build_relay(config: Config, ledger: Ledger, averages: AverageStore, outbox: Outbox, clock: Clock) -> Relay:
-    """What goes to which sink."""
+def build_relay(
+    config: Config,
+    ledger: Ledger,
+    averages: AverageStore,
+    outbox: Outbox,
+    clock: Clock,
+    anchors: AnchorStore | None = None,
+    anchor_key_of_kid: Callable[[bytes], bytes] = bytes,
+) -> Relay:
+    """What goes to which sink; `anchor_key_of_kid`: public keys of the gateway, for platforms."""
     gateway = config.gateway.id
     feeds: list[Feed] = []
     for mqtt in config.mqtt_sinks:
@@ -137,4 +164,12 @@ def build_relay(config: Config, ledger: Ledger, averages: AverageStore, outbox: 
         profile = load_profile(https.profile)
         rule = ReportRule(https.report_interval_s, profile.averages_max, profile.close_after_s, profile.shape)
         feeds.append(ReportFeed(https.name, gateway, rule, averages, outbox, clock))
+    if anchors is not None and config.anchors.key_file is not None:
+        from plumeproof.delivery.anchor_feed import AnchorFeed, plain_body
+
+        for mqtt in config.mqtt_sinks:
+            if "anchor" in mqtt.content:
+                feeds.append(AnchorFeed(mqtt.name, gateway, anchors, outbox, plain_body, is_newest_enough=True))
+        for folder in config.anchors.folders:
+            feeds.append(AnchorFeed(folder_name(folder), gateway, anchors, outbox, plain_body))
     return Relay(feeds)

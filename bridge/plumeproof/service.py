@@ -20,14 +20,18 @@ from dataclasses import asdict
 from typing import Protocol
 
 from plumeproof import compiler_pages, observe
+from plumeproof.anchor_stage import AnchorStage
 from plumeproof.clock import SystemClock
 from plumeproof.config import Config
-from plumeproof.delivery_parts import build_relay, build_sinks
-from plumeproof.errors import BlockedDelivery, BridgeError, StoreError
+from plumeproof.delivery.anchor_feed import STAGE
+from plumeproof.delivery_parts import build_relay, build_sinks, keepers
+from plumeproof.errors import AnchorRefused, BlockedDelivery, BridgeError, StoreError
+from plumeproof.gateway_key import GatewayKey
 from plumeproof.keys import load_keys
 from plumeproof.module_stage import ModuleStage
 from plumeproof.observe import Health
 from plumeproof.ports import Clock, Ledger
+from plumeproof.store.anchors import SqliteAnchors
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
 from plumeproof.store.figures import SqliteFigures
@@ -35,10 +39,12 @@ from plumeproof.store.ledger import SqliteLedger
 from plumeproof.store.lock import LedgerLock
 from plumeproof.store.outbox import SqliteOutbox
 
+LAST_ANCHOR_S = 1.5  # at a stop: how long the keepers may take the last anchor; then it waits for the next start
 STOP_TIMEOUT_S = 5.0  # what a supervisor is promised; what still runs then is as safe to kill as at any instant
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 10.0  # a replugged cable is found again within this
 AVERAGING_REST_S = 5.0  # without being woken; modules wake it when records are on disk
+ANCHOR_REST_S = 30.0  # between two looks whether a statement is due, or wants a time-stamp
 RELAY_REST_S = 0.5  # a report may be waiting for more averages
 SINK_REST_S = 1.0  # a row may become due again, a broker wants to be answered
 
@@ -185,7 +191,7 @@ class Worker(threading.Thread):
 
 
 def _state_after(error: BridgeError) -> str:
-    return observe.DOWN if isinstance(error, BlockedDelivery) else observe.WAITING
+    return observe.DOWN if isinstance(error, (AnchorRefused, BlockedDelivery)) else observe.WAITING
 
 
 class Service:
@@ -201,6 +207,7 @@ class Service:
         self._workers: list[Worker] = []
         self._lock: LedgerLock | None = None
         self._writer: Writer | None = None
+        self._anchors: tuple[AnchorStage, SqliteOutbox] | None = None
 
     def start(self) -> None:
         """Open the ledger and start every thread; returns at once, ports and brokers may come later.
@@ -227,8 +234,11 @@ class Service:
             Worker("sink", name, stage, SINK_REST_S, self) for name, stage in build_sinks(config, outbox, self.clock)
         ]
         relays = []
+        store = SqliteAnchors(writer, self.clock)
         if sinks:
-            relay = build_relay(config, ledger, averages, outbox, self.clock)
+            relay = build_relay(
+                config, ledger, averages, outbox, self.clock, store, lambda kid: self.keys.public_key(kid, "anchor")
+            )
             relay.begin()
             relays.append(Worker("stage", "relay", relay, RELAY_REST_S, self, sinks))
         stage = Averaging(ledger, averages, config.averaging.intervals_s, config.averaging.grace_s)
@@ -249,15 +259,40 @@ class Service:
             )
             for module in config.modules
         ]
-        self._workers = [*modules, averaging, *figures, *relays, *sinks]
+        self._workers = [*modules, averaging, *figures, *self._witnesses(store, outbox, relays), *relays, *sinks]
+
+    def _witnesses(self, store: SqliteAnchors, outbox: SqliteOutbox, relays: Sequence[Worker]) -> list[Worker]:
+        """Who signs the heads of the modules, and who gets time-stamps for it. Raises ConfigError."""
+        wanted = self.config.anchors
+        if wanted.key_file is None:
+            return []
+        workers: list[Worker] = []
+        if wanted.tsa_url is not None and wanted.tsa_certificate_file is not None:
+            from plumeproof.stamp_stage import StampStage
+            from plumeproof.time_stamp import load_certificates
+
+            stamps = StampStage(wanted.tsa_url, load_certificates(wanted.tsa_certificate_file), store)
+            workers.append(Worker("stage", "time-stamps", stamps, ANCHOR_REST_S, self))
+        stage = AnchorStage(
+            self.config.gateway.id,
+            GatewayKey(wanted.key_file),
+            store,
+            self.keys,
+            self.clock,
+            wanted.every_hours * 3_600_000,
+            wanted.every_records,
+        )
+        self._anchors = (stage, outbox)
+        return [Worker("stage", "anchors", stage, ANCHOR_REST_S, self, [*workers, *relays]), *workers]
 
     def stop(self) -> bool:
         """End every thread within STOP_TIMEOUT_S and close the ledger; False when one hangs on something outside.
 
         Then the ledger stays open until the process ends, which is as good as any other instant.
         """
-        self.stopping.set()
         deadline_s = time.monotonic() + STOP_TIMEOUT_S
+        self._sign_last()
+        self.stopping.set()
         for worker in self._workers:
             worker.wake()
         for worker in self._workers:
@@ -272,3 +307,28 @@ class Service:
         if self._lock is not None:
             self._lock.release()
         return True
+
+    def _sign_last(self) -> None:
+        """What came since the newest anchor is signed, and the keepers get a moment to take it."""
+        if self._anchors is None or self.stopping.is_set():
+            return
+        (stage, outbox), self._anchors = self._anchors, None
+        try:
+            if not stage.sign_last():
+                return
+        except BridgeError as error:
+            _log.error("last_anchor reason=%s", error)
+            return
+        number, gateway = stage.counters()["number"], self.config.gateway.id
+        waiting = list(keepers(self.config))
+        deadline_s = time.monotonic() + LAST_ANCHOR_S
+        while waiting and time.monotonic() < deadline_s:
+            for worker in self._workers:
+                if worker.kind == "sink" or worker.part == "relay":
+                    worker.wake()
+            time.sleep(0.05)
+            waiting = [
+                name
+                for name in waiting
+                if (outbox.cursor(STAGE, name) or 0) < number or outbox.is_waiting(name, gateway)
+            ]

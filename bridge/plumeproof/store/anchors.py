@@ -63,6 +63,13 @@ class SqliteAnchors:
                 found.append((Anchor(device, seq, content_hash, old.count + more), envelope))
         return found
 
+    def hash_at(self, device: str, seq: int) -> bytes | None:
+        """Content hash of a stored record."""
+        with self._writer.reading() as connection:
+            question = "SELECT content_hash FROM record WHERE device = ? AND seq = ?"
+            row: Any = connection.execute(question, (device, seq)).fetchone()
+        return None if row is None else row[0]
+
     def count(self, device: str, seq: int) -> int:
         """Records of a module up to and including seq, counted one by one."""
         with self._writer.reading() as connection:

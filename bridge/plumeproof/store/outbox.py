@@ -147,6 +147,12 @@ class SqliteOutbox:
                     ),
                 )
 
+    def is_waiting(self, sink: str, module: str) -> bool:
+        """Whether a row of a module is still to be delivered."""
+        with self._writer.reading() as connection:
+            question = "SELECT EXISTS (SELECT 1 FROM outbox WHERE sink = ? AND module = ? AND state = 'waiting')"
+            return bool(connection.execute(question, (sink, module)).get)
+
     def quarantine(self, row_id: int, reason: str) -> None:
         """Take a row out of the order for good; kept with the reason."""
         with self._writer.transaction() as connection:

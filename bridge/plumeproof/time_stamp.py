@@ -1,0 +1,73 @@
+"""RFC 3161 time-stamps of statements: the question, and what an answer is worth. The home of rfc3161-client.
+
+A stamp is about the SHA-256 of the statement's bytes as they are; `openssl ts -verify -data` checks it too. The
+authority's word counts only under a certificate that you name: a root, or the authority's own.
+
+    question = StampQuestion(statement)
+    utc_ms = read_stamp(answer, statement, roots, question)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cryptography import x509
+from rfc3161_client import (
+    HashAlgorithm,
+    TimestampRequestBuilder,
+    VerificationError,
+    VerifierBuilder,
+    decode_timestamp_response,
+)
+
+from plumeproof.errors import ConfigError, EvidenceError
+
+RESPONSE_MAX_BYTES = 64 * 1024  # a chain of certificates and two signatures: some 6 kB
+CERTIFICATES_MAX_BYTES = 256 * 1024
+
+
+class StampQuestion:
+    """A request with a nonce of its own, so that no old answer fits."""
+
+    def __init__(self, message: bytes) -> None:
+        builder = TimestampRequestBuilder(data=message, hash_algorithm=HashAlgorithm.SHA256, nonce=True, cert_req=True)
+        self._request = builder.build()
+
+    @property
+    def raw(self) -> bytes:
+        """TimeStampReq, DER."""
+        return self._request.as_bytes()
+
+    @property
+    def nonce(self) -> int | None:
+        """What the answer must repeat."""
+        return self._request.nonce
+
+
+def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    """The certificates of a PEM file. Raises ConfigError."""
+    try:
+        with path.open("rb") as file:
+            found = x509.load_pem_x509_certificates(file.read(CERTIFICATES_MAX_BYTES))
+    except OSError as error:
+        raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(str(path), "holds no certificate in PEM; name that of the time-stamp authority") from error
+    return tuple(found)
+
+
+def read_stamp(
+    response: bytes, message: bytes, certificates: Sequence[x509.Certificate], question: StampQuestion | None = None
+) -> int:
+    """When the authority saw `message`, UTC ms. `question`: whose nonce must come back. Raises EvidenceError (stamp)."""
+    if len(response) > RESPONSE_MAX_BYTES:
+        raise EvidenceError("stamp", f"{len(response)} bytes, at most {RESPONSE_MAX_BYTES}")
+    builder = VerifierBuilder(roots=list(certificates), nonce=None if question is None else question.nonce)
+    try:
+        answer = decode_timestamp_response(response)
+        builder.build().verify_message(answer, message)
+        return int(answer.tst_info.gen_time.timestamp() * 1000)
+    except (VerificationError, ValueError, TypeError) as error:
+        sentence = " ".join(str(error).split())[:200]
+        raise EvidenceError("stamp", f"time-stamp does not hold: {sentence}") from error
