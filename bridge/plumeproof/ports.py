@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
@@ -175,6 +176,9 @@ class AnchorStore(Protocol):
         """Newest stored record of every module with its envelope, ascending by device; records up to a head of
         `known` are not counted again."""
 
+    def hash_at(self, device: str, seq: int) -> bytes | None:
+        """Content hash of a stored record."""
+
     def count(self, device: str, seq: int) -> int:
         """Records of a module up to and including seq, counted one by one."""
 
@@ -201,9 +205,16 @@ class Outbox(Protocol):
         """Queue rows and move the cursor of the stage that made them, in one synced transaction. A (sink, key) that is
         known already is left as it is."""
 
-    def due(self, sink: str, now_utc_ms: int, limit: int) -> Sequence[OutboxRow]:
+    def due(
+        self, sink: str, now_utc_ms: int, limit: int, first_place: float = 0.0, end_place: float = math.inf
+    ) -> Sequence[OutboxRow]:
         """Rows that may be sent now: per module the oldest waiting ones in order, at most `limit` of each module, none
-        behind a row that waits. A row that is to wait longer than a day waits no more: the clock was set back."""
+        behind a row that waits. A row that is to wait longer than a day waits no more: the clock was set back.
+        Only rows with first_place <= place < end_place are looked at: two such spans are two lanes."""
+
+    def place_since(self, utc_ms: int) -> float:
+        """The place in the order from which on rows were queued at `utc_ms` or later; behind the last when none was.
+        Cheap with any backlog. Where the clock has stepped, any place."""
 
     def close(self, receipts: Sequence[Receipt]) -> None:
         """Store the receipts and close their rows in one synced transaction."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from plumeproof import __released__
 from plumeproof.delivery import outbox as decisions
+from plumeproof.delivery.lanes import LaneRule, OneLane, TwoLanes
 from plumeproof.delivery.retry import FIRST_S, LONGEST_S
 from plumeproof.errors import BlockedDelivery, DeliveryError, RetryableDelivery
 from plumeproof.model import OutboxRow
@@ -39,13 +40,14 @@ class DeliveryStage:
         longest_s: float = LONGEST_S,
         dice: Callable[[], float] = random.random,
         is_mended: Callable[[], bool] | None = None,
+        lanes: LaneRule | None = None,
     ) -> None:
         """`longest_s`: cap of the back-off; `dice`: uniform in [0, 1). `is_mended`: whether something that a person
-        can mend (keys, certificates, secrets) has changed since it was last asked: then what is blocked is tried."""
+        can mend (keys, certificates, secrets) has changed since it was last asked: then what is blocked is tried.
+        `lanes`: None keeps every row of a module behind the one before it."""
         self._sink, self._outbox, self._clock = sink, outbox, clock
         self._longest_s, self._dice = longest_s, dice
-        self._turns: list[list[OutboxRow]] = []  # windows that were due at the last look
-        self._last_module = ""
+        self._lanes = OneLane(sink, outbox) if lanes is None else TwoLanes(sink, outbox, clock, lanes)
         self._refused_in_a_row = 0
         self._last_error: DeliveryError | None = None  # that nothing has disproved yet
         self._failures = 0
@@ -53,7 +55,13 @@ class DeliveryStage:
         self._is_mended = is_mended
         self._blocked_words = ""
         self._blocked_until_s = 0.0  # on the monotonic clock; only where is_mended can end it sooner
-        self._counters = {"delivered_total": 0, "failures_total": 0, "split_total": 0, "quarantined_total": 0}
+        self._counters = {
+            "delivered_total": 0,
+            "replayed_total": 0,
+            "failures_total": 0,
+            "split_total": 0,
+            "quarantined_total": 0,
+        }
 
     def step(self) -> float | None:
         """One window of one module; seconds to rest, None: nothing is due."""
@@ -70,18 +78,16 @@ class DeliveryStage:
                 self._rest_s = LOOK_S
                 raise BlockedDelivery(self._blocked_words)
             self._blocked_until_s = 0.0
-        if not self._turns:
-            rows = self._outbox.due(self._sink.name, now, self._sink.window)
-            self._turns = decisions.take_turns(rows, self._last_module)
-        window = self._turns.pop(0) if self._turns else []
+        window, rest_s = self._lanes.take(now)
+        if rest_s:
+            return rest_s  # rows are due and their lane's rate is used up
         try:
             if window:
-                self._last_module = window[0].module
                 receipts = self._sink.deliver(window)
             elif self._sink.tend():
                 self._last_error = None
         except DeliveryError as error:
-            self._turns = []  # who is due is asked again after the rest
+            self._lanes.forget()  # who is due is asked again after the rest
             self._last_error = error
             return self._settle(error, window[0] if window else None)
         if not window:
@@ -90,6 +96,8 @@ class DeliveryStage:
         # Power failing before close returns: the rows wait, the same bytes go out again under the same keys.
         self._outbox.close(receipts)
         self._counters["delivered_total"] += len(receipts)
+        if window[0].is_replay:
+            self._counters["replayed_total"] += len(receipts)
         self._failures = self._refused_in_a_row = 0
         self._last_error = None
         return 0.0
