@@ -179,6 +179,9 @@ class AnchorStore(Protocol):
     def hash_at(self, device: str, seq: int) -> bytes | None:
         """Content hash of a stored record."""
 
+    def hash_at(self, device: str, seq: int) -> bytes | None:
+        """Content hash of a stored record."""
+
     def count(self, device: str, seq: int) -> int:
         """Records of a module up to and including seq, counted one by one."""
 
