@@ -1,4 +1,4 @@
-"""The witness of this gateway: signs the heads of all modules, at least daily, and never a smaller or different history.
+"""The witness of this gateway: signs the heads of all modules, daily, and never a smaller or different history.
 
 What the key has signed last is known twice, in the ledger and beside the key (gateway_key.py). Where the two, or the
 records below them, do not fit together, the ledger was put back or changed: nothing is signed any more, everything else

@@ -1,7 +1,7 @@
 """Gets a time-stamp for every anchor statement; while the authority is away, statements are made and wait.
 
-    stage = StampStage("http://tsa.example", certificates, store)
-    while stage.step() is not None: pass
+stage = StampStage("http://tsa.example", certificates, store)
+while stage.step() is not None: pass
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
 def read_stamp(
     response: bytes, message: bytes, certificates: Sequence[x509.Certificate], question: StampQuestion | None = None
 ) -> int:
-    """When the authority saw `message`, UTC ms. `question`: whose nonce must come back. Raises EvidenceError (stamp)."""
+    """When the authority saw `message`, UTC ms; `question`: its nonce must come back. Raises EvidenceError (stamp)."""
     if len(response) > RESPONSE_MAX_BYTES:
         raise EvidenceError("stamp", f"{len(response)} bytes, at most {RESPONSE_MAX_BYTES}")
     builder = VerifierBuilder(roots=list(certificates), nonce=None if question is None else question.nonce)

@@ -1,7 +1,7 @@
 """Anchor statements on their way to the keepers: brokers and folders get the bytes, platforms a JSON body with them.
 
-A new broker begins with the newest statement, which it retains; every other keeper gets all there are, in order. Another
-host is a keeper by any of these: its broker, its share mounted as a folder, its HTTPS service with a profile.
+A new broker begins with the newest statement, which it retains; every other keeper gets all there are, in order.
+Another host is a keeper by any of these: its broker, its share mounted as a folder, its HTTPS service.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def platform_body(
     one: StoredAnchor, gateway: str, shape: AnchorShape, public_key_of_kid: Callable[[bytes], bytes]
 ) -> Body:
     """RFC 8785 JSON; its key names gateway, number and bytes, so that a repeat has the same one."""
-    fields: dict[str, object] = {
+    fields: dict[str, str | int] = {
         "schema": SCHEMA,
         "gateway": gateway,
         "number": one.number,
