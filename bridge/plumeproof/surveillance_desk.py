@@ -25,6 +25,7 @@ from plumeproof.rules.figure import SHORT_TERM, STANDARDISED, Figure
 from plumeproof.rules.plant import Calibration, Measurand
 from plumeproof.rules.qal2 import ValidRange
 from plumeproof.rules.qal2_range import Surveillance, count_weeks, survey_weeks
+from plumeproof.rules.quality_plan import AST, FAILED, MAJOR_CHANGE, DoneTest
 
 WARN_DAYS = 3  # before a zero and span check is due
 
@@ -39,13 +40,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """QAL2 of one measurand. `function`: in force, None: none; `weeks` None: no valid range is stated. `states`: of
-    each due date: fine, soon, overdue."""
+    """QAL2 of one measurand. `function`: in force, None: none; `ast_on`: the last one held; `ast_failed_on`: the first
+    one since the QAL2 that was not passed; `weeks` None: no valid range is stated. `states`: of each due date: fine,
+    soon, overdue."""
 
     measurand: str
     function: Calibration | None
     qal2_on: date | None
     ast_on: date | None
+    ast_failed_on: date | None
     weeks: Surveillance | None
     due: tuple[DueDate, ...]
     states: tuple[str, ...]
@@ -63,10 +66,11 @@ class Survey:
 
     @property
     def is_fine(self) -> bool:
-        """Nothing out of control, nothing overdue, no week too far outside."""
+        """Nothing out of control, nothing overdue, no AST failed since the QAL2, no week too far outside."""
         charts = all(not one.run.is_out and one.due != due_dates.OVERDUE for one in self.charts)
         ranges = all(one.weeks is None or not one.weeks.is_qal2_due for one in self.calibrated)
-        return charts and ranges and all(due_dates.OVERDUE not in one.states for one in self.calibrated)
+        tests = all(one.ast_failed_on is None and due_dates.OVERDUE not in one.states for one in self.calibrated)
+        return charts and ranges and tests
 
 
 class SurveillanceDesk:
@@ -107,18 +111,17 @@ class SurveillanceDesk:
         return Judged(run, due_dates.SOON if today_utc_ms + WARN_DAYS * DAY_MS >= due else due_dates.FINE)
 
     def _calibrated(self, until_utc_ms: int, today_utc_ms: int, tick: Tick) -> list[Calibrated]:
-        wanted: list[tuple[Measurand, Calibration | None, date | None, date | None]] = []
+        wanted: list[tuple[Measurand, Calibration | None, date | None, tuple[DoneTest, ...]]] = []
         for one in self.engine.plant.measurands:
             in_force = [entry for entry in one.calibrations if entry.begins < until_utc_ms]
             function = in_force[-1] if in_force else None
             qal2_on = None if function is None else function.qal2_on or self._day(function.begins)
             until = self._day(until_utc_ms - 1)
-            tests = [test.on for test in one.tests if test.what == "AST" and test.on <= until]
-            ast_on = max((on for on in tests if qal2_on is not None and on >= qal2_on), default=None)
-            wanted.append((one, function, qal2_on, ast_on))
+            since = () if qal2_on is None else tuple(test for test in one.tests if qal2_on <= test.on <= until)
+            wanted.append((one, function, qal2_on, since))
         ranged = {
-            one.id: self._utc_ms(ast_on or qal2_on)
-            for one, function, qal2_on, ast_on in wanted
+            one.id: self._utc_ms(max([qal2_on, *(test.on for test in since if test.what == AST)]))
+            for one, function, qal2_on, since in wanted
             if function is not None and function.valid_to is not None and qal2_on is not None
         }
         terms = self._terms(ranged, until_utc_ms, tick)
@@ -129,13 +132,13 @@ class SurveillanceDesk:
         one: Measurand,
         function: Calibration | None,
         qal2_on: date | None,
-        ast_on: date | None,
+        since: tuple[DoneTest, ...],
         terms: list[Figure],
         until_utc_ms: int,
         today_utc_ms: int,
     ) -> Calibrated:
         if function is None or qal2_on is None:
-            return Calibrated(one.id, None, None, None, None, (), ())
+            return Calibrated(one.id, None, None, None, None, None, (), ())
         weeks, left_on = None, None
         if function.valid_to is not None:
             counted = count_weeks(
@@ -147,18 +150,23 @@ class SurveillanceDesk:
             )
             weeks = survey_weeks(counted)
             left_on = None if weeks.due_since_utc_ms is None else self._day(weeks.due_since_utc_ms)
-        changes = [test.on for test in one.tests if test.what == "major_change" and test.on > qal2_on]
+        held = [test for test in since if test.what == AST]
+        ast_on = max((test.on for test in held), default=None)
+        failed_on = min((test.on for test in held if test.result == FAILED), default=None)
         settings = self._rules.settings
         due = find_due_dates(
             qal2_on,
             ast_on,
             qal2_max_years=settings.qal2_max_years,
             ast_max_months=settings.ast_max_months,
+            ast_failed_on=failed_on,
             range_left_on=left_on,
-            major_change_on=min((on for on in changes if on <= self._day(until_utc_ms - 1)), default=None),
+            major_change_on=min(
+                (test.on for test in since if test.what == MAJOR_CHANGE and test.on > qal2_on), default=None
+            ),
         )
         states = tuple(entry.state_on(self._day(today_utc_ms)) for entry in due)
-        return Calibrated(one.id, function, qal2_on, ast_on, weeks, due, states)
+        return Calibrated(one.id, function, qal2_on, ast_on, failed_on, weeks, due, states)
 
     def _terms(self, since: dict[str, int], until_utc_ms: int, tick: Tick) -> dict[str, list[Figure]]:
         """Standardised short-term averages of each measurand since its last test, of one length."""

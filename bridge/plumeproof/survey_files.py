@@ -113,6 +113,8 @@ def _calibrated_lines(one: Calibrated, offset: int) -> Iterator[str]:
         for due, state in zip(one.due, one.states, strict=True)
     )
     done = f"QAL2 {one.qal2_on}" + (f", AST {one.ast_on}" if one.ast_on else "")
+    if one.ast_failed_on is not None:
+        yield f"{one.measurand:10} AST OF {one.ast_failed_on} NOT PASSED: find the cause; NEW QAL2 NEEDED"
     yield f"{one.measurand:10} {one.function.id} ({done}); {dates or 'the rule set has no intervals'}"
     if one.weeks is None:
         yield f"{'':10} no valid range is stated (valid_to): weeks are not counted"
@@ -205,6 +207,7 @@ def _calibrated_tree(one: Calibrated, offset: int) -> dict[str, Any]:
         "valid_range": valid,
         "qal2_on": None if one.qal2_on is None else one.qal2_on.isoformat(),
         "ast_on": None if one.ast_on is None else one.ast_on.isoformat(),
+        "ast_failed_on": None if one.ast_failed_on is None else one.ast_failed_on.isoformat(),
         "due": [
             {"test": due.test, "due": due.due.isoformat(), "why": due.why, "state": state}
             for due, state in zip(one.due, one.states, strict=True)

@@ -258,6 +258,30 @@ def test_ast_and_qal2_are_due_by_the_rule_set(tmp_path, capsys):
     assert due("--to", "2027-12-02") == {"AST": ("2028-11-15", "fine"), "QAL2": ("2028-05-20", "fine")}
 
 
+def test_an_ast_that_was_not_passed_asks_for_a_qal2(tmp_path, capsys):
+    site = Site(tmp_path, weekly((0.1,)), text_of())
+    tests = '[[measurand.test]]\nwhat = "AST"\non = "2027-11-15"\nresult = "failed"\n'
+    site.plant.write_text(text_of(more=tests))
+    assert site.tree(capsys, *to(3))[1]["calibrations"][0]["ast_failed_on"] is None  # not yet
+    later = tests + tests.replace("2027-11-15", "2027-11-30").replace("failed", "passed")
+    for more in (tests, later):  # no later AST takes it back
+        site.plant.write_text(text_of(more=more))
+        code, tree = site.tree(capsys, "--to", "2027-12-02")
+        (one,) = tree["calibrations"]
+        assert (code, one["ast_failed_on"], tree["fine"]) == (1, "2027-11-15", False)
+        qal2 = next(due for due in one["due"] if due["test"] == "QAL2")
+        assert qal2 == {"test": "QAL2", "due": "2028-05-15", "why": "ast_failed", "state": "fine"}
+    assert "AST OF 2027-11-15 NOT PASSED" in site.run(capsys, "--to", "2027-12-02")[1]
+    function = '[[measurand.calibration]]\nid = "new"\nbegins = "2027-11-20T00:00:00Z"\na = 0.0\nb = 1.1\n'
+    site.plant.write_text(text_of(more=function + tests))
+    assert site.tree(capsys, "--to", "2027-12-02")[1]["calibrations"][0]["ast_failed_on"] is None
+    site.plant.write_text(
+        text_of(more='[[measurand.test]]\nwhat = "major_change"\non = "2027-01-01"\nresult = "failed"\n')
+    )
+    code, _, err = site.run(capsys)
+    assert code == 2 and "belongs to an AST" in err
+
+
 def test_files_and_plots(tmp_path, capsys):
     site = Site(tmp_path, weekly(D_OF_E19), text_of())
     words = ("--to", "2027-01-14", "--from", "2026-12-08")

@@ -225,6 +225,8 @@ def test_due_dates():
     ast, second = due_dates.find_due_dates(date(2024, 2, 29), qal2_max_years=3, range_left_on=date(2025, 8, 31))
     assert ast.due == date(2025, 2, 28)
     assert (second.due, second.why) == (date(2026, 2, 28), "range_surveillance")
+    _, second = due_dates.find_due_dates(date(2024, 2, 29), date(2025, 3, 31), ast_failed_on=date(2025, 3, 31))
+    assert (second.due, second.why) == (date(2025, 9, 30), "ast_failed")
     _, second = due_dates.find_due_dates(date(2024, 2, 29), major_change_on=date(2024, 5, 1))
     assert (second.due, second.why) == (date(2024, 11, 1), "major_change")
     _, second = due_dates.find_due_dates(date(2024, 2, 29), major_change_on=date(2024, 2, 1))

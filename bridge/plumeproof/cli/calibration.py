@@ -186,6 +186,7 @@ def _ast_lines(found: AnnualTest, one: Measurand | None, function: str, on: date
     yield "[[measurand.test]]"
     yield 'what = "AST"'
     yield f'on = "{on}"'
+    yield f'result = "{"passed" if found.is_passed else "failed"}"'
 
 
 def _name(one: Measurand | None) -> str:

@@ -1,9 +1,9 @@
 """When AST and QAL2 are due (EN 14181:2014; DK 0.9): AST every year, QAL2 every 5 years (3 in some national law).
 
-A QAL2 counts as that year's AST. A QAL2 is due earlier, within 6 months (DK 0.85), after a major change of plant or
-AMS, or when the surveillance of its range asks for it (qal2_range.py). Dates are the site's calendar days; a month
-later is the same day, or the last one of a shorter month. Intervals are settings of the rule set (qal2_max_years,
-ast_max_months).
+A QAL2 counts as that year's AST. A QAL2 is due earlier, within 6 months (DK 0.85), after an AST that was not passed,
+after a major change of plant or AMS, or when the surveillance of its range asks for it (qal2_range.py). Dates are the
+site's calendar days; a month later is the same day, or the last one of a shorter month. Intervals are settings of the
+rule set (qal2_max_years, ast_max_months).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ FINE, SOON, OVERDUE = "fine", "soon", "overdue"
 
 @dataclass(frozen=True, slots=True)
 class DueDate:
-    """`test`: AST or QAL2; `due`: last day in time; `why`: interval, range_surveillance or major_change."""
+    """`test`: AST or QAL2; `due`: last day in time; `why`: interval, ast_failed, range_surveillance or
+    major_change."""
 
     test: str
     due: date
@@ -40,10 +41,12 @@ def find_due_dates(
     *,
     qal2_max_years: int | None = 5,
     ast_max_months: int | None = 12,
+    ast_failed_on: date | None = None,
     range_left_on: date | None = None,
     major_change_on: date | None = None,
 ) -> tuple[DueDate, ...]:
-    """AST and QAL2, the one or the other left out where the rule set has no interval for it (None).
+    """AST and QAL2, the one or the other left out where the rule set has no interval for it (None). `last_ast`: held,
+    with whatever result.
 
     Events on or before the last QAL2 are answered by it and do not count. Raises RuleError.
     """
@@ -58,7 +61,12 @@ def find_due_dates(
     if qal2_max_years is None:
         return tuple(found)
     qal2 = DueDate("QAL2", add_months(last_qal2, 12 * qal2_max_years), "interval")
-    for event, why in ((range_left_on, "range_surveillance"), (major_change_on, "major_change")):
+    events = (
+        (ast_failed_on, "ast_failed"),
+        (range_left_on, "range_surveillance"),
+        (major_change_on, "major_change"),
+    )
+    for event, why in events:
         if event is not None and event > last_qal2 and add_months(event, AFTER_CHANGE_MONTHS) < qal2.due:
             qal2 = DueDate("QAL2", add_months(event, AFTER_CHANGE_MONTHS), why)
     return (*found, qal2)

@@ -19,6 +19,8 @@ INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 DAY = re.compile(r"\d{4}-\d\d-\d\d")
 KINDS = ("shewhart", "cusum", "ewma")  # as qal3.KINDS, which this does not import: descriptions need no numpy
 ZERO, SPAN, BOTH = "zero", "span", "both"
+AST, MAJOR_CHANGE = "AST", "major_change"
+PASSED, FAILED = "passed", "failed"
 ENTRIES_MAX = 1_000  # gases, events, tests: twenty years, one a week
 
 
@@ -90,10 +92,11 @@ class Qal3:
 
 @dataclass(frozen=True, slots=True)
 class DoneTest:
-    """An AST that was passed, or a major change of plant or AMS (`what`), on a day of the site."""
+    """An AST and its result, or a major change of plant or AMS (`what`), on a day of the site."""
 
-    what: str = setting(one_of("AST", "major_change"))
+    what: str = setting(one_of(AST, MAJOR_CHANGE))
     on: date = setting(site_day)
+    result: str = setting(one_of(PASSED, FAILED), PASSED)
 
 
 def read_qal3(section: Section) -> Qal3:
@@ -118,4 +121,6 @@ def read_tests(section: Section) -> tuple[DoneTest, ...]:
     found = section.each("test", DoneTest)
     if len(found) > ENTRIES_MAX:
         raise ConfigError("measurand.test", f"more than {ENTRIES_MAX}")
+    if any(one.what == MAJOR_CHANGE and one.result != PASSED for one in found):
+        raise section.refuse("test", "has a result, which belongs to an AST; a change has none")
     return tuple(sorted(found, key=lambda one: one.on))
