@@ -44,6 +44,7 @@ FACES = tuple(
         "errors",
         "survey",
         "enrolment",
+        "gateway_key",
         "bulk",
         "bundle_writing",
         "bundle_checking",

@@ -81,14 +81,16 @@ class Registry:
                 )
         return self._add(known, device, public_key, purpose, from_seq, {"what": "enroll", "proof": proof})
 
-    def rotate(self, device: str, public_key: bytes, last_seq: int, proof: str = "none") -> RegisteredKey:
-        """Close the open record key of a device at `last_seq` and enter its next one behind it. Raises ConfigError."""
+    def rotate(
+        self, device: str, public_key: bytes, last_seq: int, proof: str = "none", purpose: str = "record"
+    ) -> RegisteredKey:
+        """Close the open key of a device at `last_seq` and enter its next one behind it. Raises ConfigError."""
         known = self._load()
         self._check_new(known, device, public_key)
-        old = [entry for entry in known.entries if entry.device == device and entry.purpose == "record"]
+        old = [entry for entry in known.entries if entry.device == device and entry.purpose == purpose]
         still_open = [entry for entry in old if _is_open(entry)]
         if not still_open:
-            raise self._refusal(f"{device} has no open record key to rotate; enter one with `keys enroll`")
+            raise self._refusal(f"{device} has no open {purpose} key to rotate; enter one with `keys enroll`")
         self._check_seq(last_seq, still_open[0])
         items = [_item(entry) for entry in known.entries]
         for item in items:
@@ -96,7 +98,7 @@ class Registry:
                 item["valid_until_seq"] = last_seq
         note = {"what": "rotate", "closed": still_open[0].kid.hex(), "last_seq": last_seq, "proof": proof}
         closed = parse_keys(json.dumps(items).encode(), str(self.path))
-        return self._add(closed, device, public_key, "record", last_seq + 1, note)
+        return self._add(closed, device, public_key, purpose, last_seq + 1, note)
 
     def revoke(self, kid: bytes, last_seq: int, reason: str) -> RegisteredKey:
         """Trust nothing of this key behind `last_seq` (0: nothing at all). Raises ConfigError."""

@@ -26,7 +26,7 @@ from plumeproof.enrolment import sync_folder
 from plumeproof.errors import ConfigError
 from plumeproof.evidence.envelope import P256_ORDER, kid_of, verify_signature
 from plumeproof.evidence.statement import STATEMENT_MAX_BYTES, build_statement, verify_statement
-from plumeproof.possession import Proof
+from plumeproof.possession import Proof, parse_proof
 from plumeproof.possession import build_statement as build_possession
 
 KEY_MAX_BYTES = 4096
@@ -114,11 +114,15 @@ class GatewayKey:
         return signature
 
 
-def create_gateway_key(path: Path) -> GatewayKey:
-    """Make a key where there is none. Raises ConfigError: the file is there, or cannot be written."""
+def create_gateway_key(path: Path, gateway: str) -> tuple[GatewayKey, bytes]:
+    """Make a key where there is none, and its answer to a fresh nonce, verified as a registrar does it.
+
+    Raises ConfigError: the file is there, cannot be written, or the gateway's id is none."""
     private = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    if not 1 <= len(gateway) <= limits.DEVICE_MAX_BYTES or not set(gateway) <= set(limits.DEVICE_CHARACTERS):
+        raise ConfigError("--gateway", f"is not 1..{limits.DEVICE_MAX_BYTES} characters of a-z 0-9 . _ -")
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -130,9 +134,7 @@ def create_gateway_key(path: Path) -> GatewayKey:
         raise ConfigError(str(path), "is there already; a key is never written over, name another file") from error
     except OSError as error:
         raise ConfigError(str(path), f"{error.strerror}; name a place to write to") from error
-    return GatewayKey(path)
-
-
-def new_nonce() -> bytes:
-    """For a proof of possession."""
-    return secrets.token_bytes(possession.NONCE_BYTES)
+    key, nonce = GatewayKey(path), secrets.token_bytes(possession.NONCE_BYTES)
+    answer = key.prove(gateway, nonce)
+    parse_proof(answer, str(path), nonce)
+    return key, answer

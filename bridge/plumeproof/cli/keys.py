@@ -1,8 +1,9 @@
-"""`plumeproof keys list|enroll|rotate|revoke --keys FILE`: who may sign what.
+"""`plumeproof keys list|enroll|rotate|revoke|create-gateway`: who may sign what.
 
 `enroll KEY --device D` enters a module's first key, `rotate KEY --device D --last-seq N` its next one behind the last
 record of the old, `revoke KID --last-seq N --reason TEXT` trusts nothing of a key behind N. KEY is a file: PEM, hex,
 the 65 bytes of `public_key.bin`, or a module's own answer (JSON), whose proof of possession is verified.
+`create-gateway` makes the gateway's own key (mode 0600) and enrols it, or writes its answer for the registrar.
 Exit status: 0 done, 2 refused, with the reason in one line.
 """
 
@@ -16,7 +17,9 @@ from typing import Any
 
 from plumeproof.enrolment import Registry, read_public_key
 from plumeproof.errors import ConfigError
+from plumeproof.gateway_key import create_gateway_key
 from plumeproof.keys import PURPOSES, SEQ_MAX, RegisteredKey, load_keys
+from plumeproof.whole_file import whole_file
 
 KID_DIGITS = 32
 
@@ -24,7 +27,7 @@ KID_DIGITS = 32
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
     parser: argparse.ArgumentParser = subparsers.add_parser("keys", help="list, enroll, rotate and revoke keys")
-    what = parser.add_subparsers(dest="what", required=True, metavar="list|enroll|rotate|revoke")
+    what = parser.add_subparsers(dest="what", required=True, metavar="list|enroll|rotate|revoke|create-gateway")
     listing = what.add_parser("list", help="what is enrolled")
     listing.set_defaults(main=list_main)
     enroll = what.add_parser("enroll", help="enter the first key of a device")
@@ -32,7 +35,15 @@ def add_parser(subparsers: Any) -> None:
     enroll.add_argument("--from-seq", type=_seq, default=1, metavar="N", help="first record it may sign; default 1")
     enroll.set_defaults(main=enroll_main)
     rotate = what.add_parser("rotate", help="close the key of a device and enter its next one")
+    rotate.add_argument("--purpose", choices=PURPOSES, default="record", help="default: record")
     rotate.set_defaults(main=rotate_main)
+    create = what.add_parser("create-gateway", help="make the key that signs anchors and manifests")
+    create.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="where it shall lie; never replaced")
+    create.add_argument("--gateway", required=True, metavar="ID", help="gateway.id of bridge.toml")
+    create.add_argument("--keys", type=Path, metavar="FILE", help="keys.json to enrol it in")
+    create.add_argument("--answer", type=Path, metavar="FILE", help="write its proof for `keys enroll` elsewhere")
+    create.add_argument("--json", action="store_true", help="print JSON")
+    create.set_defaults(main=create_main)
     revoke = what.add_parser("revoke", help="trust nothing of a key behind its last trusted record")
     revoke.add_argument("kid", type=_kid, metavar="KID", help="as `keys list` shows it")
     revoke.add_argument("--reason", required=True, metavar="TEXT", help="kept in FILE.history")
@@ -41,7 +52,7 @@ def add_parser(subparsers: Any) -> None:
         one.add_argument("key", type=Path, metavar="KEY", help="file with the public key or a module's answer")
         one.add_argument("--device", metavar="D", help="id of the module; a module's answer brings its own")
     for one in (rotate, revoke):
-        one.add_argument("--last-seq", type=_seq, required=True, metavar="N", help="last record of the key to trust")
+        one.add_argument("--last-seq", type=_seq, required=True, metavar="N", help="last record (anchor) of the key to trust")
     for one in (listing, enroll, rotate, revoke):
         one.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json")
         one.add_argument("--json", action="store_true", help="print JSON")
@@ -71,7 +82,7 @@ def rotate_main(args: argparse.Namespace) -> int:
     """Run `keys rotate`."""
     device, public_key, proof = _read(args)
     with Registry(args.keys) as registry:
-        entry = registry.rotate(device, public_key, args.last_seq, proof)
+        entry = registry.rotate(device, public_key, args.last_seq, proof, args.purpose)
     return _told(args, "rotated", entry, proof)
 
 
@@ -80,6 +91,23 @@ def revoke_main(args: argparse.Namespace) -> int:
     with Registry(args.keys) as registry:
         entry = registry.revoke(args.kid, args.last_seq, args.reason)
     return _told(args, "revoked", entry, "")
+
+
+def create_main(args: argparse.Namespace) -> int:
+    """Run `keys create-gateway`."""
+    if args.keys is None and args.answer is None:
+        raise ConfigError("--keys", "is missing; name keys.json, or with --answer a file for whoever keeps it")
+    key, answer = create_gateway_key(args.key_file, args.gateway)
+    if args.answer is not None:
+        with whole_file(args.answer) as file:
+            file.write(answer)
+    if args.keys is None:
+        told = f"{args.key_file}: kid {key.kid.hex()}; give {args.answer} to `keys enroll --purpose anchor`"
+        print(json.dumps({"done": "created", "kid": key.kid.hex()}) if args.json else told)
+        return 0
+    with Registry(args.keys) as registry:
+        entry = registry.enroll(args.gateway, key.public_key, "anchor", 1, "answer to our own nonce")
+    return _told(args, "created and enrolled", entry, "")
 
 
 def _read(args: argparse.Namespace) -> tuple[str, bytes, str]:
