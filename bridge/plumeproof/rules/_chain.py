@@ -20,7 +20,19 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from plumeproof.rules._kernels import OPTIONS, Decorator, compiled, fetch, inner, kind_of, pointers, sum_row, sums_of
+from plumeproof.rules._kernels import (
+    OPTIONS,
+    Decorator,
+    compiled,
+    fetch,
+    fetch_to_write,
+    in_place,
+    inner,
+    kind_of,
+    pointers,
+    sum_row,
+    sums_of,
+)
 from plumeproof.rules._peripherals import (
     FLOW,
     NEEDS_H2O,
@@ -30,6 +42,7 @@ from plumeproof.rules._peripherals import (
     NONE,
     O2,
     count_slots,
+    find_lost,
     is_over,
     join,
     mark,
@@ -42,8 +55,8 @@ from plumeproof.rules._peripherals import (
 from plumeproof.rules._vectors import GROUP, I32, I64, LANES, SLOTS, Conversion, Slots, convert_four
 
 # numba's cache asks for the age of this file only: a test sees to it that others of these come with other lines.
-KERNELS_SHA256 = "33d37f1c403892b3"
-PERIPHERALS_SHA256 = "63a2ebbf999a1b62"
+KERNELS_SHA256 = "794fb8cf7df78640"
+PERIPHERALS_SHA256 = "e9ac78b46af05230"
 
 TILE = 16  # minutes; 90 tiles a day
 _TO_DRY = NEEDS_T | NEEDS_P | NEEDS_H2O
@@ -111,10 +124,22 @@ def _fetch(raw: Any, status: Any, place: Any, width: Any) -> None:
         fetch(status, i)
 
 
+@inner
+def _fetch_results(counts: Any, sums: Any, place: Any) -> None:
+    """Where the next tile's results will stand: int32 and float64."""
+    for i in range(place, place + TILE, 2 * _LINE):
+        for row in range(len(counts)):
+            fetch_to_write(counts[row], i)
+    for i in range(place, place + TILE, _LINE):
+        for row in range(len(sums)):
+            fetch_to_write(sums[row], i)
+
+
 @allocating
 def _kinds_of(channels: Any, roles: Any, needs: Any, load_of: Any) -> Any:
-    """What each channel is, the row of its load or -1, and which gains are needed."""
-    kinds, load_row = np.full(channels, _OTHER), np.full(channels, -1)
+    """What each channel is, the row of its load or -1, which gains are needed, and whose next slots are asked for
+    together: a peripheral's with those of a concentration, little by little, or its own alone."""
+    kinds, load_row, partner = np.full(channels, _OTHER), np.full(channels, -1), np.arange(channels)
     is_wanted = np.zeros(8, np.bool_)
     for kind in range(_OTHER):
         if roles[kind] >= 0:
@@ -124,7 +149,14 @@ def _kinds_of(channels: Any, roles: Any, needs: Any, load_of: Any) -> Any:
     for at in range(channels):
         if kinds[at] >= FLOW:
             is_wanted[needs[at] & _TO_DRY] = True
-    return kinds, load_row, is_wanted
+    kind = 0
+    for at in range(channels):
+        while kind < _OTHER and roles[kind] < 0:
+            kind += 1
+        if kinds[at] == _OTHER and kind < _OTHER:
+            partner[at], partner[roles[kind]] = roles[kind], at
+            kind += 1
+    return kinds, load_row, is_wanted, partner
 
 
 @inner
@@ -146,24 +178,26 @@ def _convert_plainly(
     sum_row(row, marks, NONE, slots, lanes, n, sums)
 
 
-@inner
+@in_place
 def _other(
     need: Any, at: Any, to: Any, first: Any, end: Any, raw: Any, status: Any, stopped: Any, is_stopped: Any,
     worst: Any, slots: Any, line: Any, flow: Any, o2: Any, gain: Any, bad: Any, is_lost: Any, is_zeroed: Any,
     rows: Any, marks_of: Any, lanes: Any, own: Any, n_of: Any, sums: Any, load_n_of: Any, load_of: Any,
+    other_raw: Any, other_status: Any, has_other: Any,
 ) -> None:  # fmt: skip
     """A tile of a concentration, group by group: to the dry normal state, its load, to reference oxygen, sums."""
     ahead = (end - first) * slots
     has_scale, has_load = line[0] != 1.0 or line[1] != 0.0, to >= 0
     load_row = max(to, 0)
-    is_short = False
-    for kind in range(FLOW):
-        is_short |= is_lost[kind] and need & (1 << kind) != 0
-    is_load_short = has_load and is_lost[FLOW]
     for begin in range(first, end, GROUP):
         stop = min(begin + GROUP, end)
         place, inside, width = begin * slots, (begin - first) * slots, (stop - begin) * slots
         states, marks, load_marks = status[place : place + width], marks_of[0, :width], marks_of[1, :width]
+        group = (begin - first) // GROUP
+        is_short = False
+        for kind in range(FLOW):
+            is_short |= is_lost[kind, group] and need & (1 << kind) != 0
+        is_load_short = has_load and is_lost[FLOW, group]
         is_bad = is_stopped or is_over(states, worst)
         if is_bad or is_short or is_load_short:
             if is_bad:
@@ -174,7 +208,7 @@ def _other(
                 own[begin:stop] = slots
             if is_short:
                 for kind in range(FLOW):
-                    if is_lost[kind] and need & (1 << kind):
+                    if is_lost[kind, group] and need & (1 << kind):
                         join(marks, bad[kind, inside : inside + width])
             if has_load:
                 load_marks[:] = 0
@@ -224,16 +258,18 @@ def _other(
                 n, found, load_n, load, 5
             )  # fmt: skip
         _fetch(raw, status, place + ahead, width)
+        if has_other:
+            _fetch(other_raw, other_status, place + ahead, width)
 
 
-@inner
+@in_place
 def _run_tiles(
     begin: Any, end: Any, value: Any, factor: Any, gain: Any, rows: Any, bad: Any, marks: Any, lanes: Any,
-    is_lost: Any, kinds: Any, load_row: Any, is_wanted: Any, raw: Any, status: Any, stopped: Any, worst: Any,
-    slots: Any, lines: Any, needs: Any, roles: Any, fixed: Any, setting: Any, is_o2_wet: Any, is_low_spared: Any,
-    is_zeroed: Any, expected: Any, own: Any, n: Any, sums: Any, load_n: Any, load: Any,
+    is_lost: Any, kinds: Any, load_row: Any, is_wanted: Any, partner: Any, raw: Any, status: Any, stopped: Any,
+    worst: Any, slots: Any, lines: Any, needs: Any, roles: Any, fixed: Any, setting: Any, is_o2_wet: Any,
+    is_low_spared: Any, is_zeroed: Any, expected: Any, own: Any, n: Any, sums: Any, load_n: Any, load: Any,
 ) -> None:  # fmt: skip
-    """`is_lost`: some slot of a peripheral in the tile does not count."""
+    """`is_lost`: some slot of a peripheral in a group of the tile does not count."""
     flow_at = roles[FLOW]
     flow_need = needs[flow_at] & _TO_DRY if flow_at >= 0 else 0
     for first in range(begin, end, TILE):
@@ -248,42 +284,44 @@ def _run_tiles(
             expected[first:last] = slots
         for kind in range(_OTHER):
             at = roles[kind]
-            is_lost[kind] = False
             if at < 0:
                 value[kind, :width] = fixed[kind]
                 bad[kind, :width] = 0
             else:
                 peripheral(
                     kind, first, last, raw[at, here], status[at, here], out, is_stopped, worst, slots, lines[at],
-                    value[kind, :width], bad[kind, :width], is_lost, lanes, own[at, first:last], n[at, first:last],
+                    value[kind, :width], bad[kind, :width], lanes, own[at, first:last], n[at, first:last],
                     sums_of(sums, at, first, last),
                 )  # fmt: skip
-                _fetch(raw[at], status[at], last * slots, width)
+                if partner[at] == at:
+                    _fetch(raw[at], status[at], last * slots, width)
         to_factors(value, factor, bad, width, setting, is_o2_wet, is_low_spared)
         for need in range(1, is_wanted.shape[0]):
             if is_wanted[need]:
                 to_gain(need, factor, gain[need, :width])
-        for kind in range(FLOW):
-            is_lost[kind] = is_over(bad[kind, :width], NONE)
+        for kind in range(_OTHER):
+            if find_lost(bad[kind, :width], GROUP * slots, is_lost[kind]) and kind < O2 and flow_need & (1 << kind):
+                join(bad[FLOW, :width], bad[kind, :width])
         if flow_at >= 0:
-            for kind in range(O2):
-                if is_lost[kind] and flow_need & (1 << kind):
-                    join(bad[FLOW, :width], bad[kind, :width])
             if flow_need:
                 to_dry_flow(value, gain[flow_need, :width], factor, bad, flow_need, setting[4])
-                is_lost[FLOW] = is_over(bad[FLOW, :width], NONE)
+                find_lost(bad[FLOW, :width], GROUP * slots, is_lost[FLOW])
             found = sums_of(sums, flow_at, first, last)
             flow_n = n[flow_at, first:last]
             sum_row(value[FLOW, :width], bad[FLOW, :width], NONE, slots, lanes, flow_n, found)
+        kind = 0
         for at in range(kinds.shape[0]):
+            found = (sums[0, at], sums[1, at], sums[2, at], sums[3, at])
+            _fetch_results((own[at], n[at]), found, last)
             if kinds[at] == _OTHER:
-                need = needs[at]
+                if load_row[at] >= 0:
+                    _fetch_results((load_n[load_row[at]],), (load[load_row[at]],), last)
+                need, also = needs[at], partner[at]
                 o2 = factor[O2] if need & NEEDS_O2 else gain[0]
-                found = (sums[0, at], sums[1, at], sums[2, at], sums[3, at])
                 _other(
                     need, at, load_row[at], first, last, raw[at], status[at], stopped, is_stopped, worst, slots,
                     lines[at], value[FLOW], o2, gain[need & _TO_DRY], bad, is_lost, is_zeroed, rows, marks, lanes,
-                    own[at], n[at], found, load_n, load,
+                    own[at], n[at], found, load_n, load, raw[also], status[also], also != at,
                 )  # fmt: skip
 
 
@@ -328,16 +366,16 @@ def _run_chain(
     slots that count by themselves `own` and with what they need `n` (channels, minutes), `sums` (4, channels, minutes)
     as in sum_minutes, `load_n`, `load` (len(load_of), minutes).
     """
-    kinds, load_row, is_wanted = _kinds_of(n.shape[0], roles, needs, load_of)
+    kinds = _kinds_of(n.shape[0], roles, needs, load_of)
     width = min(TILE, max(end - begin, 1)) * slots
     value, factor, gain, rows = _rows(_OTHER, width), _rows(FLOW, width), _rows(8, width), _rows(2, GROUP * slots)
     bad, marks = np.zeros((_OTHER, width), np.uint8), np.zeros((2, GROUP * slots), np.uint8)
     gain[0] = 1.0  # multiplying by it changes no bit
-    scratch = (value, factor, gain, rows, bad, marks, np.empty(LANES), np.zeros(_OTHER, np.bool_))
+    scratch = (value, factor, gain, rows, bad, marks, np.empty(LANES), np.zeros((_OTHER, TILE // GROUP), np.bool_))
     inputs = (raw, status, stopped, worst, slots, lines, needs, roles, fixed, setting)
     flags = (is_o2_wet, is_low_spared, is_zeroed)
     results = (expected, own, n, sums, load_n, load)
-    _run_tiles(begin, end, *scratch, kinds, load_row, is_wanted, *inputs, *flags, *results)
+    _run_tiles(begin, end, *scratch, *kinds, *inputs, *flags, *results)
 
 
 @functools.cache

@@ -47,6 +47,8 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 # nothing, and gives no array to a function that does count.
 _INNER: dict[str, Any] = {**OPTIONS, "_nrt": False}
 inner: Decorator = numba.njit(**_INNER)
+# Where it is called, once: a call hands over every field of every array, which takes longer than a group's sums.
+in_place: Decorator = numba.njit(**_INNER, forceinline=True)
 _built: Decorator = intrinsic
 _unpack: Callable[..., Any] = cgutils.unpack_tuple
 _declare: Callable[..., Any] = cgutils.get_or_insert_function
@@ -119,20 +121,25 @@ def _minute(typing_context: Any, values: Any, status: Any, worst: Any, at: Any, 
     return types.int64(values, status, types.uint8, types.int64, sums), build
 
 
-@_built
-def fetch(typing_context: Any, row: Any, place: Any) -> Any:
-    """Ask for the cache line of an element that will be wanted soon; beyond the end it does nothing."""
+def _fetcher(is_written: bool) -> Callable[..., Any]:
+    def fetch_line(typing_context: Any, row: Any, place: Any) -> Any:
+        def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+            (data,) = pointers(context, b, signature, arguments, 0)
+            address = b.bitcast(b.gep(data, [arguments[1]]), ir.PointerType(I8))
+            kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
+            call = _declare(b.module, kind, "llvm.prefetch.p0")
+            cache = 3 if is_written else 2  # LLVM has an instruction of writing for the nearest only
+            b.call(call, [address, *(ir.Constant(I32, number) for number in (int(is_written), cache, 1))])
+            return context.get_dummy_value()
 
-    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
-        (data,) = pointers(context, b, signature, arguments, 0)
-        address = b.bitcast(b.gep(data, [arguments[1]]), ir.PointerType(I8))
-        kind = ir.FunctionType(ir.VoidType(), [ir.PointerType(I8), I32, I32, I32])
-        call = _declare(b.module, kind, "llvm.prefetch.p0")
-        read, second_cache, is_data = (ir.Constant(I32, number) for number in (0, 2, 1))
-        b.call(call, [address, read, second_cache, is_data])
-        return context.get_dummy_value()
+        return types.void(row, types.int64), build
 
-    return types.void(row, types.int64), build
+    return fetch_line
+
+
+# Ask for the cache line of an element that will be read, or written, soon; beyond the end it does nothing.
+fetch = _built(_fetcher(False))
+fetch_to_write = _built(_fetcher(True))
 
 
 @inner

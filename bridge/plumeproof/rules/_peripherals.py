@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from plumeproof.rules._kernels import inner, sum_row
+from plumeproof.rules._kernels import in_place, inner, sum_row
 
 KELVIN, ATMOSPHERE_KPA = 273.15, 101.325  # 0 degC in K; pressure of the normal state, kPa
 NEEDS_T, NEEDS_P, NEEDS_H2O, NEEDS_O2 = 1, 2, 4, 8  # bits: what a channel must be converted for
@@ -25,6 +25,16 @@ def is_over(states: Any, worst: Any) -> Any:
     for i in range(states.shape[0]):
         found = max(found, states[i])
     return found > worst
+
+
+@inner
+def find_lost(bad: Any, step: Any, is_lost: Any) -> Any:
+    """In which pieces of `step` slots some do not count; whether in any."""
+    found = False
+    for at in range((bad.shape[0] + step - 1) // step):
+        is_lost[at] = is_over(bad[at * step : min(at * step + step, bad.shape[0])], NONE)
+        found |= is_lost[at]
+    return found
 
 
 @inner
@@ -79,7 +89,7 @@ def multiply(row: Any, other: Any) -> None:
         row[i] = row[i] * other[i]
 
 
-@inner
+@in_place
 def to_factors(
     value: Any, factor: Any, marks: Any, width: Any, setting: Any, is_o2_wet: Any, is_low_spared: Any
 ) -> None:  # fmt: skip
@@ -138,16 +148,15 @@ def to_dry_flow(value: Any, gain: Any, factor: Any, bad: Any, need: Any, zero: A
         flow[i] = flow[i] / gain[i]
 
 
-@inner
+@in_place
 def peripheral(
     kind: Any, begin: Any, end: Any, raw: Any, states: Any, out: Any, is_stopped: Any, worst: Any, slots: Any,
-    line: Any, value: Any, bad: Any, is_lost: Any, lanes: Any, own: Any, n: Any, sums: Any,
+    line: Any, value: Any, bad: Any, lanes: Any, own: Any, n: Any, sums: Any,
 ) -> None:  # fmt: skip
     """A tile of a measured peripheral: calibrated, and summed as it is; the flow is summed later."""
     if is_stopped or is_over(states, worst):
         mark(states, worst, out, bad)
         count_slots(bad, slots, own)
-        is_lost[kind] = True
     else:
         bad[:] = 0
         own[:] = slots
