@@ -158,7 +158,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "delivery_parts.py": (*EVIDENCE, P + "clock", P + "config", P + "delivery"),
     "delivery/anchor_feed.py": (*GROUND, P + "delivery", "rfc8785"),
     "observe.py": GROUND,
-    "cli/": (*FACES, P + "keys", P + "anchors", P + "observe", P + "ports", "tqdm", "plumeproof"),
+    "cli/": (*FACES, P + "keys", P + "anchors", P + "time_stamp", P + "observe", P + "ports", "tqdm", "plumeproof"),
     "cli/recompute.py": (*FACES, "tqdm", "distributed"),
     "dashboard/": (*FACES, P + "ports", "starlette", "uvicorn", "jinja2"),
 }

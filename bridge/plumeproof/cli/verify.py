@@ -1,7 +1,8 @@
-"""`plumeproof verify PATH... --keys FILE [--anchor FILE] [--json]`: checks envelopes or a ledger, names each finding.
+"""`plumeproof verify PATH... --keys FILE [--anchor PATH] [--json]`: checks envelopes or a ledger, names each finding.
 
 Exit status: 0 fine, 1 a fault in the evidence, 2 wrong usage or unusable file (DESIGN section 6). Without an anchor a
-cut tail cannot be seen, and the summary says so.
+cut tail cannot be seen, and the summary says so. Signed anchors are judged first (anchors.py): by the same keys, and
+their time-stamps by the certificate of the authority.
 """
 
 from __future__ import annotations
@@ -11,15 +12,18 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from plumeproof.anchors import load_anchors
+from plumeproof.anchors import KeptAnchors, load_anchors
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.inspection import Finding, Inspector, read_heads, read_ledger, read_sequence
 from plumeproof.keys import load_keys
+from plumeproof.time_stamp import load_certificates
 
 FINDINGS_MAX = 10_000  # named in full; behind them only the count
 STANDARD_INPUT = "-"
@@ -40,7 +44,15 @@ def add_parser(subparsers: Any) -> None:
     )
     parser.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json with the enrolled keys")
     parser.add_argument(
-        "--anchor", type=Path, metavar="FILE", help="anchor.json: heads kept elsewhere, shows a cut tail"
+        "--anchor",
+        type=Path,
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="what a keeper has: .cose, a folder of them, anchors.jsonl or anchor.json; shows a cut tail",
+    )
+    parser.add_argument(
+        "--tsa-certificate", type=Path, metavar="FILE", help="of the time-stamp authority, or its root (PEM)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(main=main)
@@ -49,10 +61,11 @@ def add_parser(subparsers: Any) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
     try:
-        anchors = load_anchors(args.anchor) if args.anchor else ()
-        inspector = Inspector(load_keys(args.keys), anchors)
+        keys = load_keys(args.keys)
+        kept = load_anchors(args.anchor, keys, load_certificates(args.tsa_certificate) if args.tsa_certificate else ())
+        inspector = Inspector(keys, tuple(kept.anchors))
         findings: list[Finding] = []
-        for finding in _inspect(inspector, args.paths):
+        for finding in chain(_of_anchors(inspector, kept), _inspect(inspector, args.paths)):
             if inspector.finding_count <= FINDINGS_MAX:
                 findings.append(finding)
                 if not args.json:
@@ -61,8 +74,14 @@ def main(args: argparse.Namespace) -> int:
         print(f"plumeproof verify: {error}", file=sys.stderr)
         return 2
     is_fine = inspector.finding_count == 0 and inspector.verified_count > 0
-    _print_summary(inspector, findings, is_fine, bool(anchors), args.json)
+    _print_summary(inspector, findings, is_fine, kept, args.json)
     return 0 if is_fine else 1
+
+
+def _of_anchors(inspector: Inspector, kept: KeptAnchors) -> Iterator[Finding]:
+    for code, device, place, sentence in kept.findings:
+        inspector.finding_count += 1
+        yield Finding(code, device, None, place, sentence)
 
 
 def _inspect(inspector: Inspector, paths: list[Path]) -> Iterator[Finding]:
@@ -86,15 +105,21 @@ def _inspect_one(inspector: Inspector, path: Path, progress: tqdm[Any]) -> Itera
 
 
 def _print_summary(
-    inspector: Inspector, findings: list[Finding], is_fine: bool, has_anchor: bool, as_json: bool
+    inspector: Inspector, findings: list[Finding], is_fine: bool, kept: KeptAnchors, as_json: bool
 ) -> None:
-    heads = inspector.heads()
+    heads, has_anchor = inspector.heads(), bool(kept.anchors)
     if as_json:
         result = {
             "fine": is_fine,
             "records_verified": inspector.verified_count,
             "anchored": has_anchor,
             "without_anchor": inspector.without_anchor(),
+            "anchor_statements": len(kept.statements),
+            "time_stamps": [
+                {"gateway": gateway, "number": number, "utc_ms": utc_ms}
+                for (gateway, number), utc_ms in sorted(kept.stamped.items())
+            ],
+            "time_stamps_unchecked": kept.unchecked_stamps,
             "devices": [
                 {"device": head.device, "seq": head.seq, "content_hash": head.content_hash.hex(), "count": head.count}
                 for head in heads
@@ -106,6 +131,14 @@ def _print_summary(
         return
     for head in heads:
         print(f"{head.device}: {head.count} records up to seq {head.seq}, head {head.content_hash.hex()}")
+    if kept.statements:
+        newest = kept.statements[-1]
+        told = f"{len(kept.statements)} anchor statements hold, the newest of {newest.gateway} is number {newest.number}"
+        if kept.stamped:
+            told += f"; {len(kept.stamped)} time-stamped, the newest at {_utc(max(kept.stamped.values()))}"
+        if kept.unchecked_stamps:
+            told += f"; {kept.unchecked_stamps} time-stamps not checked, name --tsa-certificate"
+        print(told)
     if inspector.finding_count > len(findings):
         print(f"{inspector.finding_count - len(findings)} more findings not printed")
     if not inspector.verified_count:
