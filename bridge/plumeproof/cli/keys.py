@@ -38,7 +38,7 @@ def add_parser(subparsers: Any) -> None:
     rotate.add_argument("--purpose", choices=PURPOSES, default="record", help="default: record")
     rotate.set_defaults(main=rotate_main)
     create = what.add_parser("create-gateway", help="make the key that signs anchors and manifests")
-    create.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="where it shall lie; never replaced")
+    create.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="where it shall lie")
     create.add_argument("--gateway", required=True, metavar="ID", help="gateway.id of bridge.toml")
     create.add_argument("--keys", type=Path, metavar="FILE", help="keys.json to enrol it in")
     create.add_argument("--answer", type=Path, metavar="FILE", help="write its proof for `keys enroll` elsewhere")
@@ -52,7 +52,9 @@ def add_parser(subparsers: Any) -> None:
         one.add_argument("key", type=Path, metavar="KEY", help="file with the public key or a module's answer")
         one.add_argument("--device", metavar="D", help="id of the module; a module's answer brings its own")
     for one in (rotate, revoke):
-        one.add_argument("--last-seq", type=_seq, required=True, metavar="N", help="last record (anchor) of the key to trust")
+        one.add_argument(
+            "--last-seq", type=_seq, required=True, metavar="N", help="last record (or anchor) of it to trust"
+        )
     for one in (listing, enroll, rotate, revoke):
         one.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json")
         one.add_argument("--json", action="store_true", help="print JSON")

@@ -133,7 +133,9 @@ def _print_summary(
         print(f"{head.device}: {head.count} records up to seq {head.seq}, head {head.content_hash.hex()}")
     if kept.statements:
         newest = kept.statements[-1]
-        told = f"{len(kept.statements)} anchor statements hold, the newest of {newest.gateway} is number {newest.number}"
+        told = (
+            f"{len(kept.statements)} anchor statements hold, the newest of {newest.gateway} is number {newest.number}"
+        )
         if kept.stamped:
             told += f"; {len(kept.stamped)} time-stamped, the newest at {_utc(max(kept.stamped.values()))}"
         if kept.unchecked_stamps:
@@ -149,3 +151,7 @@ def _print_summary(
         tail = f"; no anchor of {bare}: a cut tail of it would not be seen" if bare else ""
     found = f"{inspector.finding_count} finding{'' if inspector.finding_count == 1 else 's'}"
     print(f"{'fine' if is_fine else 'NOT FINE'}: {inspector.verified_count} signatures hold, {found}{tail}")
+
+
+def _utc(utc_ms: int) -> str:
+    return datetime.fromtimestamp(utc_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
