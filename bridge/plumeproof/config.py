@@ -28,6 +28,7 @@ DAY_S = 86_400
 BAUDS = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)  # what USB adapters offer
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")  # gateway ids and sink names: parts of topics, keys and file names
 _TOPIC = re.compile(r"[^#+\x00/]([^#+\x00]{0,126}[^#+\x00/])?")  # MQTT 5 section 4.7: no wildcards; no empty level
+_GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # Sparkplug 3.0 section 4: one level of a topic
 _SHIPPED = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # as delivery/profile.py; a path has a dot or a slash
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")  # DNS name or address
 
@@ -155,15 +156,23 @@ class AnchorsConfig:
 
 @dataclass(frozen=True, slots=True)
 class MqttSinkConfig:
-    """A broker. `ca_file` set: TLS with hostname check; `cert_file` and `key_file`: client certificate."""
+    """A broker. `ca_file` set: TLS with hostname check; `cert_file` and `key_file`: client certificate.
+
+    `content`: what goes there, in which form. Rows queued less than `live_for_s` ago go first; what is older goes at no
+    more than `replay_rows_per_s`, and both at no more than `rows_per_s`.
+    """
 
     name: str = setting(text_like(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
     host: str = setting(text_like(_HOST, "host name"))
     port: int = setting(number_in(int, 1, 65_535))
     root_topic: str = setting(text_like(_TOPIC, "topic (no # or +, no slash at its ends)"), "plumeproof")
     content: tuple[str, ...] = setting(
-        list_of(one_of("envelope", "average", "anchor"), 1), ("envelope", "average", "anchor")
+        list_of(one_of("envelope", "average", "anchor", "senml", "sparkplug"), 1), ("envelope", "average", "anchor")
     )
+    sparkplug_group: str = setting(text_like(_GROUP, "group id (letters, digits, . _ -, at most 64)"), "plumeproof")
+    live_for_s: int = setting(number_in(int, 10, DAY_S), 300)  # a broker's restart fits, an outage does not
+    rows_per_s: int = setting(number_in(int, 1, 100_000), 1_000)
+    replay_rows_per_s: int = setting(number_in(int, 1, 100_000), 200)  # a day of 100 modules in 12 minutes
     protocol: str = setting(one_of("5", "3.1.1"), "5")
     client_id: str | None = setting(
         text_like(_NAME, "client id (a-z 0-9 . _ -, at most 32)"), None
@@ -301,7 +310,18 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
     ):
         if getattr(anchors, key) and getattr(anchors, other) is None:
             raise refuse("anchors", key, reason=f"needs {other} beside it")
+    nodes: set[tuple[str, int, str]] = set()
     for i, mqtt in enumerate(config.mqtt_sinks):
+        if "sparkplug" in mqtt.content:
+            node = (mqtt.host, mqtt.port, mqtt.sparkplug_group)
+            if len(mqtt.content) > 1:  # MQTT has one last will a connection, and Sparkplug's is the node's death
+                raise refuse("sink", "mqtt", i, "content", reason="give sparkplug a [[sink.mqtt]] of its own")
+            if node in nodes:
+                raise refuse("sink", "mqtt", i, "content", reason="this broker has our sparkplug node already")
+            nodes.add(node)
+        if mqtt.replay_rows_per_s > mqtt.rows_per_s:
+            reason = f"{mqtt.replay_rows_per_s} is more than rows_per_s ({mqtt.rows_per_s})"
+            raise refuse("sink", "mqtt", i, "replay_rows_per_s", reason=reason)
         # A password never travels without TLS.
         needs = (
             ("cert_file", "key_file"),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from plumeproof.clock import SystemClock
 from plumeproof.config import Config, HttpsSinkConfig, MqttSinkConfig
+from plumeproof.delivery.lanes import LaneRule
 from plumeproof.delivery.profile import ASSERTION, BASIC, BODY, CERTIFICATE, Profile, load_profile
-from plumeproof.delivery.relay import AverageFeed, EnvelopeFeed, Feed, Relay, ReportFeed, ReportRule
+from plumeproof.delivery.relay import VIEWS, AverageFeed, EnvelopeFeed, Feed, Relay, ReportFeed, ReportRule
 from plumeproof.delivery.stage import DeliveryStage
 from plumeproof.errors import ConfigError
 from plumeproof.evidence.envelope import kid_in
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
     from plumeproof.delivery.mqtt_sink import MqttSink
 
 
-def build_sinks(config: Config, outbox: Outbox, clock: Clock) -> Sequence[tuple[str, DeliveryStage]]:
-    """A stage for every configured sink, by name. Raises ConfigError for a profile that cannot be used."""
+def build_sinks(
+    config: Config, outbox: Outbox, clock: Clock, kid: str | None = None
+) -> Sequence[tuple[str, DeliveryStage]]:
+    """A stage for every configured sink, by name; `kid`: of the gateway's own key, for its status. Raises ConfigError
+    for a profile that cannot be used."""
     found: list[tuple[str, DeliveryStage]] = []
     for mqtt in config.mqtt_sinks:
         from plumeproof.delivery.mqtt_sink import LONGEST_S
 
-        found.append((mqtt.name, DeliveryStage(build_mqtt(mqtt, config.gateway.id, clock), outbox, clock, LONGEST_S)))
+        lanes = LaneRule(mqtt.live_for_s, mqtt.rows_per_s, mqtt.replay_rows_per_s)
+        broker = build_mqtt(mqtt, config.gateway.id, clock, kid)
+        found.append((mqtt.name, DeliveryStage(broker, outbox, clock, LONGEST_S, lanes=lanes)))
     for https in config.https_sinks:
         from plumeproof.delivery.private_file import FileWatch
 
@@ -58,9 +64,10 @@ def folder_name(folder: Path) -> str:
     return f"folder:{folder}"
 
 
-def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> MqttSink:
+def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock, kid: str | None = None) -> MqttSink:
     """The sink of a broker; nothing is connected yet."""
-    from plumeproof.delivery.mqtt_sink import MqttSettings, MqttSink
+    from plumeproof.delivery.mqtt_connection import MqttSettings
+    from plumeproof.delivery.mqtt_sink import MqttSink
 
     settings = MqttSettings(
         sink.host,
@@ -75,7 +82,7 @@ def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock) -> MqttSink:
         sink.username,
         sink.password_file,
     )
-    return MqttSink(sink.name, gateway, settings, clock)
+    return MqttSink(sink.name, gateway, settings, clock, kid)
 
 
 def build_https(sink: HttpsSinkConfig, clock: Clock) -> HttpsSink:
@@ -158,8 +165,8 @@ def build_relay(
     for mqtt in config.mqtt_sinks:
         if "envelope" in mqtt.content:
             feeds.append(EnvelopeFeed(mqtt.name, ledger, outbox, kid_in))
-        if "average" in mqtt.content:
-            feeds.append(AverageFeed(mqtt.name, gateway, averages, outbox))
+        views = [view for view in VIEWS if view in mqtt.content]
+        feeds += [AverageFeed(mqtt.name, gateway, averages, outbox, view) for view in views]
     for https in config.https_sinks:
         profile = load_profile(https.profile)
         rule = ReportRule(https.report_interval_s, profile.averages_max, profile.close_after_s, profile.shape)

@@ -230,8 +230,11 @@ class Service:
         config = self.config
         ledger, averages = SqliteLedger(writer, self.clock), SqliteAverages(writer, self.clock)
         outbox = SqliteOutbox(writer, self.clock)
+        own_key = None if config.anchors.key_file is None else GatewayKey(config.anchors.key_file)
+        kid = None if own_key is None else own_key.kid.hex()
         sinks = [
-            Worker("sink", name, stage, SINK_REST_S, self) for name, stage in build_sinks(config, outbox, self.clock)
+            Worker("sink", name, stage, SINK_REST_S, self)
+            for name, stage in build_sinks(config, outbox, self.clock, kid)
         ]
         relays = []
         store = SqliteAnchors(writer, self.clock)
@@ -259,12 +262,21 @@ class Service:
             )
             for module in config.modules
         ]
-        self._workers = [*modules, averaging, *figures, *self._witnesses(store, outbox, relays), *relays, *sinks]
+        self._workers = [
+            *modules,
+            averaging,
+            *figures,
+            *self._witnesses(own_key, store, outbox, relays),
+            *relays,
+            *sinks,
+        ]
 
-    def _witnesses(self, store: SqliteAnchors, outbox: SqliteOutbox, relays: Sequence[Worker]) -> list[Worker]:
+    def _witnesses(
+        self, own_key: GatewayKey | None, store: SqliteAnchors, outbox: SqliteOutbox, relays: Sequence[Worker]
+    ) -> list[Worker]:
         """Who signs the heads of the modules, and who gets time-stamps for it. Raises ConfigError."""
         wanted = self.config.anchors
-        if wanted.key_file is None:
+        if own_key is None:
             return []
         workers: list[Worker] = []
         if wanted.tsa_url is not None and wanted.tsa_certificate_file is not None:
@@ -275,7 +287,7 @@ class Service:
             workers.append(Worker("stage", "time-stamps", stamps, ANCHOR_REST_S, self))
         stage = AnchorStage(
             self.config.gateway.id,
-            GatewayKey(wanted.key_file),
+            own_key,
             store,
             self.keys,
             self.clock,

@@ -63,6 +63,11 @@ trend_minutes = 15
 # port = 8883
 # root_topic = "plumeproof"
 # content = ["envelope", "average", "anchor"]
+#                               # more forms: "senml" (RFC 8428); "sparkplug" in a [[sink.mqtt]] of its own
+# sparkplug_group = "plumeproof"   # the edge node is the gateway, its devices are the modules
+# live_for_s = 300              # older rows come later, on .../replay/ topics, so that the present never waits
+# rows_per_s = 1000             # at most, live and replayed together
+# replay_rows_per_s = 200       # at most, of what is older
 # protocol = "5"                # "3.1.1" where the broker is old
 # client_id = "gateway-01"      # default: gateway and sink name
 # keepalive_s = 60

@@ -10,11 +10,12 @@ copies are notifications, and a year of them would hold back the present); a new
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from plumeproof.delivery.report import AVERAGES_MAX, PLAIN, ReportShape, build_average, build_report
+from plumeproof.delivery.senml import build_senml
 from plumeproof.model import Average, NewRow
 from plumeproof.ports import AverageStore, Clock, Ledger, Outbox
 
@@ -22,6 +23,14 @@ WINDOW = 256  # rows read at a time; memory stays flat with any backlog
 ENVELOPES = "relay"  # stages in the cursor table; the first counts positions of records, the others ids of averages
 AVERAGES = "relay_averages"
 REPORTS = "relay_reports"
+
+
+# One average in each form. Sparkplug numbers its messages when they leave, so its rows hold what will be said.
+VIEWS: Mapping[str, Callable[[str, int, Average], bytes]] = {
+    "average": build_average,
+    "senml": build_senml,
+    "sparkplug": build_average,
+}
 
 
 class Feed(Protocol):
@@ -101,33 +110,37 @@ class EnvelopeFeed:
 
 
 class AverageFeed:
-    """Every average for one broker."""
+    """Every average for one broker, in one form (VIEWS)."""
 
-    def __init__(self, sink: str, gateway: str, averages: AverageStore, outbox: Outbox) -> None:
+    def __init__(self, sink: str, gateway: str, averages: AverageStore, outbox: Outbox, view: str = "average") -> None:
         self._sink, self._gateway, self._averages, self._outbox = sink, gateway, averages, outbox
+        self._view = view
+        self._stage = AVERAGES if view == "average" else f"relay_{view}"
 
     def begin(self) -> None:
         """From now on."""
-        if self._outbox.cursor(AVERAGES, self._sink) is None:
-            self._outbox.enqueue((), AVERAGES, self._sink, self._averages.newest_id())
+        if self._outbox.cursor(self._stage, self._sink) is None:
+            self._outbox.enqueue((), self._stage, self._sink, self._averages.newest_id())
 
     def advance(self) -> int:
         """As Feed.advance."""
-        numbered = self._averages.after(self._outbox.cursor(AVERAGES, self._sink) or 0, WINDOW)
+        numbered = self._averages.after(self._outbox.cursor(self._stage, self._sink) or 0, WINDOW)
         if not numbered:
             return 0
+        build = VIEWS[self._view]
         rows = [
             NewRow(
                 self._sink,
                 average.device,
                 "average",
-                f"average/{average_id}",
-                build_average(self._gateway, average_id, average),
-                attributes={"interval": str(average.interval_s)},
+                f"{self._view}/{average_id}",
+                build(self._gateway, average_id, average),
+                attributes={"interval": str(average.interval_s)}
+                | ({} if self._view == "average" else {"view": self._view}),
             )
             for average_id, average in numbered
         ]
-        self._outbox.enqueue(rows, AVERAGES, self._sink, numbered[-1][0])
+        self._outbox.enqueue(rows, self._stage, self._sink, numbered[-1][0])
         return len(numbered)
 
 
