@@ -1,7 +1,7 @@
 """RFC 3161 time-stamps of statements: the question, and what an answer is worth. The home of rfc3161-client.
 
 A stamp is about the SHA-256 of the statement's bytes as they are; `openssl ts -verify -data` checks it too. The
-authority's word counts only under a certificate that you name: a root, or the authority's own.
+authority's word counts only under certificates that you name: its root, with what lies between.
 
     question = StampQuestion(statement)
     utc_ms = read_stamp(answer, statement, roots, question)
@@ -69,5 +69,5 @@ def read_stamp(
         builder.build().verify_message(answer, message)
         return int(answer.tst_info.gen_time.timestamp() * 1000)
     except (VerificationError, ValueError, TypeError) as error:
-        sentence = " ".join(str(error).split())[:200]
+        sentence = " ".join(str(error).partition(": ErrorStack")[0].split())[:200]  # not OpenSSL's whole list
         raise EvidenceError("stamp", f"time-stamp does not hold: {sentence}") from error

@@ -48,7 +48,7 @@ grace_s = 90                    # wait for late records before an interval is co
 # every_records = 10000         # or after so many records; 0: by time alone
 # folders = ["/mnt/share/anchors"]   # keepers beside brokers and platforms: another disk, a share of another host
 # tsa_url = "http://tsa.example/tsr" # RFC 3161 time-stamps
-# tsa_certificate_file = "tsa.pem"   # of the authority, or its root: only its stamps are kept
+# tsa_certificate_file = "tsa.pem"   # its root, and what lies between: other stamps are not kept
 
 [dashboard]
 enabled = true
