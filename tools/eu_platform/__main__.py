@@ -22,7 +22,9 @@ from starlette.routing import Route
 
 from tools import test_ca
 from tools.eu_platform.app import Endpoints, build_app
+from tools.eu_platform.clients import Clients
 from tools.eu_platform.control import Control
+from tools.eu_platform.demands import DEMANDS, Demands
 from tools.eu_platform.description import Description
 from tools.eu_platform.faults import Fault, FaultPlan, FaultWishError, parse_faults
 from tools.eu_platform.intake import Intake
@@ -31,7 +33,7 @@ from tools.eu_platform.receipts import ReceiptKey
 from tools.eu_platform.server import bind, serve
 from tools.eu_platform.spoil import REQUESTS_KEPT, FaultLayer, Powers, Seen
 from tools.eu_platform.store import Store, StoreFault
-from tools.eu_platform.tokens import Clients, TokenDesk
+from tools.eu_platform.tokens import TokenDesk
 
 TOKEN_S = 3600  # life of a token
 LONGEST_TOKEN_S = 86_400
@@ -56,6 +58,13 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--control", action="store_true", help="faults while it runs, by /control and DIR/control.token"
+    )
+    parser.add_argument(
+        "--demand",
+        action="append",
+        default=[],
+        choices=DEMANDS,
+        help="secret, assertion, certificate, signature; again for more (tools/eu_platform/demands.py)",
     )
     parser.add_argument("--token-s", type=int, default=TOKEN_S, help=f"life of a token, 1 to {LONGEST_TOKEN_S} s")
     chosen = parser.parse_args(arguments)
@@ -89,17 +98,24 @@ def run(chosen: argparse.Namespace) -> None:
     store = Store(folder / "platform.sqlite")
     try:
         intake = Intake(description, store, key)
-        endpoints = Endpoints(description, TokenDesk(clients, store, chosen.token_s), intake, key)
-        routes, layers = _faults(chosen, faults, endpoints, store, key)
+        demands = Demands(chosen.demand)
+        desk = TokenDesk(clients, store, chosen.token_s, demands)
+        endpoints = Endpoints(description, desk, intake, key, clients, demands)
+        routes, layers = _faults(chosen, faults, endpoints, store, key, demands)
         app = build_app(endpoints, Pages(store, description, key), routes, layers)
-        asyncio.run(serve(app, listener, authority / "server.pem", authority / "server.key"))
+        asyncio.run(serve(app, listener, authority, demands))
     finally:
         store.close()
         os.close(lock)
 
 
 def _faults(
-    chosen: argparse.Namespace, faults: list[Fault], endpoints: Endpoints, store: Store, key: ReceiptKey
+    chosen: argparse.Namespace,
+    faults: list[Fault],
+    endpoints: Endpoints,
+    store: Store,
+    key: ReceiptKey,
+    demands: Demands,
 ) -> tuple[list[Route], list[Middleware]]:
     """Routes and layers of faults on demand; nothing of it is there unless it was asked for."""
     if not faults and not chosen.control:
@@ -108,7 +124,7 @@ def _faults(
     seen: deque[Seen] = deque(maxlen=REQUESTS_KEPT)
     powers = Powers(endpoints.count_arrival, partial(run_in_threadpool, store.forget_tokens), key)
     layer = Middleware(FaultLayer, plan=plan, powers=powers, seen=seen)
-    routes = Control(plan, seen, chosen.dir / "control.token").routes() if chosen.control else []
+    routes = Control(plan, demands, seen, chosen.dir / "control.token").routes() if chosen.control else []
     return routes, [layer]
 
 

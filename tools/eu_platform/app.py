@@ -24,13 +24,16 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tools.eu_platform.body import CLOSE, read_body
+from tools.eu_platform.clients import Clients
+from tools.eu_platform.demands import Demands
 from tools.eu_platform.description import Description, ecma_pattern
 from tools.eu_platform.intake import Intake, parse_key, to_content_digest
 from tools.eu_platform.pages import Pages
 from tools.eu_platform.problems import Problem, answer_problem
 from tools.eu_platform.receipts import ReceiptKey
+from tools.eu_platform.signatures import COVERED, SignatureFault, SignedRequest, check_signature
 from tools.eu_platform.store import StoreFault
-from tools.eu_platform.tokens import TokenDesk
+from tools.eu_platform.tokens import Asking, TokenDesk
 
 LOCAL_NAMES = ("127.0.0.1", "localhost", "[::1]")  # others are DNS rebinding
 RETRY_S = 5  # when storing is tried again
@@ -97,7 +100,17 @@ class Frame:
 class Endpoints:
     """What the interface offers to programs."""
 
-    def __init__(self, description: Description, desk: TokenDesk, intake: Intake, key: ReceiptKey) -> None:
+    def __init__(
+        self,
+        description: Description,
+        desk: TokenDesk,
+        intake: Intake,
+        key: ReceiptKey,
+        clients: Clients,
+        demands: Demands,
+    ) -> None:
+        self._clients = clients
+        self._demands = demands
         self._description = description
         self._desk = desk
         self._intake = intake
@@ -116,7 +129,8 @@ class Endpoints:
     async def issue_token(self, request: Request) -> Response:
         """POST /oauth/token"""
         body = await read_body(request, "application/x-www-form-urlencoded")
-        answer = await run_in_threadpool(self._desk.issue, request.headers.getlist("authorization"), body)
+        authorization = request.headers.getlist("authorization")
+        answer = await run_in_threadpool(self._desk.issue, authorization, body, asking(request))
         return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
     async def reports(self, request: Request) -> Response:
@@ -126,8 +140,10 @@ class Endpoints:
     async def deliver_report(self, request: Request) -> Response:
         """POST /v1/reports"""
         authorization = request.headers.getlist("authorization")
-        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:write")
+        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:write", asking(request))
         body = await read_body(request, "application/json")
+        if self._demands.has_signature:
+            self._check_signature(request, grant.client)
         taken = await run_in_threadpool(
             self._intake.take,
             grant,
@@ -140,11 +156,23 @@ class Endpoints:
         headers = {"Location": f"/v1/reports/{taken.receipt_id}", "Content-Digest": to_content_digest(digest)}
         return Response(taken.receipt, 201 if taken.is_new else 200, headers, "application/json")
 
+    def _check_signature(self, request: Request, client: str) -> None:
+        """Raises Problem."""
+        names = " ".join(f'"{name}"' for name in COVERED)
+        wanted = {"Accept-Signature": f"sig1=({names});created;keyid;alg"}  # RFC 9421 section 5.1
+        fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw]
+        signed = SignedRequest(request.method, asking(request).url, fields)
+        try:
+            check_signature(signed, self._clients.find(client).public_keys(), int(time.time()))
+        except SignatureFault as fault:
+            kind = "signature-missing" if fault.is_missing else "signature-refused"
+            raise Problem(kind, str(fault), headers=wanted) from fault
+
     async def count_arrival(self, request: Request) -> None:
         """A delivery that a fault on demand keeps from being served still counts, if its token and key are good."""
         try:
             authorization = request.headers.getlist("authorization")
-            grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:write")
+            grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:write", asking(request))
             key = parse_key(request.headers.getlist("idempotency-key"))
         except Problem:
             return  # nobody's delivery
@@ -153,7 +181,7 @@ class Endpoints:
     async def list_reports(self, request: Request) -> Response:
         """GET /v1/reports"""
         authorization = request.headers.getlist("authorization")
-        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:read")
+        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:read", asking(request))
         query = request.query_params
         if len(query.multi_items()) != len(query) or not set(query) <= {"cursor", "limit"}:
             raise Problem("malformed-query", "only cursor and limit, each once")
@@ -167,7 +195,7 @@ class Endpoints:
     async def read_report(self, request: Request) -> Response:
         """GET /v1/reports/{receiptId}"""
         authorization = request.headers.getlist("authorization")
-        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:read")
+        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:read", asking(request))
         return JSONResponse(await run_in_threadpool(self._intake.read, grant, request.path_params["receipt_id"]))
 
     async def read_keys(self, _request: Request) -> Response:
@@ -177,6 +205,16 @@ class Endpoints:
     async def read_description(self, _request: Request) -> Response:
         """GET /openapi.json"""
         return Response(self._description.json_bytes, media_type="application/json")
+
+
+def asking(request: Request) -> Asking:
+    """Where a request came from: its address as the client wrote it, and the certificate that TLS has checked."""
+    query = request.scope["query_string"]
+    path = request.scope["raw_path"] + (b"?" + query if query else b"")
+    transport = getattr(request.state, "transport", None)
+    stream = transport.get_extra_info("ssl_object") if transport is not None else None
+    certificate = (stream.getpeercert(binary_form=True) or b"") if stream is not None else b""
+    return Asking(f"https://{request.headers.get('host', '')}{path.decode('ascii', 'replace')}", certificate)
 
 
 def build_app(endpoints: Endpoints, pages: Pages, routes: Sequence[Route], layers: Sequence[Middleware]) -> Starlette:

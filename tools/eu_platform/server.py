@@ -13,6 +13,7 @@ import secrets
 import signal
 import socket
 import sys
+from asyncio import sslproto
 from collections.abc import Generator
 from http import HTTPStatus
 from pathlib import Path
@@ -24,6 +25,7 @@ from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tools.eu_platform.app import HEADER_BYTES
+from tools.eu_platform.demands import Demands
 from tools.eu_platform.problems import KINDS, MEDIA_TYPE, Problem, build_document
 
 HOST = "127.0.0.1"  # there is no choice: the reference is no service for others
@@ -117,6 +119,19 @@ class _Server(uvicorn.Server):
         yield
 
 
+class _TellingTls(sslproto.SSLProtocol):  # type: ignore[misc, name-defined]
+    """asyncio's TLS, which tells the client why it refuses.
+
+    asyncio (seen with 3.11) leaves the alert of a failed handshake in its buffer and closes: a client without the
+    demanded certificate would only see the end of the connection, where other servers say `certificate required`.
+    """
+
+    def _on_handshake_complete(self, handshake_exc: BaseException | None) -> None:
+        if handshake_exc is not None:
+            self._process_outgoing()
+        super()._on_handshake_complete(handshake_exc)
+
+
 def bind(port: int) -> socket.socket:
     """A listening socket on loopback; 0 is a free port. Raises OSError."""
     # Named TCP, because asyncio switches Nagle's delay off (40 ms an answer) only where the socket says so.
@@ -130,27 +145,31 @@ def bind(port: int) -> socket.socket:
     return listener
 
 
-async def serve(app: Starlette, listener: socket.socket, certificate: Path, key: Path) -> None:
-    """Until SIGTERM or SIGINT. Prints the ready line when it can be asked."""
+async def serve(app: Starlette, listener: socket.socket, authority: Path, demands: Demands) -> None:
+    """Until SIGTERM or SIGINT. Prints the ready line when it can be asked. `authority`: folder of the certificates."""
     options: dict[str, Any] = {"log_config": None, "access_log": False, "lifespan": "off", "ws": "none"}
-    server = _Server(
-        uvicorn.Config(
-            app,
-            http=Http,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
-            server_header=False,
-            h11_max_incomplete_event_size=HEADER_BYTES,
-            timeout_keep_alive=IDLE_S,
-            timeout_graceful_shutdown=STOP_S,
-            **options,
-        )
+    config = uvicorn.Config(
+        app,
+        http=Http,
+        ssl_certfile=authority / "server.pem",
+        ssl_keyfile=authority / "server.key",
+        ssl_ca_certs=str(authority / "ca.pem"),
+        server_header=False,
+        h11_max_incomplete_event_size=HEADER_BYTES,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=STOP_S,
+        **options,
     )
+    config.load()
+    assert config.ssl is not None
+    demands.attach(config.ssl)
+    server = _Server(config)
 
     def stop() -> None:
         server.should_exit = True
 
     loop = asyncio.get_running_loop()
+    sslproto.SSLProtocol = _TellingTls  # type: ignore[misc] # the loop offers no other way to choose it
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[listener]))

@@ -52,6 +52,19 @@ CREATE TABLE token (
     expires_utc_ms INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+LOGIN_SCHEMA = """
+CREATE TABLE IF NOT EXISTS token_binding (              -- tokens that are good over one client certificate only
+    hash       BLOB PRIMARY KEY,                        -- of the token
+    thumbprint BLOB NOT NULL                            -- SHA-256 of the certificate (RFC 8705 section 3.1)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS assertion (                  -- client assertions that were used, until they are over
+    client        TEXT    NOT NULL,
+    jti_hash      BLOB    NOT NULL,
+    expires_utc_s INTEGER NOT NULL,
+    PRIMARY KEY (client, jti_hash)
+) STRICT, WITHOUT ROWID;
+"""  # no new layout: a file of before gains two empty tables
+ASSERTION_SPARE_S = 60  # an assertion is forgotten later than it ends, so that clocks may differ
 _ENTRY = (
     "SELECT report.id, receipt_id, report.client, report.key, digest, received_utc_ms, gateway, module, interval_s,"
     " period_start, period_end, n_averages, receipt, coalesce(n, 1), coalesce(last_utc_ms, received_utc_ms)"
@@ -97,10 +110,11 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token is good for."""
+    """What a token is good for. `thumbprint`: of the certificate that it is bound to; empty: none."""
 
     client: str
     scopes: frozenset[str]
+    thumbprint: bytes = b""
 
 
 def utc_ms() -> int:
@@ -140,6 +154,7 @@ class Store:
                 connection.execute(SCHEMA)
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", SCHEMA_VERSION)
+        connection.execute(LOGIN_SCHEMA)
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
@@ -235,6 +250,18 @@ class Store:
             connection.execute("DELETE FROM token WHERE expires_utc_ms <= ?", (utc_ms(),))
             row = (token_hash, grant.client, " ".join(sorted(grant.scopes)), expires_utc_ms)
             connection.execute("INSERT INTO token VALUES (?, ?, ?, ?)", row)
+            connection.execute("DELETE FROM token_binding WHERE hash NOT IN (SELECT hash FROM token)")
+            if grant.thumbprint:
+                connection.execute("INSERT INTO token_binding VALUES (?, ?)", (token_hash, grant.thumbprint))
+
+    def take_assertion(self, client: str, jti_hash: bytes, expires_utc_s: int) -> bool:
+        """Remember a client assertion; False where it was used before."""
+        with self._transaction() as connection:
+            now_s = utc_ms() // 1000
+            connection.execute("DELETE FROM assertion WHERE expires_utc_s < ?", (now_s - ASSERTION_SPARE_S,))
+            row = (client, jti_hash, expires_utc_s)
+            connection.execute("INSERT INTO assertion VALUES (?, ?, ?) ON CONFLICT DO NOTHING", row)
+            return bool(connection.changes())
 
     def forget_tokens(self) -> None:
         """Every client needs a new one (fault `token-refused`)."""
@@ -245,9 +272,11 @@ class Store:
         """What this token is good for now."""
         with self._transaction() as connection:
             row = connection.execute(
-                "SELECT client, scopes FROM token WHERE hash = ? AND expires_utc_ms > ?", (token_hash, utc_ms())
+                "SELECT client, scopes, thumbprint FROM token LEFT JOIN token_binding USING (hash)"
+                " WHERE hash = ? AND expires_utc_ms > ?",
+                (token_hash, utc_ms()),
             ).fetchone()
-        return None if row is None else Grant(row[0], frozenset(row[1].split()))
+        return None if row is None else Grant(row[0], frozenset(row[1].split()), row[2] or b"")
 
 
 def _count(connection: apsw.Connection, client: str, key: str, now: int) -> None:

@@ -1,7 +1,7 @@
-"""Who may ask: clients with secrets, and bearer tokens (RFC 6749 section 4.4, RFC 6750 section 2.1).
+"""Bearer tokens: who gets one (RFC 6749 section 4.4, RFC 7523, RFC 8705), whom it stands for (RFC 6750 section 2.1).
 
-`clients.json`: {"clients": [{"id", "secretSha256" (hex), "scopes": [...]}]}. Secrets are random and long, so that one
-SHA-256 hides them; tokens are 256 random bits and are kept as hashes only.
+Tokens are 256 random bits and are kept as hashes only. One that was given over a connection with a client certificate
+is bound to that certificate: over another connection it is refused (RFC 8705 section 3).
 """
 
 from __future__ import annotations
@@ -9,94 +9,68 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import hmac
-import json
 import secrets
-from collections.abc import Iterable
-from pathlib import Path
+from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote_plus
 
-from tools.eu_platform.problems import Problem
-from tools.eu_platform.receipts import write_private
-from tools.eu_platform.store import Grant, Store, StoreFault, utc_ms
+from cryptography import x509
 
-DEFAULT_CLIENT = "gateway"
-SCOPES = frozenset({"reports:read", "reports:write"})
+from tools.eu_platform.assertions import KIND, AssertionFault, check_assertion
+from tools.eu_platform.clients import Client, Clients, hash_of
+from tools.eu_platform.demands import Demands
+from tools.eu_platform.problems import Problem
+from tools.eu_platform.store import Grant, Store, utc_ms
+
 TOKEN_BYTES = 32  # random; 16 is the least allowed
-SHORTEST_SECRET = 16  # characters; below that one SHA-256 hides nothing
 MOST_FIELDS = 16  # of a token request
 LONGEST_CREDENTIALS = 1024  # characters of an Authorization header
 
 
-class Clients:
-    """The clients of one platform."""
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Where a question came from. `certificate`: DER of the client's, empty without one; `url`: as it was asked."""
 
-    def __init__(self, entries: Iterable[tuple[str, bytes, frozenset[str]]]) -> None:
-        self._entries = {name: (secret_hash, scopes) for name, secret_hash, scopes in entries}
+    url: str
+    certificate: bytes = b""
 
-    @classmethod
-    def from_folder(cls, folder: Path) -> Clients:
-        """Read clients.json; the first start makes it, with one client whose secret goes to client.secret."""
-        path = folder / "clients.json"
-        if not path.exists():
-            secret = secrets.token_urlsafe(TOKEN_BYTES)
-            entry = {"id": DEFAULT_CLIENT, "secretSha256": _hash(secret).hex(), "scopes": sorted(SCOPES)}
-            # Power fails between the two: no clients.json, so that the next start makes both anew.
-            write_private(folder / "client.secret", secret.encode() + b"\n")
-            write_private(path, json.dumps({"clients": [entry]}, indent=2).encode() + b"\n")
-        try:
-            entries = json.loads(path.read_text(encoding="utf-8"))["clients"]
-            return cls(
-                (str(entry["id"]), bytes.fromhex(entry["secretSha256"]), frozenset(entry["scopes"]) & SCOPES)
-                for entry in entries
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            raise StoreFault(f"{path}: cannot be read ({error!r}); remove it and a new one is made") from error
-
-    @classmethod
-    def from_secret_file(cls, client: str, path: Path) -> Clients:
-        """One client whose secret is the one line of a file."""
-        secret = path.read_text(encoding="utf-8").strip()
-        if len(secret) < SHORTEST_SECRET or not secret.isprintable():
-            raise StoreFault(f"{path}: a secret is one line of {SHORTEST_SECRET} characters or more")
-        return cls([(client, _hash(secret), SCOPES)])
-
-    def scopes_of(self, client: str, secret: str) -> frozenset[str] | None:
-        """What the client may have; None for another secret or an unknown client."""
-        secret_hash, scopes = self._entries.get(client, (b"\0" * 32, frozenset()))
-        is_right = hmac.compare_digest(_hash(secret), secret_hash)
-        return scopes if is_right and client in self._entries else None
+    @property
+    def thumbprint(self) -> bytes:
+        """x5t#S256 of RFC 8705; empty without a certificate."""
+        return hashlib.sha256(self.certificate).digest() if self.certificate else b""
 
 
 class TokenDesk:
     """Issues tokens and recognises them."""
 
-    def __init__(self, clients: Clients, store: Store, token_s: int) -> None:
+    def __init__(self, clients: Clients, store: Store, token_s: int, demands: Demands) -> None:
         self._clients = clients
         self._store = store
         self._token_s = token_s
+        self._demands = demands
 
-    def issue(self, authorization: list[str], body: bytes) -> dict[str, str | int]:
+    def issue(self, authorization: list[str], body: bytes, asking: Asking) -> dict[str, str | int]:
         """The answer to a token request. Raises Problem with the members of RFC 6749 section 5.2."""
-        client, allowed = self._identify(authorization)
         try:
             pairs = parse_qsl(
                 body.decode("ascii"), keep_blank_values=True, strict_parsing=True, max_num_fields=MOST_FIELDS
             )
         except ValueError as error:
+            self._identify(authorization, {}, asking)
             raise _refusal("invalid_request", "the body is no form") from error
         form = {name: value for name, value in pairs if value}  # without a value: as if omitted (section 3.2)
+        client = self._identify(authorization, form, asking)
         if len({name for name, _ in pairs}) != len(pairs):
             raise _refusal("invalid_request", "a parameter stands twice")
         if "grant_type" not in form:
             raise _refusal("invalid_request", "grant_type is missing")
         if form["grant_type"] != "client_credentials":
             raise _refusal("unsupported_grant_type", "another grant_type is asked for")
-        scopes = frozenset(form["scope"].split(" ")) if "scope" in form else allowed
-        if not scopes <= allowed or not scopes:
+        scopes = frozenset(form["scope"].split(" ")) if "scope" in form else client.scopes
+        if not scopes <= client.scopes or not scopes:
             raise _refusal("invalid_scope", "scope goes beyond what this client may have")
         token = secrets.token_urlsafe(TOKEN_BYTES)
-        self._store.add_token(_hash(token), Grant(client, scopes), utc_ms() + self._token_s * 1000)
+        grant = Grant(client.id, scopes, asking.thumbprint)
+        self._store.add_token(hash_of(token), grant, utc_ms() + self._token_s * 1000)
         return {
             "access_token": token,
             "token_type": "Bearer",
@@ -104,30 +78,72 @@ class TokenDesk:
             "scope": " ".join(sorted(scopes)),
         }
 
-    def _identify(self, authorization: list[str]) -> tuple[str, frozenset[str]]:
-        client, separator, secret = _basic(authorization).partition(":")
-        if separator:
-            # RFC 6749 section 2.3.1 wants both form-encoded; most programs do not, so that either form is right.
-            for candidate in ((client, secret), (unquote_plus(client), unquote_plus(secret))):
-                scopes = self._clients.scopes_of(*candidate)
-                if scopes is not None:
-                    return candidate[0], scopes
-        raise _refusal(
-            "invalid_client",
-            "client id and secret are wrong" if authorization else "no client id and secret",
-            "invalid-client",
-            {"WWW-Authenticate": 'Basic realm="platform"'},
-        )
+    def _identify(self, authorization: list[str], form: dict[str, str], asking: Asking) -> Client:
+        """The client that asks, by the one way that it has chosen and the platform takes."""
+        ways = [
+            way
+            for way, is_there in (
+                ("secret", bool(authorization) or "client_secret" in form),
+                ("assertion", "client_assertion" in form),
+            )
+            if is_there
+        ] or (["certificate"] if asking.certificate else [])
+        if not ways:
+            raise self._stranger("nothing says who asks")
+        if len(ways) > 1 or (authorization and "client_secret" in form):
+            raise self._stranger("one way of saying who asks, not two")
+        if ways[0] not in self._demands.logins:
+            raise self._stranger(f"{ways[0]} is not taken, but {', '.join(sorted(self._demands.logins))}")
+        if ways[0] == "assertion":
+            return self._by_assertion(form, asking)
+        return self._by_secret(authorization, form) if ways[0] == "secret" else self._by_certificate(form, asking)
 
-    def recognise(self, authorization: list[str], scope: str) -> Grant:
+    def _by_secret(self, authorization: list[str], form: dict[str, str]) -> Client:
+        client_id, _, secret = _basic(authorization).partition(":")
+        candidates = [(form.get("client_id", ""), form.get("client_secret", ""))]
+        if authorization:
+            # RFC 6749 section 2.3.1 wants both form-encoded; most programs do not, so that either form is right.
+            candidates = [(client_id, secret), (unquote_plus(client_id), unquote_plus(secret))]
+        for name, word in candidates:
+            client = self._clients.find(name)
+            if client.has_secret(word):
+                return client
+        raise self._stranger("client id and secret are wrong")
+
+    def _by_assertion(self, form: dict[str, str], asking: Asking) -> Client:
+        if form.get("client_assertion_type") != KIND:
+            raise self._stranger(f"client_assertion_type is not {KIND}")
+        try:
+            client = check_assertion(
+                form["client_assertion"], self._clients, asking.url, utc_ms() // 1000, self._store.take_assertion
+            )
+        except AssertionFault as fault:
+            raise self._stranger(f"client_assertion: {fault}") from fault
+        if form.get("client_id", client.id) != client.id:
+            raise self._stranger("client_id is not who has signed the assertion")
+        return client
+
+    def _by_certificate(self, form: dict[str, str], asking: Asking) -> Client:
+        """TLS has checked chain and time (RFC 8705 section 2.1)."""
+        subject = x509.load_der_x509_certificate(asking.certificate).subject.rfc4514_string()
+        client = self._clients.find(form.get("client_id", ""))
+        if not client.certificate_subject or client.certificate_subject != subject:
+            raise self._stranger("the certificate is not the one of client_id")
+        return client
+
+    @staticmethod
+    def _stranger(detail: str) -> Problem:
+        return _refusal("invalid_client", detail, "invalid-client", {"WWW-Authenticate": 'Basic realm="platform"'})
+
+    def recognise(self, authorization: list[str], scope: str, asking: Asking) -> Grant:
         """The client behind a bearer token that allows `scope`. Raises Problem."""
         if not authorization:
             raise Problem("no-token", "Authorization is missing", headers={"WWW-Authenticate": "Bearer"})
         kind, _, token = authorization[0].partition(" ")
         grant = None
         if len(authorization) == 1 and kind.lower() == "bearer" and len(token) <= LONGEST_CREDENTIALS:
-            grant = self._store.find_token(_hash(token.strip()))
-        if grant is None:
+            grant = self._store.find_token(hash_of(token.strip()))
+        if grant is None or (grant.thumbprint and grant.thumbprint != asking.thumbprint):
             raise Problem(
                 "token-refused",
                 "the bearer token is not valid",
@@ -151,7 +167,3 @@ def _basic(authorization: list[str]) -> str:
 
 def _refusal(error: str, detail: str, kind: str = "token-request", headers: dict[str, str] | None = None) -> Problem:
     return Problem(kind, detail, headers=headers, members={"error": error, "error_description": detail})
-
-
-def _hash(secret: str) -> bytes:
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
