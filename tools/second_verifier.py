@@ -35,6 +35,9 @@ OWN = (
 ).split()
 NAMES = CAUSES + OWN  # the numbers are of this program alone
 WORDS = {"M": "warning", "S": "out_of_specification", "C": "function_check", "F": "failure"}
+SHARED = "interval_s start_utc_ms revision last_seq first_seq head_hash set n_expected rule reason"
+OWN_COLUMNS = "channel n_valid mean minimum maximum deviation"
+REST = "row_count invalid_row invalid_cause invalid_count channels rules reasons causes sets"
 CODE = {name: number for number, name in enumerate(NAMES)}
 
 
@@ -166,16 +169,16 @@ class Check:
         """Averages of one module, day by day."""
         device, count = stated["device"], 0
         for name in self.inside(f"averages/{device}"):
-            newest: dict[tuple[int, int], dict[str, dict[str, Any]]] = {}
-            for line in bytes(self.members[name]).splitlines():
-                row = json.loads(line)
+            day, newest = int(name.split("/")[3].removesuffix(".cbor")), {}
+            for row in rows_of(bytes(self.members[name])):
                 count += 1
+                if not day <= row["start_utc_ms"] <= day + 86_400_000 - row["interval_s"] * 1000:
+                    raise ValueError(f"average: {name}: an interval of another day")
                 own = newest.setdefault((row["interval_s"], row["start_utc_ms"]), {})
                 due = own[row["channel"]]["revision"] + 1 if row["channel"] in own else 0
-                if row["revision"] != due or row["device"] != device:
+                if row["revision"] != due:
                     self.findings.append(f"average: {name}: revision {row['revision']} where {due} is due")
                 own[row["channel"]] = row
-            day = int(name.split("/")[3].removesuffix(".jsonl"))
             inside = [one for one in self.strips[device] if one.first < day + 86_400_000 and one.end > day]
             for (interval_s, start), own in newest.items():
                 self.compare(name, inside, (interval_s, start), own)
@@ -192,6 +195,46 @@ class Check:
             if bool(again) != bool(row) or {key: row[key] for key in again} != again:
                 self.findings.append(f"average: {name}: {channel} {interval_s} s from {start} is another")
             self.averages += bool(again)
+
+
+def rows_of(raw: bytes) -> list[dict[str, Any]]:
+    """The rows of a day from its columns (BUNDLE.md section 3), which must have their one form."""
+    dtypes = {69: "<u2", 70: "<u4", 79: "<i8", 86: "<f8"}
+    tree = cbor2.loads(raw)
+    if cbor2.dumps(tree, canonical=True) != raw or set(tree) != set(" ".join((SHARED, OWN_COLUMNS, REST)).split()):
+        raise ValueError("average: other bytes than columns have")
+    col = {name: np.frombuffer(one.value, dtypes[one.tag]) for name, one in tree.items() if hasattr(one, "tag")}
+    heads = [tree["head_hash"][at : at + 32] for at in range(0, len(tree["head_hash"]), 32)]
+    keys = [
+        tuple(heads[at] if name == "head_hash" else int(col[name][at]) for name in SHARED.split())
+        for at in range(len(heads))
+    ]  # fmt: skip
+    first = np.cumsum([0, *col["row_count"].tolist()])
+    cells = [(at, int(code)) for at, end in enumerate(first[1:]) for code in col["channel"][first[at] : end]]
+    counts = list(zip(col["invalid_row"].tolist(), col["invalid_cause"].tolist(), strict=True))
+    used = {"channels": "channel", "rules": "rule", "reasons": "reason", "causes": "invalid_cause", "sets": "set"}
+    lengths = {len(col[name]) for name in OWN_COLUMNS.split()} | {int(first[-1]), len(cells)}
+    fine = len(lengths) == 1 and 0 not in lengths and all(col["row_count"]) and all(col["invalid_count"])
+    for ascending in (keys, cells, counts, *(tree[name] for name in used)):
+        fine &= all(one < other for one, other in zip(ascending, ascending[1:], strict=False))
+    fine &= all(set(col[name].tolist()) == set(range(len(tree[table]))) for table, name in used.items())
+    for name in ("mean", "minimum", "maximum", "deviation"):
+        fine &= bool((np.isfinite(col[name]) | (col[name].view(np.uint64) == 0x7FF8 << 48)).all())
+    if not fine:
+        raise ValueError("average: columns that are out of order, or do not fit together")
+    invalid: dict[int, dict[str, int]] = {}
+    for (row, cause), number in zip(counts, col["invalid_count"].tolist(), strict=True):
+        invalid.setdefault(row, {})[tree["causes"][cause]] = number
+    rows = []
+    for at, (interval, _) in enumerate(cells):
+        row: dict[str, Any] = dict(zip(SHARED.split(), keys[interval], strict=True))
+        row |= {name: col[name][at].item() for name in OWN_COLUMNS.split()}
+        row |= {name: None for name, value in row.items() if value != value}
+        row |= dict(zip(("channel", "quantity", "unit"), tree["channels"][row["channel"]], strict=True))
+        row |= dict(zip(("rule", "rule_version", "summation"), tree["rules"][row["rule"]], strict=True))
+        row |= {"head_hash": row["head_hash"].hex(), "parameters_hash": tree["sets"][row["set"]].hex()}
+        rows.append(row | {"reason": tree["reasons"][row["reason"]], "n_invalid": invalid.get(at, {})})
+    return rows
 
 
 class Strip:

@@ -10,32 +10,34 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import rfc8785
-from acqwire import fields, limits
+from acqwire import limits
 
-from plumeproof.bundle_averages import compare_day, lines_of
-from plumeproof.bundle_figures import FigureCheck
-from plumeproof.bundle_writing import FORMAT
+from plumeproof.bundle_averages import Compared, compare_day
+from plumeproof.bundle_columns import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
+from plumeproof.bundle_columns import parse_columns
+from plumeproof.bundle_figures import FigureCheck, lines_of
+from plumeproof.bundle_records import RecordCheck
+from plumeproof.bundle_writing import DAY_MS, FORMAT, SEQ_DIGITS
 from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
 from plumeproof.enrolment import TEST_KIDS
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError
-from plumeproof.evidence.envelope import claimed_payload
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
-from plumeproof.evidence.strips import Strip, open_slots
-from plumeproof.inspection import Finding, Inspector, Item, Seen, read_sequence
+from plumeproof.evidence.strips import Strip
+from plumeproof.inspection import Finding
 from plumeproof.keys import FILE_MAX_BYTES, KeyFile, parse_keys
-from plumeproof.model import StoredRecord
 
 MANIFEST_MAX_BYTES = 64 * 1024 * 1024  # MEMBERS_MAX of them with their hashes
 DOCUMENT_MAX_BYTES = 256 * 1024  # plant description, rule set
-WITH_SLOTS = (fields.KIND_SAMPLES, fields.KIND_OVERFLOW)
+DAY_NAME = re.compile(rf"[0-9]{{{SEQ_DIGITS}}}\.cbor")
 MANIFEST_KEYS = {"format", "period_utc_ms", "bridge", "engine", "summation", "devices", "members"}
 DEVICE_KEYS = {"device", "first_seq", "last_seq", "record_count", "head_hash", "average_count"}
 FOLDERS = {"averages", "envelopes", "figures", "parameters", "plants", "rules"}
@@ -54,32 +56,6 @@ class Counts:
     figures_superseded: int = 0
     figures_not_recomputed: dict[str, int] = field(default_factory=dict)  # level to count
     findings: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a verified record with slots stands."""
-
-    first_utc_ms: int
-    end_utc_ms: int
-    kind: int
-    boot: int
-    content_hash: bytes
-    offset: int
-    length: int
-
-
-class _BundleInspector(Inspector):
-    """Begins within a chain, with parameter sets that a hash in every signed record vouches for."""
-
-    def begin(self, device: str, sets: dict[bytes, ParameterSet]) -> None:
-        """Of a module nothing has passed yet."""
-        module = self._modules.setdefault(device, Seen())
-        module.sets.update({one: found for one, found in sets.items() if found.device == device})
-
-    def hash_of(self, device: str, seq: int) -> bytes | None:
-        """Content hash of a record that has just passed; None for one that was refused."""
-        return self._hashes.get((device, seq))
 
 
 class BundleCheck:
@@ -102,7 +78,8 @@ class BundleCheck:
         self.counts = Counts()
         self._members: dict[str, Member] = {}
         self._sets: dict[bytes, ParameterSet] = {}
-        self._places: dict[str, dict[int, _Place]] = {}
+        self._compared: dict[str, Compared] = {}  # by member, of averages
+        self._refused: dict[str, str] = {}  # by member, why it is none
 
     def run(self) -> Iterator[Finding]:
         """Every finding. What makes the rest unreadable ends it."""
@@ -136,9 +113,12 @@ class BundleCheck:
                     told = f"{entry.device}: kid {entry.kid.hex()} is a published test key, everybody can sign with it"
                     yield Finding("test_key", entry.device, None, "data/keys.json", told)
         yield from self._check_sets()
-        inspector = _BundleInspector(keys)
+        records = RecordCheck(self._file, keys, self._sets, self._tick)
         for stated in self.manifest["devices"]:
-            yield from self._check_device(inspector, stated)
+            device = stated["device"]
+            members = [self._members[name] for name in self._named(f"envelopes/{device}")]
+            yield from records.verify(stated, members, partial(self._compare_day, device))
+        inspector = records.inspector
         self.counts.records_verified = inspector.verified_count
         for finding in inspector.finish():
             # What lies before the period is not in the bundle; where it begins was compared with the manifest
@@ -149,7 +129,7 @@ class BundleCheck:
             if name.split("/")[2] not in {one["device"] for one in self.manifest["devices"]}:
                 yield Finding("manifest_device", None, None, name, "is of a module that the manifest does not name")
         yield from self._check_averages()
-        yield from self._check_figures()
+        yield from self._check_figures(records)
 
     def _named(self, folder: str) -> list[str]:
         return [name for name in self._members if name.startswith(f"data/{folder}/")]
@@ -216,68 +196,35 @@ class BundleCheck:
                 code = f"parameters_{error.code}" if isinstance(error, EvidenceError) else "member_unknown"
                 yield Finding(code, None, None, name, f"parameter set: {error}")
 
-    def _check_device(self, inspector: _BundleInspector, stated: dict[str, Any]) -> Iterator[Finding]:
-        device = stated["device"]
-        inspector.begin(device, self._sets)
-        places = self._places.setdefault(device, {})
-        first = last = count = 0
-        head = b""
-        for name in self._named("envelopes"):
-            if name.split("/")[2] != device:
-                continue
-            member = self._members[name]
-            for item in read_sequence(cast(BinaryIO, _Window(self._file, member))):
-                before = inspector.verified_count
-                yield from inspector.take(Item(f"{name}, byte {item.place}", item.raw, item.rubbish_bytes))
-                self._tick(1)
-                if inspector.verified_count == before:
-                    continue
-                body = claimed_payload(item.raw)
-                seq = body[fields.SEQ]
-                if body[fields.DEVICE] != device:
-                    told = f"{body[fields.DEVICE]} seq {seq}: stands among the records of {device}"
-                    yield Finding("other_device", device, seq, f"{name}, byte {item.place}", told)
-                    continue
-                known = inspector.hash_of(device, seq)
-                if count == 0 and name.split("/")[3] != f"{seq:019}.cbor":
-                    yield Finding("member_name", device, seq, name, f"begins with seq {seq}")
-                first, last, count = first or seq, seq, count + 1
-                head = known or b""
-                if known is not None and seq not in places and body[fields.KIND] in WITH_SLOTS:
-                    place = _place(body, known, member.offset + int(item.place), len(item.raw))
-                    if place is not None:
-                        places[seq] = place
-        said = (stated["first_seq"], stated["last_seq"], stated["record_count"], stated["head_hash"])
-        if said != (first, last, count, head.hex()):
-            told = f"{device}: {count} records, seq {first} to {last}; manifest: {said[2]}, seq {said[0]} to {said[1]}"
-            yield Finding("manifest_device", device, last, "manifest.json", told)
-
-    def strips(self, device: str, start_utc_ms: int, end_utc_ms: int) -> list[Strip]:
-        """Verified slots of a module that touch [start, end), in seq order."""
-        rows = []
-        for seq, place in sorted(self._places.get(device, {}).items()):
-            if place.first_utc_ms < end_utc_ms and place.end_utc_ms > start_utc_ms:
-                self._file.seek(place.offset)
-                raw = self._file.read(place.length)
-                rows.append(StoredRecord(0, device, seq, place.kind, place.boot, place.content_hash, None, 0, raw))
-        opened = open_slots(rows, self._sets.get)
-        return [one.strip for _, one in sorted(opened.items()) if one.strip is not None]
+    def _compare_day(self, device: str, day_utc_ms: int, strips: Sequence[Strip]) -> None:
+        """Told of every day that has slots; a later word about a day counts."""
+        name = f"data/averages/{device}/{day_utc_ms:0{SEQ_DIGITS}}.cbor"
+        self._refused.pop(name, None)
+        if name not in self._members:
+            return
+        try:
+            columns = parse_columns(read_whole(self._file, self._members[name], COLUMNS_MAX_BYTES))
+            self._compared[name] = compare_day(device, day_utc_ms, columns, strips)
+        except EvidenceError as error:
+            self._refused[name] = error.detail
 
     def _check_averages(self) -> Iterator[Finding]:
+        """What the days have given; those without any slot are compared here, with nothing."""
         counted: dict[str, int] = {}
         for name in self._named("averages"):
             _, _, device, day = name.split("/")
-            try:
-                start = int(day.removesuffix(".jsonl"))
-                lines = lines_of(read_member(self._file, self._members[name]))
-                compared = compare_day(device, start, lines, partial(self.strips, device))
-            except (EvidenceError, ValueError) as error:
-                detail = error.detail if isinstance(error, EvidenceError) else "is of no day"
-                yield Finding("average_form", device, None, name, detail)
+            if not DAY_NAME.fullmatch(day) or int(day[:SEQ_DIGITS]) % DAY_MS:
+                yield Finding("average_form", device, None, name, "is of no day")
                 continue
+            if name not in self._compared and name not in self._refused:
+                self._compare_day(device, int(day[:SEQ_DIGITS]), ())
+            if name in self._refused:
+                yield Finding("average_form", device, None, name, self._refused[name])
+                continue
+            compared = self._compared[name]
             self.counts.averages_equal += compared.equal
             self.counts.averages_superseded += compared.superseded
-            counted[device] = counted.get(device, 0) + compared.line_count
+            counted[device] = counted.get(device, 0) + compared.row_count
             for code, seq, sentence in compared.findings:
                 yield Finding(code, device, seq, name, sentence)
         for stated in self.manifest["devices"]:
@@ -286,13 +233,13 @@ class BundleCheck:
                 told = f"{device}: {counted.get(device, 0)} averages; manifest: {count}"
                 yield Finding("manifest_device", device, None, "manifest.json", told)
 
-    def _check_figures(self) -> Iterator[Finding]:
+    def _check_figures(self, records: RecordCheck) -> Iterator[Finding]:
         documents: dict[str, bytes] = {}
         for name in (*self._named("plants"), *self._named("rules")):
             with suppress(EvidenceError):  # too large: whoever needs it says that it is missing
                 documents[name] = read_whole(self._file, self._members[name], DOCUMENT_MAX_BYTES)
         for name in self._named("figures"):
-            check = FigureCheck(documents, self.strips)
+            check = FigureCheck(documents, records.strips)
             try:
                 for code, sentence in check.run(lines_of(read_member(self._file, self._members[name]))):
                     yield Finding(code, None, None, name, sentence)
@@ -303,27 +250,3 @@ class BundleCheck:
             for level, count in check.not_recomputed.items():
                 known = self.counts.figures_not_recomputed
                 known[level] = known.get(level, 0) + count
-
-
-class _Window:
-    """The content of one member as a file that is read to its end."""
-
-    def __init__(self, file: BinaryIO, member: Member) -> None:
-        self._file, self._at, self._end = file, member.offset, member.offset + member.size
-
-    def read(self, size: int) -> bytes:
-        self._file.seek(self._at)
-        found = self._file.read(min(size, self._end - self._at))
-        self._at += len(found)
-        return found
-
-
-def _place(body: dict[Any, Any], content_hash: bytes, offset: int, length: int) -> _Place | None:
-    """Of a verified record with slots; None where it has no time that averaging would use."""
-    if fields.UTC_MS not in body:
-        return None
-    first = body[fields.UTC_MS] - (body[fields.MONO_MS] - body[fields.FIRST_SLOT_MONO_MS])
-    end = first + body[fields.SLOT_COUNT] * body[fields.SLOT_MS]
-    if first < 0 or end > limits.UTC_PLAUSIBLE_UNTIL_MS:
-        return None
-    return _Place(first, end, body[fields.KIND], body[fields.BOOT], content_hash, offset, length)

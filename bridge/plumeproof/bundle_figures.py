@@ -29,7 +29,31 @@ from plumeproof.store.figures import CONTENT_NAMES, content_of
 
 Place = tuple[Any, ...]
 LINES_MAX = 2_000_000
+LINE_MAX_BYTES = 16 * 1024
 _PLACE = ("rule_set", "measurand", "layer", "level", "start_utc_ms", "end_utc_ms")
+
+
+def lines_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The objects of a member, each exactly its RFC 8785 line. Raises EvidenceError (form)."""
+    held = b""
+    for piece in pieces:
+        *whole, held = (held + piece).split(b"\n")
+        for raw in whole:
+            yield _line(raw)
+        if len(held) > LINE_MAX_BYTES:
+            raise EvidenceError("form", f"a line longer than {LINE_MAX_BYTES} bytes")
+    if held:
+        raise EvidenceError("form", "its last line does not end")
+
+
+def _line(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw) if len(raw) <= LINE_MAX_BYTES else None
+        if isinstance(found, dict) and rfc8785.dumps(found) == raw:
+            return found
+    except (ValueError, RecursionError, rfc8785.CanonicalizationError):
+        pass  # said below, as for what is no object
+    raise EvidenceError("form", f"{ascii(raw[:60])} is no line of a bundle")
 
 
 class FigureCheck:

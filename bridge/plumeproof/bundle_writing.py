@@ -18,6 +18,7 @@ import rfc8785
 from acqwire import limits
 
 from plumeproof import __version__
+from plumeproof.bundle_columns import ROW_NAMES, build_columns, columns_of
 from plumeproof.bundle_zip import NAME, BundleWriter
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.evidence.averaging import ORDER
@@ -26,7 +27,7 @@ from plumeproof.keys import parse_keys
 from plumeproof.rules.figure import ENGINE_VERSION
 from plumeproof.store.bundle_rows import BundleRows
 
-FORMAT = 1
+FORMAT = 2
 PART_BYTES = 64 * 1024 * 1024  # of envelopes in one member
 DAY_MS = 86_400_000
 SEQ_DIGITS = 19
@@ -93,7 +94,7 @@ class _Export:
         for own in self._devices:
             start, end = self._period
             for day in range(start - start % DAY_MS, end, DAY_MS):
-                self._add_lines(f"data/averages/{own.device}/{day:0{SEQ_DIGITS}}.jsonl", self._averages(own, day))
+                self._add_averages(own, day)
         for own in self._devices:
             self._add_envelopes(own)
         for plant in sorted(self._rows.plants(), key=lambda one: f"{one}.jsonl"):
@@ -138,11 +139,19 @@ class _Export:
         if first is not None:
             self._writer.add(name, _chained(first, pieces))
 
-    def _averages(self, own: _Device, day: int) -> Iterator[dict[str, Any]]:
+    def _add_averages(self, own: _Device, day: int) -> None:
         """An interval divides the UTC day, so each stands in one day."""
-        for row in self._rows.averages(own.device, max(day, self._period[0]), min(day + DAY_MS, self._period[1])):
-            own.average_count += 1
-            yield row
+        start, end = max(day, self._period[0]), min(day + DAY_MS, self._period[1])
+        rows = self._rows.averages(own.device, ROW_NAMES, start, end)
+        if not rows:
+            return
+        own.average_count += len(rows)
+        try:
+            raw = build_columns(columns_of(rows))
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            told = f"an average of {own.device} in the day from {day} that no bridge wrote: {error}"
+            raise StoreError(f"{self._rows.path}: {told}; see `plumeproof verify`") from error
+        self._writer.add(f"data/averages/{own.device}/{day:0{SEQ_DIGITS}}.cbor", [raw])
 
     def _figures(self, plant: str) -> Iterator[dict[str, Any]]:
         for row in self._rows.figures(plant, *self._period):

@@ -16,6 +16,7 @@ import pytest
 import rfc8785
 
 from plumeproof.bundle_checking import BundleCheck
+from plumeproof.bundle_columns import ROW_NAMES, build_columns, columns_of, parse_columns, rows_of
 from plumeproof.bundle_zip import BundleWriter, read_member, read_members
 from plumeproof.cli import main
 from plumeproof.errors import EvidenceError, StoreError
@@ -148,6 +149,18 @@ def envelopes_in(raw):
     return [item.raw for item in read_sequence(io.BytesIO(raw))]
 
 
+def rows_in(raw):
+    """Of a member with averages, as a ledger has them."""
+    columns = parse_columns(raw)
+    found = []
+    for rows in rows_of(columns, range(len(columns.heads))):
+        for row in rows:
+            row |= {name: bytes.fromhex(row[name]) for name in ("head_hash", "parameters_hash")}
+            row["n_invalid"] = json.dumps(row["n_invalid"])
+            found.append(tuple(row[name] for name in ROW_NAMES))
+    return found
+
+
 def foreign(count):
     """Records of the same module under another key."""
     module = ChainedModule(secret=77)
@@ -179,16 +192,16 @@ def edit(rng, members, other):
         records[at] = rng.choice(other)
     if kind in ("row", "row dropped"):
         name = rng.choice([one for one in members if one.startswith("data/averages/")])
-        lines = members[name].splitlines(keepends=True)
-        number = rng.randrange(len(lines))
+        rows = rows_in(members[name])
+        number = rng.randrange(len(rows))
         if kind == "row dropped":
-            del lines[number]
+            del rows[number]
         else:
-            row = json.loads(lines[number])
-            field = rng.choice([one for one in row if type(row[one]) in (int, float)])
-            row[field] += rng.choice((1, -1))
-            lines[number] = rfc8785.dumps(row) + b"\n"
-        members[name] = b"".join(lines)
+            field = rng.choice([at for at, one in enumerate(rows[number]) if type(one) in (int, float)])
+            changed = list(rows[number])
+            changed[field] += rng.choice((1, -1)) if changed[field] else 1
+            rows[number] = tuple(changed)
+        members[name] = build_columns(columns_of(rows))
     else:
         members[name] = b"".join(records)
     return kind

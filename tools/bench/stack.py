@@ -28,7 +28,7 @@ CHANNELS = (  # id, unit, mean, spread
 PER_BLOCK = 6  # float32 channels of one request: 24 bytes a slot
 
 
-def compose_set() -> bytes:
+def compose_set(device: str = DEVICE) -> bytes:
     """The parameter set."""
     channels = [
         {
@@ -44,40 +44,40 @@ def compose_set() -> bytes:
     analyzer = {"id": "cabinet", "profile": "p", "profile_version": "1", "unit": 1, "timeout_ms": 200, "retries": 1}
     return rfc8785.dumps(
         {
-            "format": 1, "revision": 1, "device": DEVICE, "slot_ms": 1000, "seal_ms": 60_000,
+            "format": 1, "revision": 1, "device": device, "slot_ms": 1000, "seal_ms": 60_000,
             "bus": {"baud": 19200, "parity": "E", "stop_bits": 1},
             "analyzers": [analyzer], "blocks": blocks, "channels": channels, "statuses": [],
         }
     )  # fmt: skip
 
 
-def describe_plant() -> str:
+def describe_plant(device: str = DEVICE, plant: str = "stack") -> str:
     """Its description: six pollutants at reference conditions with limits, CO2, two rule sets."""
     lines = [
-        "[plant]", 'id = "stack"', 'title = "Stack of the benchmark"', 'utc_offset = "+01:00"',
+        "[plant]", f'id = "{plant}"', 'title = "Stack of the benchmark"', 'utc_offset = "+01:00"',
         'rule_sets = ["eu_ied_waste", "eu_mrr"]',
-        "[[state]]", 'state = "stopped"', f'source = "{DEVICE}/o2"', "above = 19.5",
+        "[[state]]", 'state = "stopped"', f'source = "{device}/o2"', "above = 19.5",
     ]  # fmt: skip
     for kind, name in (("O2", "o2"), ("H2O", "h2o"), ("T", "temperature"), ("p", "pressure")):
-        lines += ["[[peripheral]]", f'kind = "{kind}"', f'source = "{DEVICE}/{name}"']
-    lines += ["[flow]", f'source = "{DEVICE}/flow"']
+        lines += ["[[peripheral]]", f'kind = "{kind}"', f'source = "{device}/{name}"']
+    lines += ["[flow]", f'source = "{device}/flow"']
     for name in ("nox", "so2", "co", "hcl", "nh3", "dust"):
         lines += [
-            "[[measurand]]", f'id = "{name}"', f'source = "{DEVICE}/{name}"', 'unit = "mg/m3"', "range_max = 1000.0",
+            "[[measurand]]", f'id = "{name}"', f'source = "{device}/{name}"', 'unit = "mg/m3"', "range_max = 1000.0",
             'needs = ["T", "p", "H2O", "O2"]', "o2_reference_pct = 11.0", "ci_pct = 20.0", "ci_qal2 = 2.0",
             "[[measurand.limit]]", 'kind = "day"', "value = 200.0",
             "[[measurand.calibration]]", 'id = "qal2"', 'begins = "2026-01-01T00:00:00Z"', "a = 0.3", "b = 1.02",
         ]  # fmt: skip
-    lines += ["[[measurand]]", 'id = "CO2"', f'source = "{DEVICE}/co2"', 'unit = "%"', 'gas = "CO2"']
+    lines += ["[[measurand]]", 'id = "CO2"', f'source = "{device}/co2"', 'unit = "%"', 'gas = "CO2"']
     lines += ['needs = ["T", "p", "H2O"]', 'greenhouse_gas = "CO2"']
     return "\n".join(lines) + "\n"
 
 
-def seal_stack(days: int, seed: int = 1) -> SealedModule:
-    """A module whose journal holds so many days."""
-    raw_set = compose_set()
+def seal_stack(days: int, seed: int = 1, device: str = DEVICE) -> SealedModule:
+    """A module whose journal holds so many days; another `seed` is another key and other values."""
+    raw_set = compose_set(device)
     parameters = parse_parameters(raw_set)
-    module, rng = SealedModule(DEVICE), np.random.default_rng(seed)
+    module, rng = SealedModule(device, 999 + seed), np.random.default_rng(seed)
     known: dict[str, object] = {"PARAMETERS_HASH": parameters.parameters_hash}
     module.start()
     parts = [raw_set[at : at + 2048] for at in range(0, len(raw_set), 2048)]

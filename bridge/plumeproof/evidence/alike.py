@@ -7,6 +7,7 @@ what may differ is checked as record.py does: shortest encoding, range, outcome 
 one. A record that does not fit, or fails, is not judged here: it is left to the slow way, which names the fault.
 
     strips, rest = strips_alike(raws, keys.public_key, keys.find, sets.get)
+    groups, rest = records_alike(raws, keys.public_key, keys.find, sets.get)  # with what a chain asks of a record
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class _Places:
     outcomes and the registers. `shared`: the bytes that all of its form have."""
 
     payload: Span
+    prev: Span
     numbers: dict[int, Span]
     blocks: tuple[tuple[Span, Span], ...]
     shared: Integers
@@ -79,20 +81,36 @@ class _Form:
     prefix: bytes
 
 
-def strips_alike(
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Records of one form that hold, ascending by `numbers`, their places among those given; the other lists go with
+    them. What they share: device, boot, slot count. `are_high_s`: no module makes such a signature."""
+
+    record: Record
+    numbers: list[int]
+    strips: list[Strip]
+    prevs: list[bytes]
+    mono_ms: list[int]
+    first_slots: list[int]
+    are_high_s: list[bool]
+
+
+def records_alike(
     raws: Sequence[bytes],
     public_key_of_kid: Callable[[bytes], bytes],
     find_key: Callable[[bytes, str, int], bytes],
     parameters_of: Callable[[bytes], ParameterSet | None],
-) -> tuple[dict[int, tuple[str, Strip]], list[int]]:
-    """(device, strip) by number in `raws`, and the numbers of all that must go the slow way, ascending.
+    is_verified: bool = False,
+) -> tuple[list[Alike], list[int]]:
+    """Groups, and the numbers of all that must go the slow way, ascending.
 
-    `find_key` refuses a key for a device and seq; a key that may sign two seqs may sign those between.
+    `find_key` refuses a key for a device and seq; a key that may sign two seqs may sign those between. `is_verified`:
+    signatures are not asked again but for the first of a form; the caller compares the content hashes with his.
     """
     by_length: dict[int, list[int]] = {}
     for number, raw in enumerate(raws):
         by_length.setdefault(len(raw), []).append(number)
-    found: dict[int, tuple[str, Strip]] = {}
+    groups: list[Alike] = []
     for numbers in by_length.values():
         left = numbers
         for _ in range(FORMS_MAX):
@@ -102,13 +120,30 @@ def strips_alike(
             if form is None:
                 left = left[1:]
                 continue
-            fits, strips = _read(form, [raws[number] for number in left], public_key_of_kid, find_key)
-            taken = {left[at]: (form.record.device, strip) for at, strip in zip(fits, strips, strict=True)}
-            found |= taken
-            left = [number for number in left if number not in taken]
-            if not taken:
+            group = _read(form, left, [raws[number] for number in left], find_key, is_verified)
+            if group is None:
                 left = left[1:]
-    return found, [number for number in range(len(raws)) if number not in found]
+                continue
+            groups.append(group)
+            taken = set(group.numbers)
+            left = [number for number in left if number not in taken]
+    known = {number for group in groups for number in group.numbers}
+    return groups, [number for number in range(len(raws)) if number not in known]
+
+
+def strips_alike(
+    raws: Sequence[bytes],
+    public_key_of_kid: Callable[[bytes], bytes],
+    find_key: Callable[[bytes, str, int], bytes],
+    parameters_of: Callable[[bytes], ParameterSet | None],
+) -> tuple[dict[int, tuple[str, Strip]], list[int]]:
+    """(device, strip) by number in `raws`, and the numbers of all that must go the slow way, as `records_alike`."""
+    groups, rest = records_alike(raws, public_key_of_kid, find_key, parameters_of)
+    return {
+        number: (group.record.device, strip)
+        for group in groups
+        for number, strip in zip(group.numbers, group.strips, strict=True)
+    }, rest
 
 
 def _form_of(
@@ -167,7 +202,7 @@ def _places(raw: bytes) -> _Places | None:
             return None
         numbers: dict[int, Span] = {}
         blocks: list[tuple[Span, Span]] = []
-        free = [signature]
+        free, prev = [signature], (0, 0)
         for _ in range(entries):
             is_key, key, at, _ = _head(raw, at)
             major, value, end, width = _head(raw, at)
@@ -188,7 +223,9 @@ def _places(raw: bytes) -> _Places | None:
             elif major in (2, 3):
                 own = _string(raw, at, major)
                 end = own[1]
-                free += [own] if key == fields.PREV and major == 2 else []
+                if key == fields.PREV and major == 2:
+                    prev = own
+                    free.append(own)
             elif major > 1:
                 return None
             at = end
@@ -199,7 +236,7 @@ def _places(raw: bytes) -> _Places | None:
     is_shared = np.ones(len(raw), np.bool_)
     for first, end in free:
         is_shared[first:end] = False
-    return _Places(payload, numbers, tuple(blocks), np.flatnonzero(is_shared))
+    return _Places(payload, prev, numbers, tuple(blocks), np.flatnonzero(is_shared))
 
 
 def slots_alike(raws: Sequence[bytes]) -> dict[int, tuple[int, int, int]]:
@@ -231,11 +268,12 @@ def _table(raws: Sequence[bytes], places: _Places) -> tuple[Matrix, Truths]:
 
 def _read(
     form: _Form,
+    numbers: Sequence[int],
     raws: Sequence[bytes],
-    public_key_of_kid: Callable[[bytes], bytes],
     find_key: Callable[[bytes, str, int], bytes],
-) -> tuple[list[int], list[Strip]]:
-    """Which of envelopes of one length have the form and hold, and their strips."""
+    is_verified: bool,
+) -> Alike | None:
+    """Those of envelopes of one length that have the form and hold; None where none does."""
     places, slots = form.places, form.samples.slots
     table, fits = _table(raws, places)
     values = {key: _numbers(table, place, fits) for key, place in places.numbers.items()}
@@ -250,21 +288,31 @@ def _read(
     fits &= (first >= 0) & (first + slots.slot_count * slots.slot_ms <= limits.UTC_PLAUSIBLE_UNTIL_MS)
     found = np.flatnonzero(fits).tolist()
     seqs = values[fields.SEQ].tolist()
-    hashes = _verified(form, raws, found, public_key_of_kid, find_key, seqs)
+    hashes = _verified(form, raws, found, find_key, seqs, is_verified)
     kept = [at for at in found if at in hashes]
     if not kept:
-        return [], []
+        return None
     readings = decode(_joined(form, table, np.array(kept)), form.parameters)
     shown = np.stack([one.values for one in readings.channels])
     status = np.stack([one.status for one in readings.channels])
-    times, width = first.tolist(), slots.slot_count
-    return kept, [
+    times, width, (begin, end) = first.tolist(), slots.slot_count, places.prev
+    strips = [
         Strip(
-            seqs[at], hashes[at], form.parameters, times[at], slots.slot_ms, width,
+            seqs[at], hashes[at][0], form.parameters, times[at], slots.slot_ms, width,
             shown[:, place * width : (place + 1) * width], status[:, place * width : (place + 1) * width],
         )
         for place, at in enumerate(kept)
     ]  # fmt: skip
+    mono_ms, slot = values[fields.MONO_MS].tolist(), values[fields.FIRST_SLOT].tolist()
+    return Alike(
+        record=form.record,
+        numbers=[numbers[at] for at in kept],
+        strips=strips,
+        prevs=[raws[at][begin:end] for at in kept],
+        mono_ms=[mono_ms[at] for at in kept],
+        first_slots=[slot[at] for at in kept],
+        are_high_s=[hashes[at][1] for at in kept],
+    )
 
 
 def _numbers(table: Matrix, place: Span, fits: Truths) -> Integers:
@@ -285,14 +333,14 @@ def _verified(
     form: _Form,
     raws: Sequence[bytes],
     chosen: Sequence[int],
-    public_key_of_kid: Callable[[bytes], bytes],
     find_key: Callable[[bytes, str, int], bytes],
     seqs: Sequence[int],
-) -> dict[int, bytes]:
-    """Content hashes of those whose signature holds."""
+    is_verified: bool,
+) -> dict[int, tuple[bytes, bool]]:
+    """Content hashes of those whose signature holds, and whether it has the high s."""
     kid, device = form.kid, form.record.device
     own = [seqs[at] for at in chosen]
-    found: dict[int, bytes] = {}
+    found: dict[int, tuple[bytes, bool]] = {}
     try:
         find_key(kid, device, min(own))
         public_key = find_key(kid, device, max(own))
@@ -302,11 +350,13 @@ def _verified(
     for at in chosen:
         raw = raws[at]
         digest = hashlib.sha256(prefix + raw[start:end]).digest()
-        try:
-            verify_signature(public_key, digest, raw[-limits.SIGNATURE_BYTES :])
-        except EvidenceError:
-            continue
-        found[at] = digest
+        is_high_s = False
+        if not is_verified:
+            try:
+                is_high_s = verify_signature(public_key, digest, raw[-limits.SIGNATURE_BYTES :])
+            except EvidenceError:
+                continue
+        found[at] = digest, is_high_s
     return found
 
 
