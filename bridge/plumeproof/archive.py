@@ -145,7 +145,7 @@ class Archive:
                 records = list(_records(device, [(wanted[at], raws[at]) for at in sorted(rest)], keys, findings))
                 count += len(fits) + len(records)
                 own += fits + _decoded(records, self._sets, findings)
-            strips[device] = sorted(own, key=lambda strip: strip.seq)
+            strips[device] = _one_each(device, own, findings)
         return Checked(strips, tuple(findings), count)
 
     def _raw(self, device: str, index: DeviceIndex, part: slice) -> Iterator[bytes]:
@@ -319,6 +319,17 @@ def _decoded(records: Sequence[Record], sets: dict[bytes, ParameterSet], finding
         except EvidenceError:
             found += _one_by_one(own, sets[parameters_hash], findings)
     return found
+
+
+def _one_each(device: str, strips: Iterable[Strip], findings: list[str]) -> list[Strip]:
+    """In seq order. A record that stands twice in an archive counts once; two that differ count not at all."""
+    by_seq: dict[int, Strip] = {}
+    torn: set[int] = set()
+    for strip in strips:
+        if by_seq.setdefault(strip.seq, strip).content_hash != strip.content_hash:
+            torn.add(strip.seq)
+    findings += [f"{device} seq {seq}: two different records have this seq; neither is used" for seq in sorted(torn)]
+    return [by_seq[seq] for seq in sorted(by_seq) if seq not in torn]
 
 
 def _one_by_one(records: Sequence[Record], parameters: ParameterSet, findings: list[str]) -> list[Strip]:

@@ -13,30 +13,24 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, field
-from itertools import chain
-from operator import attrgetter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from plumeproof.archive import Archive, Index
 from plumeproof.errors import ConfigError
+from plumeproof.evidence.strips import Strip
+from plumeproof.figure_tally import Tally
 from plumeproof.keys import load_keys
 from plumeproof.plant_file import open_engine
 from plumeproof.rules import calendar
-from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
+from plumeproof.rules.calendar import DAY_MS
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import DAY, ENGINE_VERSION, MONTH, SHORT_TERM, Figure
-from plumeproof.store.figures import CONTENT_NAMES, StoredFigures, content_of
+from plumeproof.rules.figure import DAY, ENGINE_VERSION, MONTH
+from plumeproof.rules.rule_set import RuleSet
+from plumeproof.store.figures import StoredFigures
 
-EXAMPLES_MAX = 20
-# What is hashed of a figure, beside its inputs; the rest follows from the part's digests, which are hashed once
-_SAID = attrgetter(
-    "rule_set", *(name for name in CONTENT_NAMES[CONTENT_NAMES.index("engine") + 1 :] if name != "inputs")
-)
 FINDINGS_MAX = 100
 
 
@@ -56,7 +50,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One month of a job. `index`: where its records stand. `digests`: of plant and rule sets, so that a worker with
+    """One month of a job, by the clock of the plant's first rule set; those on other clocks have their own month, which
+    lies mostly in it. `index`: where its records stand. `digests`: of plant and rule sets, so that a worker with
     other files is noticed."""
 
     job: Job
@@ -78,7 +73,8 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class PartResult:
     """`digest`: SHA-256 over all figures; equal digests are equal bits. `differing`, `missing` (not stored), `extra`
-    (stored, not recomputed) count figures; `examples` name some. `findings`: records that were refused."""
+    (stored, not recomputed) and `not_yet` (the bridge has not come to them) count figures; `examples` name some.
+    `findings`: records that were refused."""
 
     name: str
     start_utc_ms: int
@@ -90,6 +86,7 @@ class PartResult:
     differing: int = 0
     missing: int = 0
     extra: int = 0
+    not_yet: int = 0
     examples: tuple[str, ...] = ()
     findings: tuple[str, ...] = ()
 
@@ -101,7 +98,7 @@ class PartResult:
 
 def split(job: Job, progress: Callable[[int], Any] | None = None) -> list[Part]:
     """The months of a job in order. Raises ConfigError, RuleError, StoreError."""
-    engine = _engine(job)
+    engine = open_job(job)
     index = Archive(Path(job.archive)).index(engine.devices(), progress)
     digests = _digests(engine)
     offset = engine.offset_min(engine.rule_sets[0])
@@ -109,8 +106,10 @@ def split(job: Job, progress: Callable[[int], Any] | None = None) -> list[Part]:
     start = job.start_utc_ms
     while start < job.end_utc_ms:
         end = min(calendar.month_of(start, offset)[1], job.end_utc_ms)
-        # A term lies whole inside its day, so no record outside the month is needed for its figures
-        own = {device: one.within(start, end) for device, one in index.items()}
+        # A term lies whole inside its day, so no record outside the months is needed for their figures
+        clocks = _clocks(engine, job, start, end)
+        first, last = min(first for _, first, _ in clocks), max(last for _, _, last in clocks)
+        own = {device: one.within(first, last) for device, one in index.items()}
         if any(len(one.seq) for one in own.values()):
             found.append(Part(job, start, end, own, digests))
         start = end
@@ -119,7 +118,7 @@ def split(job: Job, progress: Callable[[int], Any] | None = None) -> list[Part]:
 
 def span_of(job: Job) -> tuple[int, int]:
     """[start, end) of the whole local days that the archive has slots in. Raises StoreError, ConfigError where none."""
-    engine = _engine(job)
+    engine = open_job(job)
     index = Archive(Path(job.archive)).index(engine.devices())
     filled = [one for one in index.values() if len(one.seq)]
     if not filled:
@@ -135,128 +134,122 @@ def recompute_part(part: Part, progress: Callable[[int], Any] | None = None) -> 
     """Verify, decode, average and compare one part; `progress` is told of the records of every day.
 
     Raises ConfigError, RuleError, StoreError."""
-    engine = _engine(part.job)
+    engine = open_job(part.job)
     if _digests(engine) != part.digests:
         raise ConfigError(part.job.plant, "is not what the job was started with; give every worker the same files")
     archive, keys = Archive(Path(part.job.archive)), load_keys(Path(part.job.keys))
     stored = StoredFigures(Path(part.job.ledger)) if part.job.ledger is not None else None
-    tally = _Tally()
+    tally = Tally(engine.plant.id, stored)
     tally.digest.update(repr((ENGINE_VERSION, part.digests)).encode())
+    clocks = [_Clock(engine, *own) for own in _clocks(engine, part.job, part.start_utc_ms, part.end_utc_ms)]
+    held: dict[str, dict[int, Strip]] = {device: {} for device in engine.devices()}
+    findings: list[str] = []
+    record_count = 0
     gc.freeze()  # what is loaded stays: without it every full collection would go through all of numba
     try:
-        days = range(part.start_utc_ms, part.end_utc_ms - DAY_MS + 1, DAY_MS)
-        longer = engine.open_periods(DAY, days) if days else None
-        for day in range(part.start_utc_ms, part.end_utc_ms, DAY_MS):
-            end = min(day + DAY_MS, part.end_utc_ms)
-            checked = archive.read(part.index, keys, day, end)
-            tally.record_count += checked.record_count
-            tally.findings += checked.findings
+        end = max(clock.end_utc_ms for clock in clocks)
+        for start in range(min(clock.start_utc_ms for clock in clocks), end, DAY_MS):
+            until = min(start + DAY_MS, end)
+            checked = archive.read(part.index, keys, start, until)
+            record_count += checked.record_count
+            findings += checked.findings
             if progress is not None:
                 progress(checked.record_count)
-            found = engine.short_term_columns(checked.strips, day, end)
-            for terms in found:
-                for content in terms.content():
-                    tally.digest.update(content)
-            tally.compare(chain.from_iterable(found), stored, engine, SHORT_TERM, day, end)
-            tally.figure_count += sum(len(terms) for terms in found)
-            if longer is not None and end == day + DAY_MS:
-                for terms in found:
-                    longer.take(terms)
-                tally.take(longer.figures_of(DAY, day), stored, engine, DAY, day, end)
-        offset = engine.offset_min(engine.rule_sets[0])
-        is_whole = calendar.month_of(part.start_utc_ms, offset) == (part.start_utc_ms, part.end_utc_ms)
-        if longer is not None and is_whole:
-            month = longer.figures_of(MONTH, part.start_utc_ms)
-            tally.take(month, stored, engine, MONTH, part.start_utc_ms, part.end_utc_ms)
+            for device, own in checked.strips.items():
+                held[device].update((strip.seq, strip) for strip in own)
+            strips = {device: [own[seq] for seq in sorted(own)] for device, own in held.items()}
+            for clock in clocks:
+                clock.make(strips, until, tally)
+            done = min(clock.done_utc_ms for clock in clocks)
+            for device, kept in held.items():
+                held[device] = {seq: strip for seq, strip in kept.items() if strip.end_utc_ms > done}
+        for clock in clocks:
+            clock.finish(tally)
     finally:
         gc.unfreeze()
         if stored is not None:
             stored.close()
+    return result_of(part.name, part.start_utc_ms, part.end_utc_ms, tally, record_count, findings)
+
+
+def result_of(
+    name: str, start_utc_ms: int, end_utc_ms: int, tally: Tally, record_count: int, findings: Sequence[str]
+) -> PartResult:
+    """What a tally says."""
     return PartResult(
-        name=part.name,
-        start_utc_ms=part.start_utc_ms,
-        end_utc_ms=part.end_utc_ms,
-        record_count=tally.record_count,
+        name=name,
+        start_utc_ms=start_utc_ms,
+        end_utc_ms=end_utc_ms,
+        record_count=record_count,
         figure_count=tally.figure_count,
         digest=tally.digest.hexdigest(),
         equal=tally.equal,
         differing=tally.differing,
         missing=tally.missing,
         extra=tally.extra,
-        examples=tuple(tally.examples[:EXAMPLES_MAX]),
-        findings=tuple(dict.fromkeys(tally.findings))[:FINDINGS_MAX],
+        not_yet=tally.not_yet,
+        examples=tuple(tally.examples),
+        findings=tuple(dict.fromkeys(findings))[:FINDINGS_MAX],
     )
 
 
-@dataclass(slots=True)
-class _Tally:
-    record_count: int = 0
-    figure_count: int = 0
-    equal: int = 0
-    differing: int = 0
-    missing: int = 0
-    extra: int = 0
-    examples: list[str] = field(default_factory=list)
-    findings: tuple[str, ...] = ()
-    digest: Any = field(default_factory=hashlib.sha256)
+class _Clock:
+    """The rule sets of a plant whose days begin together, over their own month of a part; days as their records come.
+    `done_utc_ms`: everything before is made."""
 
-    def take(
-        self, found: Sequence[Figure], stored: StoredFigures | None, engine: Engine, level: str, start: int, end: int
-    ) -> None:
-        """Figures of a level in a period, in any order."""
-        self.digest.update("".join(sorted(_texts(found))).encode())
-        self.figure_count += len(found)
-        self.compare(found, stored, engine, level, start, end)
+    def __init__(self, engine: Engine, rule_sets: tuple[RuleSet, ...], start_utc_ms: int, end_utc_ms: int) -> None:
+        self._engine = Engine(engine.plant, rule_sets)
+        self._names = tuple(rules.id for rules in rule_sets)
+        self._offset_min = engine.offset_min(rule_sets[0])
+        self.start_utc_ms, self.end_utc_ms = start_utc_ms, end_utc_ms
+        self.done_utc_ms = start_utc_ms
+        first = calendar.day_of(start_utc_ms + DAY_MS - 1, self._offset_min)[0]
+        days = range(first, end_utc_ms - DAY_MS + 1, DAY_MS)  # whole ones
+        self._longer = self._engine.open_periods(DAY, days) if days else None
 
-    def compare(
-        self, found: Iterable[Figure], stored: StoredFigures | None, engine: Engine, level: str, start: int, end: int
-    ) -> None:
-        """All of a level in a period with what is stored there, where that is asked for."""
-        if stored is None:
-            return
-        contents = {figure.place: content_of(figure) for figure in found}
-        rule_sets = {rules.id for rules in engine.rule_sets}
-        known = stored.contents(engine.plant.id, level, start, end)
-        known = {place: content for place, content in known.items() if place[1] in rule_sets}
-        for place, content in contents.items():
-            if place not in known:
-                self.missing += 1
-                self.examples.append(f"not stored: {told(place)}")
-            elif known[place] != content:
-                self.differing += 1
-                self.examples.append(f"differs: {told(place)}: {_first_difference(known[place], content)}")
-            else:
-                self.equal += 1
-        for place in known.keys() - contents.keys():
-            self.extra += 1
-            self.examples.append(f"stored, not recomputed: {told(place)}")
+    def make(self, strips: Mapping[str, Sequence[Strip]], until_utc_ms: int, tally: Tally) -> None:
+        """All days, and the pieces of days at the ends of the period, that end up to here."""
+        while self.done_utc_ms < self.end_utc_ms:
+            start, day_end = calendar.day_of(self.done_utc_ms, self._offset_min)
+            end = min(day_end, self.end_utc_ms)
+            if end > until_utc_ms:
+                return
+            found = self._engine.short_term_columns(strips, self.done_utc_ms, end)
+            tally.take_columns(found, self._names, self.done_utc_ms, end)
+            if self._longer is not None and (self.done_utc_ms, end) == (start, day_end):
+                for terms in found:
+                    self._longer.take(terms)
+                tally.take(self._longer.figures_of(DAY, start), self._names, DAY, start, end)
+            self.done_utc_ms = end
+
+    def finish(self, tally: Tally) -> None:
+        """The month, where all of it is here."""
+        month = calendar.month_of(self.start_utc_ms, self._offset_min)
+        if self._longer is not None and month == (self.start_utc_ms, self.end_utc_ms):
+            tally.take(self._longer.figures_of(MONTH, month[0]), self._names, MONTH, *month)
 
 
-def _texts(found: Sequence[Figure]) -> Iterator[str]:
-    inputs, said = None, ""
-    for figure in found:
-        if figure.inputs is not inputs:  # those of a term share theirs
-            inputs = figure.inputs
-            said = repr([astuple(one) for one in inputs])
-        yield f"{_SAID(figure)!r} {said}"
+def rule_sets_by_clock(engine: Engine) -> dict[int, tuple[RuleSet, ...]]:
+    """By minutes east of UTC, in the plant's order."""
+    found: dict[int, tuple[RuleSet, ...]] = {}
+    for rules in engine.rule_sets:
+        offset_min = engine.offset_min(rules)
+        found[offset_min] = (*found.get(offset_min, ()), rules)
+    return found
 
 
-def told(place: tuple[Any, ...]) -> str:
-    """Where a figure stands, for people."""
-    plant, rule_set, measurand, layer, level, start, end = place
-    minutes = (end - start) // MINUTE_MS
-    at = np.datetime64(start, "ms").astype("datetime64[s]")
-    return f"{plant} {rule_set} {measurand} {layer} {level} {at}Z {minutes} min"
+def _clocks(engine: Engine, job: Job, start: int, end: int) -> list[tuple[tuple[RuleSet, ...], int, int]]:
+    """Of each clock of a plant its rule sets and [start, end) of its month that belongs to a part of the first one's:
+    the one that holds the middle of the part, as far as the job reaches."""
+    found = []
+    for offset_min, rule_sets in rule_sets_by_clock(engine).items():
+        first, last = calendar.month_of((start + end) // 2, offset_min)
+        found.append((rule_sets, max(first, job.start_utc_ms), min(last, job.end_utc_ms)))
+    return found
 
 
-def _first_difference(stored: tuple[Any, ...], content: tuple[Any, ...]) -> str:
-    for name, old, new in zip(CONTENT_NAMES, stored, content, strict=True):
-        if old != new:
-            return f"{name} stored {str(old)[:60]}, recomputed {str(new)[:60]}"
-    return "nothing"
-
-
-def _engine(job: Job) -> Engine:
+def open_job(job: Job) -> Engine:
+    """The plant by the rule sets of a job. Raises ConfigError, RuleError."""
     return open_engine(Path(job.plant), [Path(one) for one in job.rule_files], job.rule_sets)
 
 

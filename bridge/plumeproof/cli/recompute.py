@@ -69,9 +69,13 @@ def main(args: argparse.Namespace) -> int:
     if args.processes < 1:
         raise ConfigError("--processes", "is above 0")
     results: dict[str, list[PartResult]] = {}
+    longer: dict[str, PartResult | None] = {}
     for job in _jobs(args):
         results[job.plant] = _run(args, job)
-    totals = [_total(plant, found) for plant, found in results.items()]
+        longer[job.plant] = _compare_longer(args, job)
+    totals = [_total(plant, found, longer[plant]) for plant, found in results.items()]
+    for plant, one in longer.items():
+        results[plant] += [one] if one is not None else []
     if args.json:
         months = {plant: [asdict(one) for one in found] for plant, found in results.items()}
         print(json.dumps({"totals": totals, "months": months}, indent=1))
@@ -148,6 +152,13 @@ def _run(args: argparse.Namespace, job: Job) -> list[PartResult]:
     return sorted(found, key=lambda one: one.start_utc_ms)
 
 
+def _compare_longer(args: argparse.Namespace, job: Job) -> PartResult | None:
+    from plumeproof.bulk_longer import compare_longer
+
+    with tqdm(unit=" days", desc="windows, years", disable=args.json or not sys.stderr.isatty()) as progress:
+        return compare_longer(job, progress.update)
+
+
 def _work_on(
     args: argparse.Namespace, parts: Sequence[Part], progress: Callable[[int], Any]
 ) -> Iterator[PartResult]:  # fmt: skip
@@ -218,15 +229,17 @@ def _keep(folder: Path | None, result: PartResult) -> None:
         file.write(json.dumps(asdict(result), indent=1).encode())
 
 
-def _total(plant: str, found: Sequence[PartResult]) -> dict[str, Any]:
+def _total(plant: str, found: Sequence[PartResult], longer: PartResult | None) -> dict[str, Any]:
+    """Of the months and of what is longer; the digest is that of the months."""
     digest = hashlib.sha256("".join(one.digest for one in found).encode()).hexdigest()
-    names = ("record_count", "figure_count", "equal", "differing", "missing", "extra")
+    names = ("record_count", "figure_count", "equal", "differing", "missing", "extra", "not_yet")
+    every = (*found, *((longer,) if longer is not None else ()))
     return {
         "plant": plant,
         "months": len(found),
         "digest": digest,
         "findings": sum(len(one.findings) for one in found),
-        **{name: sum(getattr(one, name) for one in found) for name in names},
+        **{name: sum(getattr(one, name) for one in every) for name in names},
     }
 
 
@@ -237,6 +250,8 @@ def _sentence(total: dict[str, Any]) -> str:
     if compared:
         told += f"; stored ones: {total['equal']:,} equal, {total['differing']:,} differ, {total['missing']:,} are not"
         told += f" stored, {total['extra']:,} are stored only"
+    if total["not_yet"]:
+        told += f"; {total['not_yet']:,} are of terms that the bridge has not closed yet"
     if total["findings"]:
         told += f"; {total['findings']:,} records refused"
     return f"{told}; digest {total['digest'][:16]}"

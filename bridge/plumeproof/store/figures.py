@@ -8,11 +8,11 @@ figure is made is figures_stage.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 
@@ -20,6 +20,8 @@ from plumeproof.errors import StoreError
 from plumeproof.ports import Clock
 from plumeproof.rules.figure import DAY, SHORT_TERM, Figure, FigureDocument, InputRange
 from plumeproof.store.connection import FAULTS, Writer, open_reader
+
+_T = TypeVar("_T")
 
 SINCE_SCHEMA = 3  # the tables that are read here
 STAGE = "figures"  # in the cursor table
@@ -143,21 +145,12 @@ class SqliteFigures:
                 "SELECT start_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms DESC LIMIT 1",
                 (plant, DAY),
             ).fetchone()
-            first: Any = connection.execute(
-                "SELECT start_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms LIMIT 1",
-                (plant, SHORT_TERM),
-            ).fetchone()
-        found = day if day is not None else first
-        return None if found is None else int(found[0])
+            return first_start_of(connection, plant) if day is None else int(day[0])
 
     def newest_end(self, plant: str) -> int | None:
         """End of the newest short term that has a figure, UTC ms; None before the first."""
         with self._writer.reading() as connection:
-            row: Any = connection.execute(
-                "SELECT end_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms DESC LIMIT 1",
-                (plant, SHORT_TERM),
-            ).fetchone()
-        return None if row is None else int(row[0])
+            return newest_end_of(connection, plant)
 
     def revisions(self, figure: Figure) -> Sequence[Figure]:
         """All revisions at the place of a figure, oldest first."""
@@ -202,11 +195,31 @@ class StoredFigures:
         self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int
     ) -> dict[tuple[Any, ...], tuple[Any, ...]]:  # fmt: skip
         """`content_of` the newest revision of every figure of a level inside [start, end), by its place."""
+        values = (plant, level, start_utc_ms, end_utc_ms)
+        rows = self._read(lambda: self._connection.execute(_OF_PERIOD, values).fetchall())
+        return {_place_of(row): row[: len(CONTENT_NAMES)] for row in rows}
+
+    def newest_end(self, plant: str) -> int | None:
+        """As SqliteFigures.newest_end."""
+        return self._read(lambda: newest_end_of(self._connection, plant))
+
+    def extent(self, plant: str) -> tuple[int, int] | None:
+        """[first, end) of the short terms of a plant; None where there are none."""
+        end = self.newest_end(plant)
+        start = self._read(lambda: first_start_of(self._connection, plant))
+        return None if start is None or end is None else (start, end)
+
+    def of_period(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> list[Figure]:
+        """The newest revisions of a level inside [start, end)."""
+        return self._read(lambda: list(figures_of(self._connection, plant, level, (start_utc_ms, end_utc_ms))))
+
+    def _read(self, look: Callable[[], _T]) -> _T:
         try:
-            rows = self._connection.execute(_OF_PERIOD, (plant, level, start_utc_ms, end_utc_ms)).fetchall()
+            return look()
         except FAULTS as error:
             raise StoreError(f"{self._path}: {error}") from error
-        return {_place_of(row): row[: len(CONTENT_NAMES)] for row in rows}
+        except (ValueError, TypeError) as error:  # a row that no bridge wrote
+            raise StoreError(f"{self._path}: a figure that cannot be read: {error}") from error
 
     def close(self) -> None:
         """Give the file back."""
@@ -221,6 +234,24 @@ def require_figures(path: Path, connection: apsw.Connection) -> None:
         raise StoreError(f"{path}: schema {version} of an older release, without the figures of this one; {mend}")
 
 
+def newest_end_of(connection: apsw.Connection, plant: str) -> int | None:
+    """End of the newest short term that has a figure, UTC ms."""
+    row: Any = connection.execute(
+        "SELECT end_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms DESC LIMIT 1",
+        (plant, SHORT_TERM),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
+def first_start_of(connection: apsw.Connection, plant: str) -> int | None:
+    """Start of the first short term that has a figure, UTC ms."""
+    row: Any = connection.execute(
+        "SELECT start_utc_ms FROM figure WHERE plant = ? AND level = ? ORDER BY start_utc_ms LIMIT 1",
+        (plant, SHORT_TERM),
+    ).fetchone()
+    return None if row is None else int(row[0])
+
+
 def figures_of(connection: apsw.Connection, plant: str, level: str, period_utc_ms: tuple[int, int]) -> Iterator[Figure]:
     """As `of_period` on a reading connection of a face."""
     for row in connection.execute(_OF_PERIOD, (plant, level, *period_utc_ms)):
@@ -231,3 +262,15 @@ def revisions_of(connection: apsw.Connection, figure: Figure) -> Iterator[Figure
     """As `revisions` on a reading connection of a face."""
     for row in connection.execute(_REVISIONS, figure.place):
         yield _figure(row)
+
+
+def figures_where(
+    connection: apsw.Connection, condition: str, values: tuple[Any, ...], limit: int
+) -> Iterator[Figure]:  # fmt: skip
+    """The newest revision of every figure that a condition of ours fits, by time, on a reading connection of a face."""
+    question = (
+        f"SELECT {_COLUMNS}, max(revision) FROM figure WHERE {condition} GROUP BY {', '.join(_PLACE_NAMES)}"
+        " ORDER BY start_utc_ms, end_utc_ms, rule_set, measurand, layer LIMIT ?"
+    )
+    for row in connection.execute(question, (*values, limit)):
+        yield _figure(row[:-1])
