@@ -6,8 +6,7 @@ What lies between them is passed as rubbish, so that damage costs what it hit an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from acqwire import limits
 
@@ -18,8 +17,7 @@ SIGNATURE_HEAD = bytes((0x58, limits.SIGNATURE_BYTES))  # of a byte string of th
 NO_HEAD = b"\xff"  # no envelope begins so
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """Bytes to inspect. `rubbish_bytes`: that many that do not even have the outline of an envelope; `raw` is empty."""
 
     place: str
