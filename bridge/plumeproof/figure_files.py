@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from plumeproof.errors import ConfigError
+from plumeproof.figure_ids import id_of_figure
 from plumeproof.rules.figure import Figure
 from plumeproof.whole_file import whole_file
 
@@ -29,7 +30,7 @@ COLUMNS = (
     "plant", "rule_set", "measurand", "layer", "level", "start", "end", "start_utc", "end_utc", "value", "unit",
     "valid", "flags", "state", "n_expected", "n_valid", "n_invalid", "coverage", "minimum", "maximum", "deviation",
     "uncertainty", "uncertainty_common", "substituted_share", "decimals", "inputs", "revision", "reason",
-    "rule_version", "rule_hash", "plant_hash", "engine",
+    "rule_version", "rule_hash", "plant_hash", "engine", "id",
 )  # fmt: skip
 
 Write = Callable[[Figure], None]
@@ -46,7 +47,8 @@ def format_of(path: Path, asked: str | None = None) -> str:
 
 
 def row_of(figure: Figure, offset_min: int) -> dict[str, Any]:
-    """A figure as plain values, in the order of COLUMNS. `n_invalid`: cause to count; `inputs`: one a module."""
+    """A figure as plain values, in the order of COLUMNS. `n_invalid`: cause to count; `inputs`: one a module;
+    `id`: what `plumeproof trace` takes."""
     inputs = [
         {
             "device": one.device,
@@ -68,6 +70,7 @@ def row_of(figure: Figure, offset_min: int) -> dict[str, Any]:
         "inputs": inputs,
         "rule_hash": figure.rule_hash.hex(),
         "plant_hash": figure.plant_hash.hex(),
+        "id": id_of_figure(figure),
     }
     return {name: values[name] if name in values else getattr(figure, name) for name in COLUMNS}
 

@@ -33,6 +33,7 @@ from plumeproof.cli import (
     scan,
     surveillance,
     table,
+    trace,
     verify,
     version,
 )
@@ -65,6 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
         recompute,
         export,
         evidence,
+        trace,
         queue,
         keys,
         module,

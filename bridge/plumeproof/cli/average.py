@@ -90,6 +90,7 @@ def add_parser(subparsers: Any) -> None:
         help="the average that holds an instant step by step, with its numbers; with --level a longer one",
     )
     how.add_argument("--minutes", type=int, metavar="N", help="with --explain: length of the average (10, 30, 60)")
+    how.add_argument("--ids", action="store_true", help="show the id of each figure, which `plumeproof trace` takes")
     how.add_argument("--json", action="store_true", help="print one JSON object")
     how.add_argument("--sample-plant", action="store_true", help="print a commented plant description")
     parser.set_defaults(main=main)
@@ -214,7 +215,9 @@ def _output(args: argparse.Namespace, offsets: dict[str, int], remarks: list[dic
             yield write_file
             return
         with tempfile.SpooledTemporaryFile(SPOOL_BYTES, "w+", encoding="utf-8", newline="") as spool:
-            shown = _write_table(spool, offsets) if kind is None else write_text(spool, kind, offsets, remarks)
+            shown = (
+                _write_table(spool, offsets, args.ids) if kind is None else write_text(spool, kind, offsets, remarks)
+            )
             with shown as write_shown:
                 writers = [write for write in (write_file, write_shown) if write is not None]
                 yield lambda figure: [write(figure) for write in writers]
@@ -223,12 +226,14 @@ def _output(args: argparse.Namespace, offsets: dict[str, int], remarks: list[dic
 
 
 @contextmanager
-def _write_table(file: Any, offsets: dict[str, int]) -> Iterator[Any]:
-    """Lines for eyes; decimals as the plant states them."""
+def _write_table(file: Any, offsets: dict[str, int], with_ids: bool) -> Iterator[Any]:
+    """Lines for eyes; decimals as the plant states them. An id says what the other columns do, and exactly."""
     from plumeproof.figure_files import local_time
+    from plumeproof.figure_ids import id_of_figure
 
     several = len(offsets) > 1
-    file.write(f"{'begin':25}  {'level':11}  {'rule set':14}  {'measurand':10}  {'layer':20}  value\n")
+    if not with_ids:
+        file.write(f"{'begin':25}  {'level':11}  {'rule set':14}  {'measurand':10}  {'layer':20}  value\n")
 
     def write(one: Figure) -> None:
         value = "none" if one.value is None else f"{one.value:.{one.decimals}f} {one.unit}"
@@ -242,7 +247,11 @@ def _write_table(file: Any, offsets: dict[str, int]) -> Iterator[Any]:
         if level == "short_term":
             level = f"{(one.end_utc_ms - one.start_utc_ms) // 60_000} min"
         begin = local_time(one.start_utc_ms, offsets[one.plant])
-        text = f"{begin:25}  {level:11}  {one.rule_set:14}  {name:10}  {one.layer:20}  {value}"
+        text = (
+            f"{id_of_figure(one)}  {value}"
+            if with_ids
+            else f"{begin:25}  {level:11}  {one.rule_set:14}  {name:10}  {one.layer:20}  {value}"
+        )
         file.write(f"{text}{'  ' if told else ''}{', '.join(told)}\n")
 
     yield write

@@ -110,6 +110,28 @@ def read_rule_set(path: Path) -> RuleSet:
     return _resolve(found, _shipped)
 
 
+def open_resolved(raw: bytes, where: str) -> RuleSet:
+    """A rule set from the resolved document that a figure names by its hash: no file of a release is needed. Which of
+    its lineage gave a setting it does not say: `given_by` is the set itself. Raises RuleError."""
+    try:
+        tree = json.loads(raw)
+        return RuleSet(
+            id=tree["id"],
+            version=tree["version"],
+            title=tree["title"],
+            source=tree["source"],
+            status=tree["status"],
+            lineage=tuple(one for one, _ in tree["lineage"]),
+            settings=build_settings(tree["settings"], where),
+            confidence=MappingProxyType({name: Confidence(*sure) for name, sure in tree["confidence"].items()}),
+            given_by=MappingProxyType(dict.fromkeys(NAMES, tree["id"])),
+            document=raw,
+            digest=hashlib.sha256(raw).digest(),
+        )
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RuleError(where, f"is no resolved rule set: {type(error).__name__}") from error
+
+
 def _shipped_names() -> set[str]:
     folder = resources.files("plumeproof.rules") / "sets"
     return {entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")}

@@ -8,7 +8,7 @@ forgets nothing. The rules of averaging are evidence/averaging.py and averaging_
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 from operator import attrgetter
@@ -206,3 +206,15 @@ class SqliteAverages:
                 f"SELECT id, {_COLUMNS} FROM average WHERE id > ? ORDER BY id LIMIT ?", (average_id, limit)
             ).fetchall()
         return [_numbered(row) for row in rows]
+
+
+def averages_where(
+    connection: apsw.Connection, condition: str, values: tuple[Any, ...], limit: int
+) -> Iterator[Average]:  # fmt: skip
+    """All revisions of the averages that a condition of ours fits, oldest first, on a reading connection of a face."""
+    question = (
+        f"SELECT {_COLUMNS} FROM average WHERE {condition}"
+        " ORDER BY start_utc_ms, channel, rule, rule_version, revision LIMIT ?"
+    )
+    for row in connection.execute(question, (*values, limit)):
+        yield _average(row)
