@@ -66,6 +66,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         choices=DEMANDS,
         help="secret, assertion, certificate, signature; again for more (tools/eu_platform/demands.py)",
     )
+    parser.add_argument("--fault-seed", type=int, default=1, help="of the draws of faults with a rate (1)")
     parser.add_argument("--token-s", type=int, default=TOKEN_S, help=f"life of a token, 1 to {LONGEST_TOKEN_S} s")
     chosen = parser.parse_args(arguments)
     if (chosen.client is None) != (chosen.secret_file is None):
@@ -120,7 +121,7 @@ def _faults(
     """Routes and layers of faults on demand; nothing of it is there unless it was asked for."""
     if not faults and not chosen.control:
         return [], []
-    plan = FaultPlan(faults)
+    plan = FaultPlan(faults, chosen.fault_seed)
     seen: deque[Seen] = deque(maxlen=REQUESTS_KEPT)
     powers = Powers(endpoints.count_arrival, partial(run_in_threadpool, store.forget_tokens), key)
     layer = Middleware(FaultLayer, plan=plan, powers=powers, seen=seen)

@@ -2,9 +2,9 @@
 
 It is not in openapi.yaml: no platform offers such a thing. Bearer token: DIR/control.token, made anew at each start.
 
-    GET  /control                     {"faults": [{"fault", "hits"}], "demands": [...], "requests": [{"at", "target",
-                                      "idempotencyKey", "contentDigest", "fault", "status"}]} the newest 20,000, oldest
-                                      first
+    GET  /control                     {"faults": [{"fault", "hits"}], "demands": [...], "requests": [{"at", "atUtcNs",
+                                      "target", "idempotencyKey", "contentDigest", "fault", "status"}]}
+                                      the newest 20,000, oldest first
     POST /control {"faults": [...]}   these and no others from now on (texts of tools.eu_platform.faults); same answer
     POST /control {"demands": [...]}  the same for what it demands (words of tools.eu_platform.demands); or both at once
 """
@@ -70,7 +70,8 @@ class Control:
                 "demands": list(self._demands.names),
                 "requests": [
                     {
-                        "at": to_rfc3339(seen.at_utc_ms),
+                        "at": to_rfc3339(seen.at_utc_ns // 1_000_000),
+                        "atUtcNs": seen.at_utc_ns,
                         "target": seen.target,
                         "idempotencyKey": seen.key,
                         "contentDigest": seen.digest,

@@ -15,7 +15,10 @@ timeout-before   no answer                                                      
 timeout-after    no answer                                                            yes      ms (300000)
 reset-before     TCP reset                                                            no
 reset-after      TCP reset                                                            yes
-reset-at         TCP reset after so many bytes of the answer                          yes      byte (100)
+reset-at         TCP reset after so many bytes of the answer                          yes      byte (100); N+ is one
+                                                                                               more at each hit from N
+                                                                                               on, and anew behind the
+                                                                                               answer's end
 slow             the answer byte by byte                                              yes      ms (1000) a byte
 endless-headers  headers without an end                                               yes      ms (1) a line
 wrong-length     Content-Length off by so much, then the end of the connection        yes      by (64)
@@ -35,7 +38,7 @@ import re
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 STATUSES = (400, 401, 403, 404, 408, 409, 413, 422, 425, 429, 500, 502, 503, 504)
 AFTER = frozenset(  # what happens to the answer of a request that was served
@@ -58,7 +61,7 @@ PATTERNS = {
     "ms": r"[0-9]{1,7}",
     "retry": r"[0-9]{1,9}|" + "|".join(RETRIES),
     "to": r"[a-z0-9.-]{1,100}",
-    "byte": r"[0-9]{1,6}",
+    "byte": r"[0-9]{1,6}\+?",
     "by": r"-?[0-9]{1,6}",
     "mib": r"[0-9]{1,3}",
 }
@@ -72,7 +75,7 @@ class FaultWishError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One wish. `until_s` None: to the end. `text`: as it was given."""
+    """One wish. `until_s` None: to the end. `text`: as it was given. `hit`: how often it has happened before."""
 
     text: str
     kind: str
@@ -82,10 +85,16 @@ class Fault:
     count: int | None = None
     at: str = "report"
     options: dict[str, str] = field(default_factory=dict)
+    hit: int = 0
 
     def number(self, option: str, default: int) -> int:
         """A numeric option."""
         return int(self.options.get(option, default))
+
+    def cut(self, length: int) -> int:
+        """After how many bytes of an answer of this length a reset comes: fewer than all where it goes on by itself."""
+        wish = self.options.get("byte", "100")
+        return (int(wish[:-1]) + self.hit) % length if wish.endswith("+") else int(wish)
 
 
 def parse_fault(text: str) -> Fault:
@@ -162,5 +171,5 @@ class FaultPlan:
                     continue
                 if fault.rate == 1 or self._random.random() < fault.rate:
                     self._hits[index] += 1
-                    return fault
+                    return replace(fault, hit=self._hits[index] - 1)
         return None

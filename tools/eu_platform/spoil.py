@@ -42,7 +42,7 @@ REQUESTS_KEPT = 20_000
 class Seen:
     """A request as it came in, for whoever asks /control. `status` None: no answer with a status was begun."""
 
-    at_utc_ms: int
+    at_utc_ns: int
     target: str
     key: str | None
     digest: str | None
@@ -101,7 +101,7 @@ class FaultLayer:
         fault = self._plan.draw(target)
         request = Request(scope, receive)
         seen = Seen(
-            time.time_ns() // 1_000_000,
+            time.time_ns(),
             target,
             request.headers.get("idempotency-key", "").strip('"') or None,
             request.headers.get("content-digest"),
@@ -167,7 +167,8 @@ class FaultLayer:
         elif fault.kind == "reset-after":
             await reset(scope, receive)
         elif fault.kind == "reset-at":
-            scope["state"]["transport"].write(answer.to_wire(len(answer.body))[: fault.number("byte", 100)])
+            octets = answer.to_wire(len(answer.body))
+            scope["state"]["transport"].write(octets[: fault.cut(len(octets))])
             await asyncio.sleep(FLUSH_S)
             await reset(scope, receive)
         elif fault.kind == "slow":
