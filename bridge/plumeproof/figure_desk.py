@@ -25,7 +25,7 @@ from plumeproof.rules.engine import Engine, OpenPeriod
 from plumeproof.rules.explain import Explanation, explain
 from plumeproof.rules.explain_longer import LongExplanation, explain_longer
 from plumeproof.rules.figure import FLOW, FLOW_ID, LEVELS, MEASURED, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
-from plumeproof.rules.first_level import Quantity, quantities_of
+from plumeproof.rules.first_level import Quantity, channels_of
 
 NOT_FINITE = intervals.name_of(decoding.NOT_FINITE)
 
@@ -249,9 +249,7 @@ class FigureDesk:
                 if strip.first_utc_ms + strip.slot_ms <= taken:
                     self._account.set_back.setdefault(device, set()).add(strip.seq)
                 taken = max(taken, strip.end_utc_ms)
-        wanted = list(quantities_of(self.engine.plant))
-        wanted += [Quantity(f"state {rule.state}", rule.source, "", rule.slot_ms) for rule in self.engine.plant.states]
-        for one in wanted:
+        for one in channels_of(self.engine.plant):
             fit = self._account.fits.setdefault(f"{one.name} {one.source}", _Fit())
             judged: dict[bytes, str] = {}
             for strip in strips.get(one.source.device, ()):

@@ -38,7 +38,6 @@ def test_e06():
     inputs, expected = E06["inputs"], E06["expected"]
     assert_close(conditions.NO2_PER_NO, expected["factor_NO_to_NO2"])
     assert_close(conditions.nox_as_no2_mg_m3(inputs["NO_mg_m3"], inputs["NO2_mg_m3"]), expected["NOx_as_NO2_from_mass"])
-    assert_close(conditions.nox_as_no2_from_ppm(inputs["NO_ppm"], inputs["NO2_ppm"]), expected["NOx_as_NO2_from_ppm"])
     assert abs(conditions.nox_as_no2_mg_m3(180.0, 12.0) - expected["round_factor_1_533"]) > 0.03
 
 

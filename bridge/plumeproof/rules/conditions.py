@@ -62,11 +62,6 @@ def nox_as_no2_mg_m3(no_mg_m3: Number, no2_mg_m3: Number) -> Number:
     return give(as_numbers(no_mg_m3) * NO2_PER_NO + as_numbers(no2_mg_m3))
 
 
-def nox_as_no2_from_ppm(no_ppm: Number, no2_ppm: Number, molar_volume: Number = MOLAR_VOLUME) -> Number:
-    """(NO + NO2) * 46.005 / Vm, mg/m3."""
-    return ppm_to_mg_m3(as_numbers(no_ppm) + as_numbers(no2_ppm), MOLAR_MASSES["NO2"], molar_volume)
-
-
 def nox_from_no_only_mg_m3(no_mg_m3: Number, no2_share_pct: float) -> Number:
     """NO as NO2, with a fixed share of NO2 in NOx added: NO * f / ((100 - share)/100). 5 % is typical, permit-specific
     (confidence 0.8); China does not allow it. Raises RuleError."""

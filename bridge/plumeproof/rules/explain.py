@@ -18,6 +18,8 @@ from plumeproof.evidence import intervals
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import conditions, term_sums, validated
 from plumeproof.rules.calendar import MINUTE_MS, floor_to
+from plumeproof.rules.channel_source import Source
+from plumeproof.rules.computed_plan import FORMULAS
 from plumeproof.rules.engine import Engine, minutes_of
 from plumeproof.rules.explain_uncertainty import uncertainty_steps
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, STANDARDISED, VALIDATED, Figure
@@ -110,6 +112,7 @@ class _Writer:
 
     def of_measurand(self, own: MeasurandTerms, one: Measurand) -> Iterator[Step]:
         """From counts to validated value and mass."""
+        yield from self._computed(one.source)
         yield from self._sampled(own.row, one.id, one.unit, one.calibrations)
         mean, has = self._mean(own.row)
         if not has:
@@ -159,6 +162,7 @@ class _Writer:
         """From counts to m3/h at normal conditions, dry."""
         flow, own = self.plant.flow, self.terms.flow
         assert flow is not None and own is not None
+        yield from self._computed(flow.source)
         yield from self._sampled(own.row, FLOW_ROW[1:], flow.unit, flow.calibrations)
         mean, has = self._mean(own.row)
         if not has:
@@ -187,6 +191,14 @@ class _Writer:
             text = f"{value!r} * (100.0 - {self._of(own, 'H2O')!r}) / 100.0"
             value = self._of(own, "normal_dry_m3_h")
             yield Step("flow, normal dry", text, value, "m3/h", source)
+
+    def _computed(self, source: Source) -> Iterator[Step]:
+        """How a computed channel is made, where this is one."""
+        made = self.plant.computed_of(source)
+        if made is not None:
+            formula = FORMULAS[made.formula]
+            told = f"{formula.text}; {', '.join(map(str, made.inputs))}"
+            yield Step(f"{source}: computed slot by slot", "", None, made.unit, formula.source, told)
 
     def _sampled(self, row: int, name: str, unit: str, calibrations: Sequence[Calibration]) -> Iterator[Step]:
         """Counts by cause, coverage, calibration, mean."""
@@ -239,6 +251,7 @@ class _Writer:
         one = self.plant.peripheral(kind)
         row = self.sums.row(name_of_peripheral(kind))
         assert one is not None and row is not None
+        yield from self._computed(one.source)
         yield from self._sampled(row, kind, one.channel_unit, ())
         mean, has = self._mean(row)
         behind = _TO_OUR_UNIT.get(one.channel_unit)

@@ -19,7 +19,10 @@ import numpy.typing as npt
 
 from plumeproof.evidence import decoding, intervals
 from plumeproof.evidence.strips import Strip
-from plumeproof.rules.plant import MINUTE_MS, Calibration, Plant, Source
+from plumeproof.rules.channel_source import MINUTE_MS, Source
+from plumeproof.rules.computed import compute
+from plumeproof.rules.computed_plan import Computed
+from plumeproof.rules.plant import Calibration, Plant
 from plumeproof.rules.plant_state import OPERATING, state_of
 from plumeproof.rules.settings import Settings
 from plumeproof.rules.status import RANGE_END
@@ -82,6 +85,19 @@ def quantities_of(plant: Plant) -> tuple[Quantity, ...]:
     return tuple(found)
 
 
+def channels_of(plant: Plant) -> tuple[Quantity, ...]:
+    """What is read of modules: quantities and signals of states, and in the place of what is computed its inputs."""
+    states = [Quantity(f"state {rule.state}", rule.source, "", rule.slot_ms) for rule in plant.states]
+    found = [one for one in (*quantities_of(plant), *states) if plant.computed_of(one.source) is None]
+    found += [
+        Quantity(f"computed {made.id} {one.name}", one.source, one.unit, one.slot_ms)
+        for made in plant.computed
+        for one in made.inputs
+        if one.source is not None
+    ]
+    return tuple(found)
+
+
 @dataclass(frozen=True, slots=True)
 class RangeRule:
     """What a rule set says of values outside the measuring range (averaging-rules section 3.2)."""
@@ -107,7 +123,7 @@ def lay_out(
     `strips`: of each device, in seq order; those beside the minutes are left out. Where a channel or a device is not
     there, its slots are absent; where it measured in another unit or distance of slots, they are parameters_changed.
     """
-    span = _Span(strips, start_utc_ms, minutes)
+    span = _Span(plant, strips, start_utc_ms, minutes)
     states = _states(plant, span)
     return tuple(_row(one, span, states, range_rule) for one in quantities_of(plant))
 
@@ -116,6 +132,7 @@ def lay_out(
 class _Span:
     """The minutes asked for, and the strips of each device on them."""
 
+    plant: Plant
     strips: Mapping[str, Sequence[Strip]]
     start_utc_ms: int
     minutes: int
@@ -124,6 +141,8 @@ class _Span:
 
     def readings(self, source: Source, unit: str | None, slot_ms: int) -> tuple[Values, Bytes]:
         """Values and statuses of one channel; `unit` None: whatever it has."""
+        if (made := self.plant.computed_of(source)) is not None:
+            return self._computed(made)
         inside = self._inside(source.device)
         shape = (self.minutes, MINUTE_MS // slot_ms)
         sets = {strip.parameters.parameters_hash: strip.parameters for strip in inside}
@@ -146,6 +165,18 @@ class _Span:
             ]
             placed = intervals.place(views, 1, slot_ms, self.start_utc_ms, self.minutes * 60)
         return placed.values[row].reshape(shape), placed.status[row].reshape(shape)
+
+    def _computed(self, made: Computed) -> tuple[Values, Bytes]:
+        """On the slots of the computed channel; each takes of its inputs what stands at its instant."""
+        shape, slots = (self.minutes, MINUTE_MS // made.slot_ms), MINUTE_MS // made.slot_ms
+        inputs = []
+        for one in made.inputs:
+            if one.source is None:
+                inputs.append((np.full(shape, one.fixed, np.float64), np.zeros(shape, np.uint8)))
+            else:
+                values, status = self.readings(one.source, one.unit, one.slot_ms)
+                inputs.append((spread(values, slots), spread(status, slots)))
+        return compute(made, inputs)
 
     def _inside(self, device: str) -> list[Strip]:
         if device not in self.inside:

@@ -46,14 +46,14 @@ def density_kg_m3(p_kpa: Number, wet_g_mol: Number, t_c: Number) -> tuple[Any, A
     return give_existing(density, exists)
 
 
-def pitot_velocity_m_s(dp_pa: Number, density_kg_m3_: Number, k_pitot: float = S_PROBE_K) -> tuple[Any, Any]:
+def pitot_velocity_m_s(dp_pa: Number, density_kg_m3_: Number, k_pitot: Number = S_PROBE_K) -> tuple[Any, Any]:
     """K*sqrt(2*dp/rho); none for a negative differential pressure, which a probe has no velocity for."""
     dp, density = as_numbers(dp_pa), as_numbers(density_kg_m3_)
     exists = finite(dp, density)
     exists = exists & (safe(dp, exists, 0.0) >= 0.0) & (safe(density, exists) > 0.0)
     with np.errstate(over="ignore"):
         root = np.sqrt(2.0 * safe(dp, exists, 0.0) / safe(density, exists))
-        return give_existing(k_pitot * root, exists)
+        return give_existing(as_numbers(k_pitot) * root, exists)
 
 
 def actual_flow_m3_h(velocity_m_s: Number, area_m2: float, wall_factor: float = 1.0) -> Number:

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from plumeproof.evidence import decoding
 from plumeproof.rules import _kernels
+from plumeproof.rules.channel_source import MINUTE_MS
 from plumeproof.rules.first_level import Quantity, Row
-from plumeproof.rules.plant import MINUTE_MS
 from plumeproof.rules.plant_state import STATE_COUNT, STOPPED
 from plumeproof.rules.status import RANGE_END
 

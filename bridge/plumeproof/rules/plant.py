@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import rfc8785
-from acqwire import limits
 
 from plumeproof.errors import ConfigError
+from plumeproof.rules.channel_source import Source, slot_distance, source_text
+from plumeproof.rules.computed_plan import COMPUTED, Computed, check_computed, read_computed
 from plumeproof.rules.figure import FLOW_ID
 from plumeproof.rules.quality_plan import DoneTest, Qal3, instant_ms, read_qal3, read_tests, site_day
 from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
@@ -35,7 +36,6 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")  # measurands, calibration
 RULE_SET = re.compile(r"[a-z0-9][a-z0-9_]{0,31}")
 OFFSET = re.compile(r"([+-])(\d\d):([0-5]\d)")
 OFFSET_MAX_MIN = 14 * 60  # Kiribati; no site lies beyond it
-MINUTE_MS = 60_000
 MEASURANDS_MAX = 64
 CALIBRATIONS_MAX = 100  # ten years of QAL2 with all their corrections
 STATES = ("start_up", "shut_down", "stopped", "other")
@@ -46,32 +46,6 @@ FLOW_UNITS = ("m3/h", "m3/s", "m/s")
 CONDITIONS = ("actual_wet", "normal_wet", "normal_dry")
 GREENHOUSE_GASES = ("CO2", "N2O", "CH4", "CF4", "C2F6")
 DISTRIBUTIONS = ("normal", "rectangular")
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Source:
-    """One channel of one module."""
-
-    device: str
-    channel: str
-
-    def __str__(self) -> str:
-        return f"{self.device}/{self.channel}"
-
-
-def _source(value: Any, _folder: Path) -> Source:
-    device, slash, channel = typed(value, str).partition("/")
-    is_device = 1 <= len(device) <= limits.DEVICE_MAX_BYTES and set(device) <= set(limits.DEVICE_CHARACTERS)
-    if not (is_device and slash and channel and channel.isprintable()):
-        raise ValueError(f'{str(value)[:60]!r} is no source; write "device/channel"')
-    return Source(device, channel)
-
-
-def _slot_ms(value: Any, _folder: Path) -> int:
-    slot_ms = typed(value, int)
-    if not limits.SLOT_MIN_MS <= slot_ms <= MINUTE_MS or MINUTE_MS % slot_ms:
-        raise ValueError(f"{slot_ms} ms does not divide a minute; first level data are 1 s to 1 min")
-    return slot_ms
 
 
 def _offset(value: Any, _folder: Path) -> int:
@@ -91,10 +65,10 @@ class StateRule:
     """
 
     state: str = setting(one_of(*STATES))
-    source: Source = setting(_source)
+    source: Source = setting(source_text)
     above: float | None = setting(number_in(float, -1e9, 1e9), None)
     below: float | None = setting(number_in(float, -1e9, 1e9), None)
-    slot_ms: int = setting(_slot_ms, 1_000)
+    slot_ms: int = setting(slot_distance, 1_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +121,11 @@ class Peripheral:
     """
 
     kind: str = setting(one_of(*PERIPHERALS))
-    source: Source = setting(_source)
+    source: Source = setting(source_text)
     basis: str = setting(one_of("dry", "wet"), "dry")
     substitute: float | None = setting(number_in(float, -100.0, 1e6), None)
     unit: str | None = setting(text_like(), None)
-    slot_ms: int = setting(_slot_ms, 1_000)
+    slot_ms: int = setting(slot_distance, 1_000)
     uncertainty: tuple[Component, ...] = ()
 
     @property
@@ -180,12 +154,12 @@ class Flow:
     `max_potential`: as a measurand's, in m3/h at normal conditions, dry.
     """
 
-    source: Source = setting(_source)
+    source: Source = setting(source_text)
     unit: str = setting(one_of(*FLOW_UNITS), "m3/h")
     conditions: str = setting(one_of(*CONDITIONS), "actual_wet")
     area_m2: float | None = setting(number_in(float, 1e-6, 1e4), None)
     wall_factor: float = setting(number_in(float, 0.1, 2.0), 1.0)
-    slot_ms: int = setting(_slot_ms, 1_000)
+    slot_ms: int = setting(slot_distance, 1_000)
     uncertainty: tuple[Component, ...] = ()
     calibrations: tuple[Calibration, ...] = ()
     max_potential: float | None = setting(number_in(float, 0.0, 1e9), None)
@@ -205,7 +179,7 @@ class Measurand:
     """
 
     id: str = setting(text_like(NAME, "name of a measurand"))
-    source: Source = setting(_source)
+    source: Source = setting(source_text)
     unit: str = setting(one_of(*UNITS))
     gas: str | None = setting(text_like(NAME, "gas"), None)
     needs: tuple[str, ...] = setting(list_of(one_of(*PERIPHERALS)), ())
@@ -215,7 +189,7 @@ class Measurand:
     ci_pct: float | None = setting(number_in(float, 0.0, 100.0), None)
     ci_qal2: float | None = setting(number_in(float, 0.0, 1e9), None)
     decimals: int = setting(number_in(int, 0, 9), 1)
-    slot_ms: int = setting(_slot_ms, 1_000)
+    slot_ms: int = setting(slot_distance, 1_000)
     greenhouse_gas: str | None = setting(one_of(*GREENHOUSE_GASES), None)
     biomass_share_pct: float = setting(number_in(float, 0.0, 100.0), 0.0)
     tier: int | None = setting(number_in(int, 1, 4), None)  # that the permit asks for; None: minimum of category A
@@ -241,12 +215,20 @@ class Plant:
     measurands: tuple[Measurand, ...]
     document: bytes
     digest: bytes
+    computed: tuple[Computed, ...] = ()
 
     def sources(self) -> tuple[Source, ...]:
-        """Every channel that a figure of this plant needs, sorted."""
+        """Every channel of a module that a figure of this plant needs, sorted."""
         found = {rule.source for rule in self.states} | {entry.source for entry in self.peripherals}
-        found |= {entry.source for entry in self.measurands}
-        return tuple(sorted(found | ({self.flow.source} if self.flow else set())))
+        found |= {entry.source for entry in self.measurands} | ({self.flow.source} if self.flow else set())
+        found |= {one.source for entry in self.computed for one in entry.inputs if one.source is not None}
+        return tuple(sorted(source for source in found if source.device != COMPUTED))
+
+    def computed_of(self, source: Source) -> Computed | None:
+        """The computed channel that a source is; None: it is a module's."""
+        if source.device != COMPUTED:
+            return None
+        return next(entry for entry in self.computed if entry.id == source.channel)
 
     def peripheral(self, kind: str) -> Peripheral | None:
         """The peripheral channel of a kind."""
@@ -264,13 +246,14 @@ class _Head:
 def parse_plant(tree: object, path: Path, lines: Lines | None = None) -> Plant:
     """Check a description completely. Raises ConfigError: one line with file, line where known, key and mend."""
     top = Section(tree, (), lines or {}, path, SAMPLE)
-    top.only("plant", "state", "peripheral", "flow", "measurand")
+    top.only("plant", "state", "computed", "peripheral", "flow", "measurand")
     try:
         document = rfc8785.dumps(tree)  # type: ignore[arg-type] # a TOML time is no JSON, and refused here
     except rfc8785.CanonicalizationError as error:
         raise ConfigError(str(path), f"holds what JSON cannot: {error}; times are text in quotes") from error
     head = top.inner("plant", is_needed=True).build(_Head)
     states = top.each("state", StateRule)
+    computed = tuple(read_computed(section) for section in top.sections("computed"))
     peripherals = tuple(
         section.build(Peripheral, uncertainty=section.each("uncertainty", Component))
         for section in top.sections("peripheral")
@@ -289,6 +272,7 @@ def parse_plant(tree: object, path: Path, lines: Lines | None = None) -> Plant:
         measurands=measurands,
         document=document,
         digest=hashlib.sha256(document).digest(),
+        computed=computed,
     )
     _check_together(plant, path)
     return plant
@@ -317,6 +301,13 @@ def _check_together(plant: Plant, path: Path) -> None:
     def refuse(where: str, reason: str) -> ConfigError:
         return ConfigError(f"{path}: {where}", reason)
 
+    users = [(f"state {rule.state}", rule.source, "", rule.slot_ms) for rule in plant.states]
+    users += [
+        (f"peripheral {entry.kind}", entry.source, entry.channel_unit, entry.slot_ms) for entry in plant.peripherals
+    ]
+    users += [(f"measurand {entry.id}", entry.source, entry.unit, entry.slot_ms) for entry in plant.measurands]
+    users += [("flow", plant.flow.source, plant.flow.unit, plant.flow.slot_ms)] if plant.flow is not None else []
+    check_computed(plant.computed, users, path)
     if len(plant.measurands) > MEASURANDS_MAX:
         raise refuse("measurand", f"more than {MEASURANDS_MAX}")
     for what, names in (
@@ -351,6 +342,8 @@ def _check_together(plant: Plant, path: Path) -> None:
                 raise refuse(where, f"needs {kind}, but no [[peripheral]] of that kind is there")
         if ("O2" in entry.needs) != (entry.o2_reference_pct is not None):
             raise refuse(where, "o2_reference_pct belongs to a measurand that needs O2, and to nothing else")
+        if entry.qal3 is not None and entry.source.device == COMPUTED:
+            raise refuse(where, "has qal3, whose zero and span are read on the channel of a module, not a computed one")
         if entry.id == FLOW_ID:
             raise refuse(where, "has the name of the flow; give it another")
         if entry.no2_share_pct is not None and entry.gas != "NO":
