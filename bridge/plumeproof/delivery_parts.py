@@ -7,6 +7,7 @@ loads none.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ def keepers(config: Config) -> Sequence[str]:
     if config.anchors.key_file is None:
         return ()
     brokers = [sink.name for sink in config.mqtt_sinks if "anchor" in sink.content]
-    return [*brokers, *map(folder_name, config.anchors.folders)]
+    platforms = [sink.name for sink in config.https_sinks if load_profile(sink.profile).anchors is not None]
+    return [*brokers, *platforms, *map(folder_name, config.anchors.folders)]
 
 
 def folder_name(folder: Path) -> str:
@@ -172,11 +174,16 @@ def build_relay(
         rule = ReportRule(https.report_interval_s, profile.averages_max, profile.close_after_s, profile.shape)
         feeds.append(ReportFeed(https.name, gateway, rule, averages, outbox, clock))
     if anchors is not None and config.anchors.key_file is not None:
-        from plumeproof.delivery.anchor_feed import AnchorFeed, plain_body
+        from plumeproof.delivery.anchor_feed import AnchorFeed, plain_body, platform_body
 
         for mqtt in config.mqtt_sinks:
             if "anchor" in mqtt.content:
                 feeds.append(AnchorFeed(mqtt.name, gateway, anchors, outbox, plain_body, is_newest_enough=True))
+        for https in config.https_sinks:
+            shape = load_profile(https.profile).anchors
+            if shape is not None:
+                body_of = partial(platform_body, gateway=gateway, shape=shape, public_key_of_kid=anchor_key_of_kid)
+                feeds.append(AnchorFeed(https.name, gateway, anchors, outbox, body_of))
         for folder in config.anchors.folders:
             feeds.append(AnchorFeed(folder_name(folder), gateway, anchors, outbox, plain_body))
     return Relay(feeds)

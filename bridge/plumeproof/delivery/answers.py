@@ -138,18 +138,24 @@ def check_receipt(
     receipt: Mapping[str, Any], names: Mapping[str, str], key: str, digest: str, identity: ReportIdentity
 ) -> None:
     """Whether a receipt is about these bytes. `names`: of the profile. Raises ValueError with what differs."""
-    wanted: dict[str, object] = {
-        "idempotency_key": key,
-        "content_digest": digest,
-        "module": identity.module,
-        "first_id": identity.first_id,
-        "last_id": identity.last_id,
-        "average_count": identity.average_count,
+    about: dict[str, object] = {
+        names["module"]: identity.module,
+        names["first_id"]: identity.first_id,
+        names["last_id"]: identity.last_id,
+        names["average_count"]: identity.average_count,
     }
-    for field, value in wanted.items():
-        said = receipt.get(names[field])
+    check_content(receipt, names, key, digest, about)
+
+
+def check_content(
+    receipt: Mapping[str, Any], names: Mapping[str, str], key: str, digest: str, about: Mapping[str, object]
+) -> None:
+    """Whether a receipt names this key, these bytes and, as the platform calls it, all of `about`. Raises ValueError."""
+    wanted = {names["idempotency_key"]: key, names["content_digest"]: digest, **about}
+    for name, value in wanted.items():
+        said = receipt.get(name)
         if type(said) is not type(value) or said != value:
-            raise ValueError(f"receipt: {names[field]} is {plain(said)}, not {value}")
+            raise ValueError(f"receipt: {name} is {plain(said)}, not {value}")
     for field in ("receipt_id", "received_at"):
         said = receipt.get(names[field])
         if not isinstance(said, str) or not said or len(said) > TEXT_MAX_CHARACTERS:

@@ -35,6 +35,7 @@ from plumeproof.ports import Clock
 
 SKEW_WARN_S = 5.0
 UNAUTHORIZED = 401
+ANCHOR = "anchor"  # kind of a row
 AGENT = f"plumeproof/{__version__}"
 
 _log = logging.getLogger(__name__)
@@ -93,7 +94,9 @@ class HttpsSink:
         return [self._receipt(row, answer)]
 
     def split(self, row: OutboxRow) -> Sequence[tuple[str, bytes]]:
-        """Halves of a report."""
+        """Halves of a report; an anchor is one."""
+        if row.kind == ANCHOR:
+            return ()
         return [(half.key, half.body) for half in split_report(row.body, self._profile.shape)]
 
     def tend(self) -> bool:
@@ -131,8 +134,15 @@ class HttpsSink:
             if days is not None and days < WARN_DAYS
         ]
 
+    def _path(self, row: OutboxRow) -> str:
+        if row.kind != ANCHOR:
+            return self._profile.reports_path
+        if self._profile.anchors is None:
+            raise BlockedDelivery(f"profile {self._profile.name} has no place for anchors any more; name it again")
+        return self._profile.anchors.path
+
     def _post(self, row: OutboxRow, authorization: str) -> Answer:
-        profile = self._profile
+        profile, path = self._profile, self._path(row)
         headers = {
             "User-Agent": AGENT,
             "Content-Type": profile.content_type,
@@ -144,10 +154,10 @@ class HttpsSink:
             headers["Authorization"] = authorization
         if profile.signature is not None:
             named = {name.lower(): value for name, value in headers.items()}
-            url, now_s = self._endpoint.url(profile.reports_path), self._clock.utc_ms() // 1000
+            url, now_s = self._endpoint.url(path), self._clock.utc_ms() // 1000
             key = self._key_of_signature().load()
             headers |= sign_request("POST", url, named, profile.signature, key, self._signature_id, now_s)
-        return self._ask("POST", profile.reports_path, headers, row.body)
+        return self._ask("POST", path, headers, row.body)
 
     def _post_form(self, headers: dict[str, str], form: bytes) -> Answer:
         return self._ask("POST", self._profile.token_path, headers, form)
@@ -189,7 +199,13 @@ class HttpsSink:
         names = self._profile.receipt
         try:
             receipt = answers.read_object(answer)
-            answers.check_receipt(receipt, names, row.key, digest_of(row.body), identify(row.body, self._profile.shape))
+            if row.kind == ANCHOR and self._profile.anchors is not None:
+                named, number = self._profile.anchors.receipt, int(dict(row.attributes)["number"])
+                about = {named["gateway"]: row.module, named["number"]: number}
+                answers.check_content(receipt, names, row.key, digest_of(row.body), about)
+            else:
+                identity = identify(row.body, self._profile.shape)
+                answers.check_receipt(receipt, names, row.key, digest_of(row.body), identity)
             if self._profile.is_signature_required:
                 self._learn_keys(answers.signing_key(receipt, names))
                 answers.check_signature(receipt, names, self._keys)

@@ -17,6 +17,8 @@ from importlib import resources
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from plumeproof.delivery.anchor_feed import ANCHOR_FIELDS, AnchorShape
+from plumeproof.delivery.anchor_feed import RECEIPT_FIELDS as ANCHOR_RECEIPT_FIELDS
 from plumeproof.delivery.profile_table import NAME, Table, read_tree
 from plumeproof.delivery.report import AVERAGE_FIELDS, AVERAGES_MAX, REPORT_FIELDS, ReportShape
 from plumeproof.errors import ConfigError
@@ -98,6 +100,7 @@ class Profile:
     divided: frozenset[int]
     blocked: frozenset[int]
     retried: frozenset[int]
+    anchors: AnchorShape | None = None  # None: it keeps none
 
 
 def shipped() -> list[str]:
@@ -133,7 +136,7 @@ def parse_profile(raw: bytes, where: str) -> Profile:
     if len(raw) > FILE_MAX_BYTES:
         raise ConfigError(where, f"larger than {FILE_MAX_BYTES} bytes; this is no profile")
     known = "format profile version status checked source base_url paths auth headers signature report receipt statuses"
-    top = Table(read_tree(raw, where), where, "", known, may="$schema")
+    top = Table(read_tree(raw, where), where, "", known, may="$schema anchors")
     if top.has("$schema"):
         top.text("$schema", _TEXT, _PLAIN)  # for editors; nothing follows from it
     top.word("format", (FORMAT,))
@@ -178,6 +181,7 @@ def parse_profile(raw: bytes, where: str) -> Profile:
         divided=statuses.codes("divided", 400, 499),
         blocked=statuses.codes("blocked", 400, 499),
         retried=statuses.codes("retried", 400, 499),
+        anchors=_anchors(top),
     )
     if not profile.accepted:
         statuses.refuse("accepted", "is empty; then no report would ever be delivered")
@@ -187,6 +191,17 @@ def parse_profile(raw: bytes, where: str) -> Profile:
             if seen.setdefault(code, key) != key:
                 statuses.refuse(key, f"{code} stands in {seen[code]} too; one status means one thing")
     return profile
+
+
+def _anchors(top: Table) -> AnchorShape | None:
+    if not top.has("anchors"):
+        return None
+    table = top.inner("anchors", "path fields receipt_fields")
+    return AnchorShape(
+        table.text("path", _PATH, _WAY),
+        table.names("fields", ANCHOR_FIELDS),
+        table.names("receipt_fields", ANCHOR_RECEIPT_FIELDS),
+    )
 
 
 def _base_url(top: Table) -> str:
