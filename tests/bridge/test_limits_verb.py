@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,10 +17,11 @@ from plumeproof.errors import RuleError
 from plumeproof.figure_desk import FigureDesk
 from plumeproof.fuel_file import load_fuels
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import SHORT_TERM, STANDARDISED
+from plumeproof.rules.figure import MEASURED, SHORT_TERM, STANDARDISED
 from plumeproof.rules.figure_maker import FigureMaker
-from plumeproof.rules.judgement import EXCEEDED, KEPT, NOT_JUDGED
+from plumeproof.rules.judgement import EXCEEDED, KEPT, NOT_JUDGED, Judgement
 from plumeproof.rules.limit_account import LimitAccount
+from plumeproof.rules.outages import Outages
 from plumeproof.rules.plant import parse_plant
 from plumeproof.rules.rule_set import load_rule_set
 from plumeproof.rules.state_hours import StateHours
@@ -148,6 +150,8 @@ def test_a_tier_of_an_emission():
     text = PLANT + '\n[[measurand.uncertainty]]\nname = "gas"\nvalue_pct = 6.0\nk = 2.0\nis_common = true\n'
     _, found = judged(text, ["eu_mrr"])
     (tier,) = [line for line in found if line.about == "tier"]
+    (out,) = [line for line in found if line.about == "outage"]
+    assert out.verdict == KEPT and 1.0 <= out.compared < 24.0
     assert tier.compared == pytest.approx(6.0, rel=1e-9)
     assert (tier.verdict, tier.limit) == (KEPT, "7.5")
     assert tier.test.startswith("tier 2 reached")
@@ -157,6 +161,42 @@ def test_a_tier_of_an_emission():
     _, found = judged(PLANT, ["eu_mrr"])
     (tier,) = [line for line in found if line.about == "tier"]
     assert (tier.verdict, tier.is_met) == (NOT_JUDGED, None)
+
+
+def outage(text):
+    """One letter an hour: V valid, F a fault, S stopped, - no record; the line of what was seen."""
+    rules = load_rule_set("eu_mrr")
+    maker = FigureMaker(parse_plant(tomllib.loads(PLANT), Path("plant.toml")), rules)
+    days = -(-len(text) // 24)
+    found = Outages(rules, ["CO2"], (START_UTC_MS, START_UTC_MS + days * DAY_MS))
+    for place, letter in enumerate(text):
+        start = START_UTC_MS + place * 2 * HALF_HOUR_MS
+        if letter != "-":
+            period = (start, start + 2 * HALF_HOUR_MS)
+            state = "stopped" if letter == "S" else "operating"
+            place = ("CO2", MEASURED, SHORT_TERM)
+            found.add(maker.make(place, period, "%", 1.0, letter == "V", (60, 60, {}), (), state=state))
+    make = partial(Judgement, rule_set="eu_mrr", year=2026, start_utc_ms=0, end_utc_ms=0, is_whole=False)
+    (line,) = found.judgement("CO2", (START_UTC_MS, START_UTC_MS + len(text) * 2 * HALF_HOUR_MS), make)
+    assert not list(found.judgement("NOx", (START_UTC_MS, START_UTC_MS), make))
+    return line
+
+
+@pytest.mark.parametrize(
+    ("text", "begin", "hours", "verdict"),
+    [
+        ("V" * 30, 0, 0.0, KEPT),
+        ("V" + "F" * 120 + "V", 1, 120.0, KEPT),  # five days are not more than five days
+        ("V" + "F" * 60 + "-" * 61 + "V", 1, 121.0, EXCEEDED),  # no record is no measurement
+        ("F" * 70 + "S" + "F" * 70, 0, 70.0, KEPT),
+        ("F" * 3 + "V" * 5 + "-" * 40, 8, 40.0, KEPT),
+    ],
+)
+def test_an_outage_of_more_than_five_days_is_told(text, begin, hours, verdict):
+    line = outage(text)
+    assert (line.compared, line.verdict, line.about) == (hours, verdict, "outage")
+    assert ("inform the authority" in line.reason) == (verdict == EXCEEDED)
+    assert line.at is None if not hours else line.at.start_utc_ms == START_UTC_MS + begin * 2 * HALF_HOUR_MS
 
 
 def accounted(text, rules):

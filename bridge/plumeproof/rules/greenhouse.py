@@ -129,6 +129,6 @@ def co2e_t(mass_t: Value, factor: GwpFactor) -> Value:
     return mass_t * factor.value
 
 
-def is_outage_notifiable(longest_outage_h: int) -> bool:
-    """Out of service for more than 5 consecutive days in a calendar year: inform the authority (series.longest_run)."""
+def is_outage_notifiable(longest_outage_h: float) -> bool:
+    """Out of service for more than 5 consecutive days in a calendar year: inform the authority (outages.py)."""
     return longest_outage_h > OUTAGE_NOTICE_H

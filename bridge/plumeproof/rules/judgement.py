@@ -13,7 +13,8 @@ KEPT, EXCEEDED, NOT_JUDGED, STATED = "kept", "exceeded", "not judged", "stated"
 PLANT = "plant"  # subject of what no measurand has by itself
 
 # What a line is about
-LIMIT, LOST_DAYS, STATES, TIER, CORROBORATION = "limit", "lost_days", "states", "tier", "corroboration"
+LIMIT, LOST_DAYS, STATES = "limit", "lost_days", "states"
+TIER, OUTAGE, CORROBORATION = "tier", "outage", "corroboration"
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,7 @@ from plumeproof.rules.judgement import (
 from plumeproof.rules.limits import LimitTest, judge_year
 from plumeproof.rules.long_terms import DISCARDED_DAY
 from plumeproof.rules.mass_balance import corroborate
+from plumeproof.rules.outages import Outages
 from plumeproof.rules.plant import Measurand
 from plumeproof.rules.rounding import decimals_of, round_text
 from plumeproof.rules.rule_set import RuleSet
@@ -71,6 +72,11 @@ class LimitAccount:
         self._states = {
             rules.id: StateHours(rules, self._whole_days(rules), self._offset[rules.id]) for rules in engine.rule_sets
         }
+        gases = [one.id for one in engine.plant.measurands if one.greenhouse_gas is not None]
+        self._outages = {
+            rules.id: Outages(rules, gases if rules.settings.gwp is not None else (), self._whole_days(rules))
+            for rules in engine.rule_sets
+        }
         self._rows: dict[tuple[Key, str], list[_Row]] = {}
         self._lost: dict[Key, list[Case]] = {}
         self._days: dict[Key, list[int]] = {}  # ends
@@ -86,6 +92,7 @@ class LimitAccount:
         """A figure of one of the levels; what is not judged is left out."""
         if one.level == SHORT_TERM:
             self._states[one.rule_set].add(one)
+            self._outages[one.rule_set].add(one)
         year = calendar.year_of(one.end_utc_ms - 1, self._offset[one.rule_set])[0]
         if one.level == YEAR and one.layer in (SUBSTITUTED, CO2E):
             annual = self._annual if one.layer == SUBSTITUTED else self._fossil
@@ -155,6 +162,7 @@ class LimitAccount:
                 yield from self._limits(rules, measurand, year, seen, make)
                 yield from self._lost_days(rules, measurand, year[0], seen[1], make)
             yield from self._tier(rules, measurand, year[0], make)
+            yield from self._outages[rules.id].judgement(measurand.id, seen, make)
         yield from self._states[rules.id].judgements(year, seen[1], seen == year)
 
     def _limits(

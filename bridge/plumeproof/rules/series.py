@@ -22,11 +22,6 @@ def find_runs(mask: npt.ArrayLike) -> tuple[tuple[int, int], ...]:
     return tuple((int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True))
 
 
-def longest_run(mask: npt.ArrayLike) -> int:
-    """Hours of the longest run, 0 of none."""
-    return max((end - start for start, end in find_runs(mask)), default=0)
-
-
 def last_counting(values: Numbers, counts: Truths, before: int, most: int) -> Numbers:
     """The newest values that count among the hours before `before`, at most `most` of them, oldest first."""
     found = np.flatnonzero(counts[:before])
