@@ -150,7 +150,7 @@ def check_receipt(
 def check_content(
     receipt: Mapping[str, Any], names: Mapping[str, str], key: str, digest: str, about: Mapping[str, object]
 ) -> None:
-    """Whether a receipt names this key, these bytes and, as the platform calls it, all of `about`. Raises ValueError."""
+    """Whether a receipt names this key, these bytes and, as the platform calls it, all of `about`, or ValueError."""
     wanted = {names["idempotency_key"]: key, names["content_digest"]: digest, **about}
     for name, value in wanted.items():
         said = receipt.get(name)
