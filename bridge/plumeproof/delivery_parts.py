@@ -6,37 +6,71 @@ loads none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from plumeproof.clock import SystemClock
 from plumeproof.config import Config, HttpsSinkConfig, MqttSinkConfig
 from plumeproof.delivery.lanes import LaneRule
 from plumeproof.delivery.profile import ASSERTION, BASIC, BODY, CERTIFICATE, Profile, load_profile
 from plumeproof.delivery.relay import VIEWS, AverageFeed, EnvelopeFeed, Feed, Relay, ReportFeed, ReportRule
+from plumeproof.delivery.report import build_average
 from plumeproof.delivery.stage import DeliveryStage
 from plumeproof.errors import ConfigError
 from plumeproof.evidence.envelope import kid_in
-from plumeproof.ports import AnchorStore, AverageStore, Clock, Ledger, Outbox
+from plumeproof.ports import AnchorStore, AverageStore, Clock, Ledger, Outbox, Sink
 
 if TYPE_CHECKING:
     from plumeproof.delivery.https_sink import HttpsSink
+    from plumeproof.delivery.mqtt_connection import MqttSettings
     from plumeproof.delivery.mqtt_sink import MqttSink
+    from plumeproof.delivery.sparkplug_sink import SparkplugSink
+
+
+class StoredModules:
+    """delivery.sparkplug_sink.Modules: the configured modules, their averages in the store, their lines."""
+
+    def __init__(self, config: Config, averages: AverageStore, is_reached: Callable[[str], bool]) -> None:
+        self._gateway, self._averages = config.gateway.id, averages
+        self._devices = [module.device for module in config.modules]
+        self._is_reached = is_reached
+
+    def newest(self) -> Iterable[tuple[str, Mapping[str, Any]]]:
+        """As Modules.newest."""
+        for device in self._devices:
+            for interval_s, start_utc_ms in self._averages.newest_starts(device):
+                for average in self._averages.newest(device, interval_s, start_utc_ms):
+                    yield device, json.loads(build_average(self._gateway, 0, average))
+
+    def is_reached(self, module: str) -> bool:
+        """As Modules.is_reached."""
+        return self._is_reached(module)
 
 
 def build_sinks(
-    config: Config, outbox: Outbox, clock: Clock, kid: str | None = None
+    config: Config,
+    outbox: Outbox,
+    clock: Clock,
+    averages: AverageStore,
+    is_reached: Callable[[str], bool],
+    kid: str | None = None,
 ) -> Sequence[tuple[str, DeliveryStage]]:
-    """A stage for every configured sink, by name; `kid`: of the gateway's own key, for its status. Raises ConfigError
-    for a profile that cannot be used."""
+    """A stage for every configured sink, by name. `is_reached`: the line of a module is up; `kid`: of the gateway's own
+    key, for its status. Raises ConfigError for a profile that cannot be used."""
     found: list[tuple[str, DeliveryStage]] = []
     for mqtt in config.mqtt_sinks:
         from plumeproof.delivery.mqtt_sink import LONGEST_S
 
         lanes = LaneRule(mqtt.live_for_s, mqtt.rows_per_s, mqtt.replay_rows_per_s)
-        broker = build_mqtt(mqtt, config.gateway.id, clock, kid)
+        broker: Sink
+        if "sparkplug" in mqtt.content:
+            modules = StoredModules(config, averages, is_reached)
+            broker = build_sparkplug(mqtt, config.gateway.id, outbox, clock, modules, kid)
+        else:
+            broker = build_mqtt(mqtt, config.gateway.id, clock, kid)
         found.append((mqtt.name, DeliveryStage(broker, outbox, clock, LONGEST_S, lanes=lanes)))
     for https in config.https_sinks:
         from plumeproof.delivery.private_file import FileWatch
@@ -68,10 +102,27 @@ def folder_name(folder: Path) -> str:
 
 def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock, kid: str | None = None) -> MqttSink:
     """The sink of a broker; nothing is connected yet."""
-    from plumeproof.delivery.mqtt_connection import MqttSettings
     from plumeproof.delivery.mqtt_sink import MqttSink
 
-    settings = MqttSettings(
+    return MqttSink(sink.name, gateway, mqtt_settings(sink, gateway), clock, kid)
+
+
+def build_sparkplug(
+    sink: MqttSinkConfig, gateway: str, outbox: Outbox, clock: Clock, modules: StoredModules, kid: str | None
+) -> SparkplugSink:
+    """The sink of a broker for Sparkplug hosts; nothing is connected yet."""
+    from plumeproof.delivery.sparkplug_sink import BirthNumbers, SparkplugSink
+
+    births = BirthNumbers(outbox, sink.name)
+    settings = mqtt_settings(sink, gateway)
+    return SparkplugSink(sink.name, gateway, sink.sparkplug_group, settings, clock, births, modules, kid)
+
+
+def mqtt_settings(sink: MqttSinkConfig, gateway: str) -> MqttSettings:
+    """What the connection of a broker's sink needs to know."""
+    from plumeproof.delivery.mqtt_connection import MqttSettings
+
+    return MqttSettings(
         sink.host,
         sink.port,
         sink.root_topic,
@@ -84,7 +135,6 @@ def build_mqtt(sink: MqttSinkConfig, gateway: str, clock: Clock, kid: str | None
         sink.username,
         sink.password_file,
     )
-    return MqttSink(sink.name, gateway, settings, clock, kid)
 
 
 def build_https(sink: HttpsSinkConfig, clock: Clock) -> HttpsSink:
@@ -140,7 +190,9 @@ def files_of(sink: HttpsSinkConfig) -> Sequence[Path]:
 
 def try_broker(sink: MqttSinkConfig, gateway: str) -> str:
     """Connect as the service would, under another client id, in one sentence. Raises DeliveryError."""
-    return build_mqtt(sink, gateway, SystemClock()).check()
+    from plumeproof.delivery import mqtt_connection
+
+    return mqtt_connection.try_broker(mqtt_settings(sink, gateway))
 
 
 def try_platform(sink: HttpsSinkConfig) -> tuple[str, str]:

@@ -87,6 +87,12 @@ class Health:
         with self._lock:
             self._parts.setdefault((kind, name), PartHealth(name, kind)).counters.update(counters)
 
+    def is_up(self, kind: str, name: str) -> bool:
+        """A part is there and works."""
+        with self._lock:
+            part = self._parts.get((kind, name))
+            return part is not None and part.state == UP
+
     def snapshot(self) -> list[dict[str, Any]]:
         """Every part as plain values, in the order of their first word."""
         with self._lock:

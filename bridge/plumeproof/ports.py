@@ -121,6 +121,9 @@ class AverageStore(Protocol):
     def newest(self, device: str, interval_s: int, start_utc_ms: int) -> Sequence[Average]:
         """The newest revision of every channel of an interval, by channel id."""
 
+    def newest_starts(self, device: str) -> Sequence[tuple[int, int]]:
+        """(interval_s, start_utc_ms) of the newest interval of each length. Cheap with any number of averages."""
+
     def newest_id(self) -> int:
         """Id of the newest row, 0 before the first."""
 
@@ -175,9 +178,6 @@ class AnchorStore(Protocol):
     def heads(self, known: Sequence[Anchor]) -> Sequence[tuple[Anchor, bytes]]:
         """Newest stored record of every module with its envelope, ascending by device; records up to a head of
         `known` are not counted again."""
-
-    def hash_at(self, device: str, seq: int) -> bytes | None:
-        """Content hash of a stored record."""
 
     def hash_at(self, device: str, seq: int) -> bytes | None:
         """Content hash of a stored record."""

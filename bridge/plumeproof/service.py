@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Protocol
 
 from plumeproof import compiler_pages, observe
@@ -232,10 +233,8 @@ class Service:
         outbox = SqliteOutbox(writer, self.clock)
         own_key = None if config.anchors.key_file is None else GatewayKey(config.anchors.key_file)
         kid = None if own_key is None else own_key.kid.hex()
-        sinks = [
-            Worker("sink", name, stage, SINK_REST_S, self)
-            for name, stage in build_sinks(config, outbox, self.clock, kid)
-        ]
+        stages = build_sinks(config, outbox, self.clock, averages, partial(self.health.is_up, "module"), kid)
+        sinks = [Worker("sink", name, stage, SINK_REST_S, self) for name, stage in stages]
         relays = []
         store = SqliteAnchors(writer, self.clock)
         if sinks:

@@ -59,6 +59,16 @@ class MqttSettings:
     password_file: Path | None
 
 
+def try_broker(settings: MqttSettings) -> str:
+    """For `doctor`: connect with an id of its own, in one sentence. Raises DeliveryError."""
+    connection = Connection(settings, f"{settings.client_id}-doctor", None)
+    try:
+        connection.open()
+        return f"{settings.host}:{settings.port} takes us, {connection.peer}"
+    finally:
+        connection.drop()
+
+
 class _TidySocket(ssl.SSLSocket):
     """Closed when its handshake fails; paho would leave it to the garbage collector."""
 
@@ -119,8 +129,9 @@ class Connection:
         stream = self._client.socket()
         return peer_of(stream) if isinstance(stream, ssl.SSLSocket) else "without TLS"
 
-    def open(self) -> None:
-        """Connect and wait for CONNACK. Raises BlockedDelivery, RetryableDelivery."""
+    def open(self, when_said: Callable[[], None] = lambda: None) -> None:
+        """Connect and wait for CONNACK; `when_said` is called as soon as CONNECT is on its way. Raises BlockedDelivery,
+        RetryableDelivery."""
         settings = self._settings
         where = f"{settings.host}:{settings.port}"
         properties = None
@@ -140,6 +151,7 @@ class Connection:
             raise BlockedDelivery(f"{where}: certificate refused: {error.verify_message}") from error
         except OSError as error:
             raise RetryableDelivery(f"{where}: {error}") from error
+        when_said()
         self._serve(lambda: self._connected is not None, "CONNACK")
         code, words = self._connected or (0, "")
         if code in BLOCKING_CODES:

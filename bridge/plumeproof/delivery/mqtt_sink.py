@@ -97,15 +97,6 @@ class MqttSink:
             self._connection.say_goodbye(status_of(self._speaker, OFFLINE, since, self._online_since_utc_ms))
             self._drop()
 
-    def check(self) -> str:
-        """For `doctor`: connect with an id of its own, in one sentence. Raises DeliveryError."""
-        connection = Connection(self._settings, f"{self._settings.client_id}-doctor", None)
-        try:
-            connection.open()
-            return f"{self._settings.host}:{self._settings.port} takes us, {connection.peer}"
-        finally:
-            connection.drop()
-
     def _judge(self, row: OutboxRow, code: int, connection: Connection) -> DeliveryError | None:
         topic = publication_of(row, self._speaker).topic
         if code == NO_SUBSCRIBERS:

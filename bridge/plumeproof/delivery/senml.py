@@ -14,6 +14,7 @@ hold goes without `u`. Bodies are RFC 8785 JSON: the same average gives the same
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 from typing import Any
 
@@ -81,6 +82,8 @@ def build_senml(gateway: str, average_id: int, average: Average) -> bytes:
 
 
 def _convert(value: float, factor: Fraction) -> float | None:
+    if not math.isfinite(value):  # JSON has no such number
+        return None
     try:
         return float(Fraction(value) * factor)
     except OverflowError:  # beyond float64 in that unit: there is no such number

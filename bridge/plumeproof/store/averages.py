@@ -41,6 +41,15 @@ _NEWEST = (
     f"SELECT {_COLUMNS} FROM average WHERE device = ? AND interval_s = ? AND start_utc_ms = ? AND channel = ?"
     " AND rule = ? AND rule_version = ? ORDER BY revision DESC LIMIT 1"
 )
+# One jump in the index for each length, whatever the number of averages.
+_NEWEST_STARTS = (
+    "WITH RECURSIVE length (interval_s) AS ("
+    " SELECT min(interval_s) FROM average WHERE device = ?1"
+    " UNION ALL SELECT (SELECT min(a.interval_s) FROM average a WHERE a.device = ?1"
+    " AND a.interval_s > length.interval_s) FROM length WHERE length.interval_s IS NOT NULL)"
+    " SELECT interval_s, (SELECT max(a.start_utc_ms) FROM average a WHERE a.device = ?1"
+    " AND a.interval_s = length.interval_s) FROM length WHERE interval_s IS NOT NULL"
+)
 _values_of = attrgetter(*(name.strip().replace("summation", "order") for name in _COLUMNS.split(",")))
 
 
@@ -193,6 +202,12 @@ class SqliteAverages:
                 (device, interval_s, start_utc_ms),
             ).fetchall()
         return [_average(row[:-1]) for row in rows]
+
+    def newest_starts(self, device: str) -> Sequence[tuple[int, int]]:
+        """(interval_s, start_utc_ms) of the newest interval of each length."""
+        with self._writer.reading() as connection:
+            rows: list[Any] = connection.execute(_NEWEST_STARTS, (device,)).fetchall()
+        return [(interval_s, start_utc_ms) for interval_s, start_utc_ms in rows]
 
     def newest_id(self) -> int:
         """Id of the newest row, 0 before the first."""
