@@ -21,8 +21,8 @@ from typing import Any, BinaryIO
 import rfc8785
 from acqwire import limits
 
+from plumeproof.bundle_arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle_averages import Compared, compare_day
-from plumeproof.bundle_columns import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle_columns import parse_columns
 from plumeproof.bundle_figures import FigureCheck, lines_of
 from plumeproof.bundle_records import RecordCheck

@@ -1,8 +1,7 @@
-"""Averages of one module and UTC day as columns: a deterministic CBOR map of typed arrays (bridge/BUNDLE.md section 3).
+"""Averages of one module and UTC day as columns (bridge/BUNDLE.md section 3).
 
 What the rows of an interval share stands once, in a table of intervals; texts and parameter sets stand in tables of
-their own, ascending and all used. So a set of rows has exactly one form, and a day is compared by numpy. Typed arrays
-are those of RFC 8746 (February 2020), little-endian; a float that is not there is the one quiet NaN.
+their own. So a set of rows has exactly one form, and a day is compared by numpy.
 
     raw = build_columns(columns_of(rows)); columns = parse_columns(raw); next(rows_of(columns, [0]))
 """
@@ -12,28 +11,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
-import cbor2
 import numpy as np
 import numpy.typing as npt
 from acqwire import limits
 
-from plumeproof.errors import EvidenceError
-from plumeproof.evidence.envelope import BUILT_IN_TAGS
-
-MEMBER_MAX_BYTES = 64 * 1024 * 1024  # of a day: 50 channels each second
-TEXT_MAX_BYTES = 200
-TABLE_MAX = 65_535  # entries of a table of texts or sets: an index has 16 bits
-NO_FLOAT = 0x7FF8_0000_0000_0000  # bits of the NaN that says "none"
+from plumeproof.bundle_arrays import (
+    TABLE_MAX,
+    TEXT_MAX,
+    Array,
+    check_ascending,
+    check_floats,
+    check_use,
+    dump,
+    fault,
+    load,
+    numbered,
+    refuse,
+)
 
 ROW_NAMES = (
     "channel", "quantity", "unit", "interval_s", "start_utc_ms", "n_expected", "n_valid", "n_invalid", "mean",
     "minimum", "maximum", "deviation", "first_seq", "last_seq", "head_hash", "parameters_hash", "rule", "rule_version",
     "summation", "revision", "reason",
 )  # fmt: skip
-TAGS = {"<u2": 69, "<u4": 70, "<i8": 79, "<f8": 86}  # RFC 8746 section 2.1
 INTERVALS = {
     "interval_s": "<u4", "start_utc_ms": "<i8", "revision": "<u4", "last_seq": "<i8", "first_seq": "<i8",
     "set": "<u2", "n_expected": "<u4", "rule": "<u2", "reason": "<u2", "row_count": "<u4",
@@ -44,10 +46,8 @@ ROWS = {"channel": "<u2", "n_valid": "<u4", **dict.fromkeys(FLOATS, "<f8")}
 COUNTS = {"invalid_row": "<u4", "invalid_cause": "<u2", "invalid_count": "<u4"}
 ARRAYS = {**INTERVALS, **ROWS, **COUNTS}
 TABLES = {"channels": 3, "rules": 3, "reasons": 1, "causes": 1}  # texts of an entry
-_DTYPES = {tag: dtype for dtype, tag in TAGS.items()}
-_USES = {"channel": "channels", "rule": "rules", "reason": "reasons", "invalid_cause": "causes", "set": "sets"}
+USES = {"channel": "channels", "rule": "rules", "reason": "reasons", "invalid_cause": "causes", "set": "sets"}
 
-Array = npt.NDArray[Any]
 Row = tuple[Any, ...]
 
 
@@ -78,12 +78,12 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     own = dict(zip(ROW_NAMES, zip(*rows, strict=True), strict=True))
     counts = [sorted(json.loads(text).items()) if text != "{}" else () for text in own["n_invalid"]]
     tables: dict[str, tuple[tuple[str, ...], ...]] = {}
-    tables["channels"], channel = _table(list(zip(own["channel"], own["quantity"], own["unit"], strict=True)))
-    tables["rules"], rule = _table(list(zip(own["rule"], own["rule_version"], own["summation"], strict=True)))
-    tables["reasons"], reason = _table([(one,) for one in own["reason"]])
-    tables["causes"], cause = _table([(name,) for one in counts for name, _ in one])
-    sets, set_at = _table(own["parameters_hash"])
-    heads, head_at = _table(own["head_hash"])
+    tables["channels"], channel = numbered(list(zip(own["channel"], own["quantity"], own["unit"], strict=True)))
+    tables["rules"], rule = numbered(list(zip(own["rule"], own["rule_version"], own["summation"], strict=True)))
+    tables["reasons"], reason = numbered([(one,) for one in own["reason"]])
+    tables["causes"], cause = numbered([(name,) for one in counts for name, _ in one])
+    sets, set_at = numbered(own["parameters_hash"])
+    heads, head_at = numbered(own["head_hash"])
     shared: dict[str, Array] = {name: np.array(own[name], INTERVALS[name]) for name in WHOLE}
     shared |= {"head": head_at, "set": set_at, "rule": rule, "reason": reason}
     names = ("interval_s", "start_utc_ms", "revision", "last_seq", "first_seq", "head", "set", "n_expected", "rule")
@@ -111,98 +111,51 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     return Columns(tables, sets, np.frombuffer(joined, np.uint8).reshape(len(first), limits.HASH_BYTES), found)
 
 
-def _table(entries: Sequence[Any]) -> tuple[tuple[Any, ...], npt.NDArray[np.int64]]:
-    """What there is, ascending, and the place of each entry in it."""
-    found = sorted(set(entries))
-    if len(found) > TABLE_MAX and isinstance(found[0], tuple):
-        raise ValueError(f"more than {TABLE_MAX} names in a day")
-    at = {entry: number for number, entry in enumerate(found)}
-    return tuple(found), np.fromiter(map(at.__getitem__, entries), np.int64, len(entries))
-
-
 def build_columns(columns: Columns) -> bytes:
     """The bytes of a member."""
-    tree: dict[str, Any] = {
-        name: cbor2.CBORTag(TAGS[dtype], columns.arrays[name].astype(dtype, copy=False).tobytes())
-        for name, dtype in ARRAYS.items()
+    tables: dict[str, Any] = {
+        name: [list(entry) if width > 1 else entry[0] for entry in columns.tables[name]]
+        for name, width in TABLES.items()
     }
-    tree |= {name: [list(entry) if TABLES[name] > 1 else entry[0] for entry in columns.tables[name]] for name in TABLES}
-    tree |= {"sets": list(columns.sets), "head_hash": columns.heads.tobytes()}
-    return cbor2.dumps(tree, canonical=True)
-
-
-class _NoArray(ValueError):
-    """A tag that is no typed array of a bundle."""
-
-
-def _refuse_tag(*_arguments: object) -> NoReturn:
-    raise _NoArray
-
-
-def _array(tag: cbor2.CBORTag, *_arguments: object) -> Array:
-    dtype = _DTYPES.get(tag.tag)
-    if dtype is None or not isinstance(tag.value, bytes):
-        raise _NoArray
-    return np.frombuffer(tag.value, dtype)
+    tables |= {"sets": list(columns.sets), "head_hash": columns.heads.tobytes()}
+    return dump(tables, columns.arrays)
 
 
 def parse_columns(raw: bytes) -> Columns:
     """Read strictly: what was read must give these bytes again. Raises EvidenceError (form), which names the field."""
-    try:
-        tree = cbor2.loads(
-            raw,
-            tag_hook=_array,
-            semantic_decoders=dict.fromkeys(BUILT_IN_TAGS, _refuse_tag),
-            max_depth=4,
-            allow_indefinite=False,
-            allow_duplicate_keys=False,
-        )
-    except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise _fault("map", f"not readable as CBOR: {type(error).__name__}") from error
-    if not isinstance(tree, dict) or tree.keys() != {*ARRAYS, *TABLES, "sets", "head_hash"}:
-        raise _fault("map", "has other keys than averages have")
-    for name, dtype in ARRAYS.items():
-        if not isinstance(tree[name], np.ndarray) or tree[name].dtype.str != dtype:
-            raise _fault(name, f"is no array of {dtype}")
+    tree = load(raw, (*TABLES, "sets", "head_hash"), ARRAYS)
     tables = {name: _read_table(tree[name], name, width) for name, width in TABLES.items()}
     sets, heads = tree["sets"], tree["head_hash"]
     if not isinstance(sets, (list, tuple)) or not all(isinstance(one, bytes) and len(one) == 32 for one in sets):
-        raise _fault("sets", "is no list of hashes")
-    _check_ascending(sets, "sets")
+        raise fault("sets", "is no list of hashes")
+    check_ascending(sets, "sets")
     count = len(tree["interval_s"])
     if not isinstance(heads, bytes) or len(heads) != limits.HASH_BYTES * count:
-        raise _fault("head_hash", f"is not one hash for each of {count} intervals")
+        raise fault("head_hash", f"is not one hash for each of {count} intervals")
     arrays = {name: tree[name] for name in ARRAYS}
     shape = np.frombuffer(heads, np.uint8).reshape(count, limits.HASH_BYTES)
     found = Columns(tables, tuple(sets), shape, arrays)
     _check_lengths(found)
-    _check_indexes(found)
+    sizes = {name: len(table) for name, table in tables.items()} | {"sets": len(sets)}
+    for name, table in USES.items():
+        check_use({name: arrays[name]}, sizes[table], table)
+    refuse(arrays["invalid_row"] >= found.row_count, "invalid_row", "is no row")
     _check_order(found)
-    _check_floats(found)
+    check_floats(arrays, FLOATS)
     if build_columns(found) != raw:
-        raise _fault("map", "other bytes than its deterministic encoding")
+        raise fault("map", "other bytes than its deterministic encoding")
     return found
-
-
-def _fault(field: str, detail: str) -> EvidenceError:
-    return EvidenceError("form", f"{field}: {detail}")
 
 
 def _read_table(value: Any, name: str, width: int) -> tuple[tuple[str, ...], ...]:
     if not isinstance(value, (list, tuple)) or len(value) > TABLE_MAX:
-        raise _fault(name, "is no table")
+        raise fault(name, "is no table")
     found = tuple(tuple(entry) if isinstance(entry, (list, tuple)) and width > 1 else (entry,) for entry in value)
     for number, entry in enumerate(found):
-        if len(entry) != width or not all(isinstance(one, str) and len(one) <= TEXT_MAX_BYTES for one in entry):
-            raise _fault(name, f"entry {number} is no entry")
-    _check_ascending(found, name)
+        if len(entry) != width or not all(isinstance(one, str) and len(one) <= TEXT_MAX for one in entry):
+            raise fault(name, f"entry {number} is no entry")
+    check_ascending(found, name)
     return found
-
-
-def _check_ascending(entries: Sequence[Any], name: str) -> None:
-    for number, (one, other) in enumerate(pairwise(entries)):
-        if not one < other:
-            raise _fault(name, f"entry {number + 1} is not behind the one before it")
 
 
 def _check_lengths(columns: Columns) -> None:
@@ -211,22 +164,11 @@ def _check_lengths(columns: Columns) -> None:
     for names, count in ((INTERVALS, len(columns.heads)), (ROWS, row_count), (COUNTS, len(arrays["invalid_row"]))):
         for name in names:
             if len(arrays[name]) != count:
-                raise _fault(name, f"has {len(arrays[name])} entries, {count} are due")
+                raise fault(name, f"has {len(arrays[name])} entries, {count} are due")
     for name in ("row_count", "invalid_count"):
-        _refuse(arrays[name] == 0, name, "is 0")
+        refuse(arrays[name] == 0, name, "is 0")
     if not row_count:
-        raise _fault("channel", "there is no row")
-
-
-def _check_indexes(columns: Columns) -> None:
-    """Every index has its entry, and every entry of a table is used."""
-    sizes = {name: len(table) for name, table in columns.tables.items()} | {"sets": len(columns.sets)}
-    for name, table in _USES.items():
-        column = columns.arrays[name]
-        _refuse(column >= sizes[table], name, f"is no entry of {table}")
-        used = np.bincount(column, minlength=sizes[table])
-        _refuse(used == 0, table, "is used by nothing")
-    _refuse(columns.arrays["invalid_row"] >= columns.row_count, "invalid_row", "is no row")
+        raise fault("channel", "there is no row")
 
 
 def _check_order(columns: Columns) -> None:
@@ -243,27 +185,13 @@ def _check_order(columns: Columns) -> None:
             for here in (at, at + 1)
         )  # fmt: skip
         if not one < other:
-            raise _fault("interval_s", f"entry {at + 1} is not behind the one before it")
+            raise fault("interval_s", f"entry {at + 1} is not behind the one before it")
     begins = np.zeros(columns.row_count + 1, np.bool_)
     begins[columns.first_rows()] = True
     is_next = np.diff(arrays["channel"].astype(np.int64)) > 0
-    _refuse(~(is_next | begins[1:-1]), "channel", "is not below that of the next row")
+    refuse(~(is_next | begins[1:-1]), "channel", "is not below that of the next row")
     row, cause = np.diff(arrays["invalid_row"].astype(np.int64)), np.diff(arrays["invalid_cause"].astype(np.int64))
-    _refuse(~((row > 0) | ((row == 0) & (cause > 0))), "invalid_row", "is not below the next")
-
-
-def _check_floats(columns: Columns) -> None:
-    for name in FLOATS:
-        values = columns.arrays[name]
-        wrong = ~np.isfinite(values)
-        if wrong.any():
-            wrong &= values.view(np.uint64) != NO_FLOAT
-            _refuse(wrong, name, "is no number and not the NaN that says so")
-
-
-def _refuse(wrong: npt.NDArray[np.bool_], field: str, detail: str) -> None:
-    if wrong.any():
-        raise _fault(field, f"entry {int(np.argmax(wrong))} {detail}")
+    refuse(~((row > 0) | ((row == 0) & (cause > 0))), "invalid_row", "is not below the next")
 
 
 def rows_of(columns: Columns, intervals: Sequence[int]) -> Iterator[list[dict[str, Any]]]:
