@@ -180,3 +180,17 @@ def test_refused(strips):
     engine = Engine(parse_plant(tomllib.loads(PLANT), Path("plant.toml")), [load_rule_set("eu_mrr")])
     with pytest.raises(RuleError, match="10 min: is no length of NOx by eu_mrr; it has 60"):
         explain(engine, engine.rule_sets[0], strips, "NOx", START_UTC_MS, 10)
+
+
+def test_mass_by_appendix_f_beside_the_engines(strips):
+    """CO2 in % and NOx in mg/m3: what Appendix F makes of the same hour, in its own units."""
+    for name, unit in (("CO2", "short ton"), ("NOx", "lb")):
+        found = explained(strips, name, 16, "us_part75")
+        check(found)
+        titles = [step.title for step in found.steps]
+        own = found.steps[titles.index("rate by Appendix F") :]
+        assert (own[0].unit, own[1].unit) == (f"{unit}/h", unit)
+        assert "60 of 60 slots" in own[1].remark
+        assert "rate by Appendix F" not in [step.title for step in explained(strips, name, 16, "eu_mrr").steps]
+    nox = {step.title: step.result for step in found.steps}
+    assert nox["rate by Appendix F"] * 0.45359237 == pytest.approx(nox["mass"], rel=2e-3)  # its factor has four digits

@@ -22,6 +22,7 @@ from plumeproof.rules.channel_source import Source
 from plumeproof.rules.computed_plan import FORMULAS
 from plumeproof.rules.engine import Engine, minutes_of
 from plumeproof.rules.explain_uncertainty import uncertainty_steps
+from plumeproof.rules.explain_us import appendix_f_steps
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, STANDARDISED, VALIDATED, Figure
 from plumeproof.rules.first_level import FLOW_ROW, name_of_peripheral
 from plumeproof.rules.our_units import TOC
@@ -88,6 +89,7 @@ def explain(
     writer = _Writer(plant, rules, sums, terms)
     steps = list(writer.of_flow() if own.measurand is None else writer.of_measurand(own, own.measurand))
     steps += uncertainty_steps(plant, rules, terms, own)
+    steps += appendix_f_steps(rules, sums, own)
     state = NAMES[sums.state[0]] if sums.has_run[0] else "stopped"
     return Explanation(rules, name, start, end, state, tuple(rows), tuple(steps), figures)
 
