@@ -20,6 +20,8 @@ OPERATIONS = {  # as the log names them; /openapi.json is what schemathesis read
     ("POST", "/v1/reports"),
     ("GET", "/v1/reports"),
     ("GET", "/v1/reports/X"),
+    ("POST", "/v1/anchors"),
+    ("GET", "/v1/anchors"),
     ("GET", "/v1/keys"),
     ("GET", "/openapi.json"),
     ("GET", "/"),
@@ -37,7 +39,7 @@ def test_schemathesis(tmp_path):
     )
     assert ended.returncode == 0, ended.stdout[-5000:] + ended.stderr[-2000:]
     assert "No issues found" in ended.stdout
-    assert "9 selected / 9 total" in ended.stdout
+    assert "11 selected / 11 total" in ended.stdout
     log = (tmp_path / "log").read_text()
     seen = Counter(
         ((method, re.sub(r"^(/v1/reports|/reports|/problems|/static)/.+", r"\1/X", path)), int(status), kind)

@@ -21,6 +21,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from tools import test_ca
+from tools.eu_platform.anchor_desk import AnchorDesk
 from tools.eu_platform.app import Endpoints, build_app
 from tools.eu_platform.clients import Clients
 from tools.eu_platform.control import Control
@@ -99,9 +100,10 @@ def run(chosen: argparse.Namespace) -> None:
     store = Store(folder / "platform.sqlite")
     try:
         intake = Intake(description, store, key)
+        anchors = AnchorDesk(description, store, key, intake)
         demands = Demands(chosen.demand)
         desk = TokenDesk(clients, store, chosen.token_s, demands)
-        endpoints = Endpoints(description, desk, intake, key, clients, demands)
+        endpoints = Endpoints(description, desk, intake, key, clients, demands, anchors)
         routes, layers = _faults(chosen, faults, endpoints, store, key, demands)
         app = build_app(endpoints, Pages(store, description, key), routes, layers)
         asyncio.run(serve(app, listener, authority, demands))

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tools.eu_platform.anchor_desk import AnchorDesk
 from tools.eu_platform.body import CLOSE, read_body
 from tools.eu_platform.clients import Clients
 from tools.eu_platform.demands import Demands
@@ -108,7 +109,9 @@ class Endpoints:
         key: ReceiptKey,
         clients: Clients,
         demands: Demands,
+        anchors: AnchorDesk,
     ) -> None:
+        self._anchors = anchors
         self._clients = clients
         self._demands = demands
         self._description = description
@@ -122,6 +125,7 @@ class Endpoints:
             Route("/oauth/token", self.issue_token, methods=["POST"]),
             Route("/v1/reports", self.reports, methods=["GET", "POST"]),
             Route("/v1/reports/{receipt_id}", self.read_report),
+            Route("/v1/anchors", self.anchors, methods=["GET", "POST"]),
             Route("/v1/keys", self.read_keys),
             Route("/openapi.json", self.read_description),
         ]
@@ -156,6 +160,28 @@ class Endpoints:
         headers = {"Location": f"/v1/reports/{taken.receipt_id}", "Content-Digest": to_content_digest(digest)}
         return Response(taken.receipt, 201 if taken.is_new else 200, headers, "application/json")
 
+    async def anchors(self, request: Request) -> Response:
+        """The two methods of /v1/anchors."""
+        return await (self.deliver_anchor(request) if request.method == "POST" else self.list_anchors(request))
+
+    async def deliver_anchor(self, request: Request) -> Response:
+        """POST /v1/anchors"""
+        authorization = request.headers.getlist("authorization")
+        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:write", asking(request))
+        body = await read_body(request, "application/json")
+        if self._demands.has_signature:
+            self._check_signature(request, grant.client)
+        keys, digests = request.headers.getlist("idempotency-key"), request.headers.getlist("content-digest")
+        taken = await run_in_threadpool(self._anchors.take, grant, keys, digests, body)
+        headers = {"Content-Digest": to_content_digest(hashlib.sha256(taken.receipt).digest())}
+        return Response(taken.receipt, 201 if taken.is_new else 200, headers, "application/json")
+
+    async def list_anchors(self, request: Request) -> Response:
+        """GET /v1/anchors"""
+        authorization = request.headers.getlist("authorization")
+        grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:read", asking(request))
+        return JSONResponse(await run_in_threadpool(self._anchors.list_page, grant, *page_of(request)))
+
     def _check_signature(self, request: Request, client: str) -> None:
         """Raises Problem."""
         names = " ".join(f'"{name}"' for name in COVERED)
@@ -182,15 +208,7 @@ class Endpoints:
         """GET /v1/reports"""
         authorization = request.headers.getlist("authorization")
         grant = await run_in_threadpool(self._desk.recognise, authorization, "reports:read", asking(request))
-        query = request.query_params
-        if len(query.multi_items()) != len(query) or not set(query) <= {"cursor", "limit"}:
-            raise Problem("malformed-query", "only cursor and limit, each once")
-        cursor, limit = query.get("cursor", "c0"), query.get("limit", str(PAGE_SIZE))
-        if CURSOR.search(cursor) is None:
-            raise Problem("malformed-query", "cursor is none of ours")
-        if LIMIT.search(limit) is None or not 1 <= int(limit) <= LARGEST_PAGE:
-            raise Problem("malformed-query", f"limit is 1 to {LARGEST_PAGE}")
-        return JSONResponse(await run_in_threadpool(self._intake.list_page, grant, int(cursor[1:]), int(limit)))
+        return JSONResponse(await run_in_threadpool(self._intake.list_page, grant, *page_of(request)))
 
     async def read_report(self, request: Request) -> Response:
         """GET /v1/reports/{receiptId}"""
@@ -215,6 +233,19 @@ def asking(request: Request) -> Asking:
     stream = transport.get_extra_info("ssl_object") if transport is not None else None
     certificate = (stream.getpeercert(binary_form=True) or b"") if stream is not None else b""
     return Asking(f"https://{request.headers.get('host', '')}{path.decode('ascii', 'replace')}", certificate)
+
+
+def page_of(request: Request) -> tuple[int, int]:
+    """Cursor and limit of a listing. Raises Problem."""
+    query = request.query_params
+    if len(query.multi_items()) != len(query) or not set(query) <= {"cursor", "limit"}:
+        raise Problem("malformed-query", "only cursor and limit, each once")
+    cursor, limit = query.get("cursor", "c0"), query.get("limit", str(PAGE_SIZE))
+    if CURSOR.search(cursor) is None:
+        raise Problem("malformed-query", "cursor is none of ours")
+    if LIMIT.search(limit) is None or not 1 <= int(limit) <= LARGEST_PAGE:
+        raise Problem("malformed-query", f"limit is 1 to {LARGEST_PAGE}")
+    return int(cursor[1:]), int(limit)
 
 
 def build_app(endpoints: Endpoints, pages: Pages, routes: Sequence[Route], layers: Sequence[Middleware]) -> Starlette:

@@ -47,10 +47,16 @@ class Description:
         self.version: str = self.document["info"]["version"]
         schemas = self.document["components"]["schemas"]
         self._report = Validator(schemas["Report"])
+        self._anchor = Validator(schemas["Anchor"])
 
     def find_faults(self, report: object) -> list[Finding]:
         """What the schema of a report objects to, at most MOST_ERRORS of it."""
         return [_to_finding(error) for error in islice(self._report.iter_errors(report), MOST_ERRORS)]
+
+
+    def find_anchor_faults(self, anchor: object) -> list[Finding]:
+        """The same of an anchor."""
+        return [_to_finding(error) for error in islice(self._anchor.iter_errors(anchor), MOST_ERRORS)]
 
 
 def _to_finding(error: ValidationError) -> Finding:

@@ -57,8 +57,8 @@ class Intake:
         key = parse_key(keys)
         has_counted = False
         try:
-            digest = self._check_digest(digests, body)
-            with self._claim(grant.client, key):
+            digest = self.check_digest(digests, body)
+            with self.claim(grant.client, key):
                 time.sleep(hold_s)
                 known = self._store.find_key(grant.client, key)
                 if known is not None:
@@ -100,7 +100,8 @@ class Intake:
         return Taken(True, receipt_id, receipt)
 
     @staticmethod
-    def _check_digest(digests: list[str], body: bytes) -> bytes:
+    def check_digest(digests: list[str], body: bytes) -> bytes:
+        """The body's SHA-256, if the header names it. Raises Problem."""
         if not digests:
             raise Problem("content-digest-missing", "no Content-Digest came with the body")
         if len(digests) > 1 or DIGEST_HEADER.search(digests[0]) is None:
@@ -112,7 +113,7 @@ class Intake:
         return digest
 
     @contextmanager
-    def _claim(self, client: str, key: str) -> Iterator[None]:
+    def claim(self, client: str, key: str) -> Iterator[None]:
         """One request at a time for each key; a second one is refused, not queued."""
         with self._lock:
             if (client, key) in self._in_flight:

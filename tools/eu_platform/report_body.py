@@ -34,7 +34,7 @@ class Report:
 
 def parse_report(body: bytes, description: Description) -> Report:
     """Raises Problem: malformed-body for what is not JSON as agreed, report-refused for the rest."""
-    document = _parse_json(body)
+    document = parse_json(body)
     faults = description.find_faults(document)
     if not faults:
         faults = list(_broken_rules(document))
@@ -53,7 +53,8 @@ def parse_report(body: bytes, description: Description) -> Report:
     )
 
 
-def _parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
+    """I-JSON. Raises Problem."""
     try:
         document = json.loads(
             body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite

@@ -12,24 +12,37 @@ import datetime as dt
 import hashlib
 from typing import Any
 
+import cbor2
 import requests
 import schemathesis
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tools.eu_platform.anchor_body import CONTENT_TYPE
 from tools.eu_platform.description import Description
 from tools.eu_platform.intake import DIGEST_HEADER, KEY_HEADER
+from tools.eu_platform.receipts import ORDER
 
 EMPTY_DIGEST = f"sha-256=:{'A' * 43}=:"  # well-formed; the right one takes its place
 EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _description = Description()
 _bodies_of_keys: dict[str, bytes] = {}
+_ANCHOR_KEY = ec.generate_private_key(ec.SECP256R1())
+_anchor_numbers, _anchor_hashes = [1], [bytes(32)]
 
 
 @schemathesis.hook
 def before_call(_context: Any, case: Any, _kwargs: dict[str, Any]) -> None:
     """Called by schemathesis before each request."""
-    if (case.method.upper(), case.operation.path) != ("POST", "/v1/reports") or not case.headers:
+    path = case.operation.path
+    if case.method.upper() != "POST" or path not in ("/v1/reports", "/v1/anchors") or not case.headers:
         return
-    if isinstance(case.body, dict) and not _description.find_faults(case.body):
+    if path == "/v1/anchors":
+        if isinstance(case.body, dict) and not _description.find_anchor_faults(case.body):
+            case.body = make_signed(case.body)
+    elif isinstance(case.body, dict) and not _description.find_faults(case.body):
         case.body = make_consistent(case.body)
     names = {name.lower(): name for name in case.headers}
     body = sent_bytes(case)
@@ -60,6 +73,24 @@ def sent_bytes(case: Any) -> bytes:
     fields = {name: sent[name] for name in ("data", "json", "files") if name in sent}
     body = requests.Request("POST", "https://localhost/", **fields).prepare().body or b""
     return body.encode() if isinstance(body, str) else body
+
+
+def make_signed(anchor: dict[str, Any]) -> dict[str, Any]:
+    """The same anchor with a statement that holds and extends the one before; every gateway is the same one."""
+    number = _anchor_numbers.pop()
+    _anchor_numbers.append(number + 1)
+    prev = _anchor_hashes.pop()
+    payload = {1: 1, 2: "gateway-01", 3: number, 4: prev, 5: 0, 6: [["plume-01", number, bytes(32), number]]}
+    point = _ANCHOR_KEY.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    headers = {1: -7, 3: CONTENT_TYPE, 4: hashlib.sha256(point).digest()[:16]}
+    protected, content = cbor2.dumps(headers, canonical=True), cbor2.dumps(payload, canonical=True)
+    signed = cbor2.dumps(["Signature1", protected, b"", content], canonical=True)
+    r, s = decode_dss_signature(_ANCHOR_KEY.sign(signed, ec.ECDSA(hashes.SHA256())))
+    signature = r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
+    statement = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, content, signature]), canonical=True)
+    _anchor_hashes.append(hashlib.sha256(signed).digest())
+    coded = {"publicKey": base64.b64encode(point).decode(), "statement": base64.b64encode(statement).decode()}
+    return {**anchor, "gateway": "gateway-01", "number": number, **coded}
 
 
 def make_consistent(report: dict[str, Any]) -> dict[str, Any]:

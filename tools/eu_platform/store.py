@@ -64,6 +64,21 @@ CREATE TABLE IF NOT EXISTS assertion (                  -- client assertions tha
     PRIMARY KEY (client, jti_hash)
 ) STRICT, WITHOUT ROWID;
 """  # no new layout: a file of before gains two empty tables
+ANCHOR_SCHEMA = """
+CREATE TABLE IF NOT EXISTS anchor (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of storing; cursor of listings
+    client  TEXT    NOT NULL,
+    key     TEXT    NOT NULL,
+    digest  BLOB    NOT NULL,                   -- SHA-256 of body
+    gateway TEXT    NOT NULL,
+    number  INTEGER NOT NULL,
+    body    BLOB    NOT NULL,                   -- as it came
+    receipt BLOB    NOT NULL,                   -- as it was answered
+    UNIQUE (client, key),
+    UNIQUE (client, gateway, number)
+) STRICT;
+"""
+_ANCHOR = "SELECT id, digest, number, body, receipt FROM anchor"
 ASSERTION_SPARE_S = 60  # an assertion is forgotten later than it ends, so that clocks may differ
 _ENTRY = (
     "SELECT report.id, receipt_id, report.client, report.key, digest, received_utc_ms, gateway, module, interval_s,"
@@ -95,6 +110,17 @@ class Entry:
     receipt: bytes
     deliveries: int
     last_utc_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAnchor:
+    """A kept anchor."""
+
+    id: int
+    digest: bytes
+    number: int
+    body: bytes
+    receipt: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +181,7 @@ class Store:
                 connection.pragma("application_id", APPLICATION_ID)
                 connection.pragma("user_version", SCHEMA_VERSION)
         connection.execute(LOGIN_SCHEMA)
+        connection.execute(ANCHOR_SCHEMA)
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
@@ -223,6 +250,33 @@ class Store:
         """Reports of a client in order of storing."""
         where = "WHERE report.client = ? AND report.id > ? ORDER BY report.id LIMIT ?"
         return self._entries(where, (client, after_id, limit))
+
+    def add_anchor(
+        self, client: str, key: str, digest: bytes, gateway: str, number: int, body: bytes, receipt: bytes
+    ) -> None:
+        """Anchor and receipt in one transaction."""
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO anchor (client, key, digest, gateway, number, body, receipt) VALUES (?,?,?,?,?,?,?)",
+                (client, key, digest, gateway, number, body, receipt),
+            )
+
+    def find_anchor(self, client: str, key: str) -> StoredAnchor | None:
+        """What stands for this key."""
+        return next(iter(self._anchors("WHERE client = ? AND key = ?", (client, key))), None)
+
+    def newest_anchor(self, client: str, gateway: str) -> StoredAnchor | None:
+        """The one with the highest number."""
+        where = "WHERE client = ? AND gateway = ? ORDER BY number DESC LIMIT 1"
+        return next(iter(self._anchors(where, (client, gateway))), None)
+
+    def anchors_of(self, client: str, after_id: int, limit: int) -> list[StoredAnchor]:
+        """Anchors of a client in order of storing."""
+        return self._anchors("WHERE client = ? AND id > ? ORDER BY id LIMIT ?", (client, after_id, limit))
+
+    def _anchors(self, where: str, values: tuple[str | int, ...]) -> list[StoredAnchor]:
+        with self._transaction() as connection:
+            return [StoredAnchor(*row) for row in connection.execute(f"{_ANCHOR} {where}", values)]
 
     def newest(self, before_id: int, limit: int) -> list[Entry]:
         """Reports of everybody, newest first."""
