@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from plumeproof.delivery.exchange import Endpoint
 from plumeproof.delivery.openapi import FILE_MAX_BYTES, read_description
 from plumeproof.delivery.profile import Profile, load_profile, read_profile, shipped
-from plumeproof.delivery.profile_check import Finding, check_profile
+from plumeproof.delivery.profile_check import check_profile
+from plumeproof.delivery.profile_findings import Finding
 from plumeproof.errors import ConfigError, DeliveryError, UnreachableError
 
 __all__ = ["Finding", "check_against", "load_profile", "read_profile", "shipped"]
