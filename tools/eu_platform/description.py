@@ -53,7 +53,6 @@ class Description:
         """What the schema of a report objects to, at most MOST_ERRORS of it."""
         return [_to_finding(error) for error in islice(self._report.iter_errors(report), MOST_ERRORS)]
 
-
     def find_anchor_faults(self, anchor: object) -> list[Finding]:
         """The same of an anchor."""
         return [_to_finding(error) for error in islice(self._anchor.iter_errors(anchor), MOST_ERRORS)]

@@ -51,7 +51,7 @@ KINDS = {
     "foreign-host": Kind(421, "This service has another name", "use 127.0.0.1 or localhost"),
     "report-refused": Kind(422, "The report breaks a rule", "see errors; split the batch and keep the bad average"),
     "idempotency-key-reused": Kind(422, "This key stands for another body", "a batch has one key and one body"),
-    "anchor-refused": Kind(422, "The anchor does not extend what is kept", "see which history is the true one; all is kept"),
+    "anchor-refused": Kind(422, "The anchor does not extend what is kept", "find the true history; what is kept stays"),
     "headers-too-large": Kind(431, "The headers are too large", "send less than 16 KiB of headers"),
     "internal-error": Kind(500, "The platform met a fault of its own", "send the same request again; see its log"),
     "storage-failed": Kind(503, "The platform cannot store now", "send the same request again later"),
