@@ -46,7 +46,13 @@ def appendix_f_steps(rules: RuleSet, sums: TermSums, own: MeasurandTerms) -> Ite
         is_so2, value, unit = gas == "SO2", ppm, "lb/h"
         factor = part75.SO2_LB_PER_PPM_SCF if is_so2 else part75.NOX_LB_PER_PPM_SCF
         rate = (part75.so2_lb_h if is_so2 else part75.nox_lb_h)(value, scfh)
-    yield Step("rate by Appendix F", f"{factor!r} * {value!r} * {scfh!r}", float(rate), unit, SOURCE)
+    # Of a channel in ppm mg/m3 are at the state of the molar volume, 20 degC, and the flow is at 0 degC
+    told = (
+        ""
+        if volume == conditions.MOLAR_VOLUME
+        else f"the mass above lacks a factor of {volume!r}/{conditions.MOLAR_VOLUME!r}: ppm at 20 degC, flow at 0 degC"
+    )
+    yield Step("rate by Appendix F", f"{factor!r} * {value!r} * {scfh!r}", float(rate), unit, SOURCE, told)
     run, whole = int(sums.expected[own.row, 0]), int(sums.period[own.row])
     told = f"{run} of {whole} slots in operation"
     mass = float(part75.in_hour(rate, run / whole))
