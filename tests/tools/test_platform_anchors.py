@@ -68,31 +68,33 @@ def test_a_witness_keeps_what_extends(tmp_path):
         service.start()
         client = service.client()
         refused = {
-            "older": own.body(1, bytes(32), [head(20)]),
-            "same number": own.body(2, hash_in(answers[0]), [head(20)]),
-            "other predecessor": own.body(3, bytes(32), [head(20)]),
+            "older": own.body(1, bytes(32), [head(20, b"m", 19)]),
+            "same number": own.body(2, hash_in(answers[0]), [head(20, b"m", 19)]),
+            "other predecessor": own.body(3, bytes(32), [head(20, b"m", 19)]),
             "smaller": own.body(3, prev, [head(8, b"i")]),
             "fewer": own.body(3, prev, [head(10, b"k", 7)]),
             "another": own.body(3, prev, [head(9, b"k", 8)]),
             "more than there are numbers": own.body(3, prev, [head(10, b"k", 10)]),
-            "a module less": own.body(3, prev, [head(20, device="plume-02")]),
-            "other key later": other.body(4, prev, [head(20)]),
-            "other gateway inside": own.body(3, prev, [head(20)], gateway="gw-2"),
-            "other number": own.body(3, prev, [head(20)], number=4),
-            "another kind": own.body(3, prev, [head(20)], kind=MANIFEST_TYPE),
-            "key of another": own.body(3, prev, [head(20)], publicKey=base64.b64encode(other.key.public_key).decode()),
-            "no statement": own.body(3, prev, [head(20)], statement="AAAA" * 40),
+            "a module less": own.body(3, prev, [head(20, b"m", 19, "plume-02")]),
+            "other key later": other.body(4, prev, [head(20, b"m", 19)]),
+            "other gateway inside": own.body(3, prev, [head(20, b"m", 19)], gateway="gw-2"),
+            "other number": own.body(3, prev, [head(20, b"m", 19)], number=4),
+            "another kind": own.body(3, prev, [head(20, b"m", 19)], kind=MANIFEST_TYPE),
+            "key of another": own.body(
+                3, prev, [head(20, b"m", 19)], publicKey=base64.b64encode(other.key.public_key).decode()
+            ),
+            "no statement": own.body(3, prev, [head(20, b"m", 19)], statement="AAAA" * 40),
         }
         for name, body in refused.items():
             answer = deliver(client, body)
             assert (answer.status, answer.json()["type"]) == (422, "/problems/anchor-refused"), name
-        raw = json.loads(own.body(3, prev, [head(20)]))
+        raw = json.loads(own.body(3, prev, [head(20, b"m", 19)]))
         statement = base64.b64decode(raw["statement"])
         for at in (0, 1, 60, len(statement) // 2, len(statement) - 1):
             turned = statement[:at] + bytes([statement[at] ^ 1]) + statement[at + 1 :]
             broken = rfc8785.dumps(raw | {"statement": base64.b64encode(turned).decode()})
             assert deliver(client, broken).status == 422, at
-        rotated = other.body(3, prev, [head(20)])
+        rotated = other.body(3, prev, [head(20, b"m", 19)])
         assert deliver(client, rotated).status == 201  # directly behind the newest: the gateway has a new key
         listed = client.read("/v1/anchors?limit=2").json()
         rest = client.read(f"/v1/anchors?cursor={listed['next']}").json()
