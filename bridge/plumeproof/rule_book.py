@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from plumeproof.rules.reference_o2 import ReferenceO2, reference_o2_rows
 from plumeproof.rules.rule_set import RuleSet, load_rule_set, read_rule_set, rule_set_ids
 
 DOUBTFUL_BELOW = 0.8  # confidence below which a person with the standard should confirm a setting
@@ -44,6 +45,11 @@ def rule_pages(rule_files: Sequence[Path] = ()) -> list[RulePage]:
 def sample_plant() -> str:
     """A commented plant description."""
     return (resources.files("plumeproof.rules") / "sample_plant.toml").read_text(encoding="utf-8")
+
+
+def reference_oxygen() -> tuple[ReferenceO2, ...]:
+    """Reference oxygen by regime and kind of plant, to look it up for a description."""
+    return reference_o2_rows()
 
 
 def _page(rules: RuleSet) -> RulePage:

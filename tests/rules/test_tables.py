@@ -7,10 +7,11 @@ from importlib import resources
 
 import pytest
 
+from plumeproof.cli import main
 from plumeproof.errors import RuleError
 from plumeproof.rules.gwp import load_gwp, read_gwp
 from plumeproof.rules.hj212_flags import load_flags, read_flags
-from plumeproof.rules.reference_o2 import find_reference_o2, reference_o2_rows
+from plumeproof.rules.reference_o2 import reference_o2_rows
 from plumeproof.rules.status import LETTERS
 from plumeproof.rules.table_file import load_table, read_note
 
@@ -145,10 +146,11 @@ def test_flags_of_a_customer_are_checked(tmp_path, change, word):
         read_flags(path)
 
 
-def test_reference_oxygen():
-    assert find_reference_o2("cn", "boiler_coal").o2_pct == 9.0
-    assert find_reference_o2("de", "gas_diesel_engine").o2_pct == 5.0
-    assert find_reference_o2("eu", "gas_diesel_engine").o2_pct == 15.0
-    assert len(reference_o2_rows()) == 19
-    with pytest.raises(RuleError, match="see the permit"):
-        find_reference_o2("eu", "volcano")
+def test_reference_oxygen(capsys):
+    rows = {(row.regime, row.plant): row.o2_pct for row in reference_o2_rows()}
+    assert len(rows) == 19 and rows["cn", "boiler_coal"] == 9.0
+    assert (rows["de", "gas_diesel_engine"], rows["eu", "gas_diesel_engine"]) == (5.0, 15.0)
+    assert main(["average", "--reference-o2"]) == 0
+    assert "cn  boiler_coal                     9 %  confidence 0.9" in capsys.readouterr().out
+    assert main(["average", "--reference-o2", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 19

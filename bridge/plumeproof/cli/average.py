@@ -92,6 +92,7 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("--minutes", type=int, metavar="N", help="with --explain: length of the average (10, 30, 60)")
     how.add_argument("--ids", action="store_true", help="show the id of each figure, which `plumeproof trace` takes")
     how.add_argument("--json", action="store_true", help="print one JSON object")
+    how.add_argument("--reference-o2", action="store_true", help="list reference oxygen by regime and kind of plant")
     how.add_argument("--sample-plant", action="store_true", help="print a commented plant description")
     parser.set_defaults(main=main)
 
@@ -103,6 +104,8 @@ def main(args: argparse.Namespace) -> int:
 
         print(sample_plant(), end="")
         return 0
+    if args.reference_o2:
+        return _list_reference_o2(args)
     if args.rules == []:
         return _list_rules(args)
     inputs = find_inputs(args.config, args.ledger, args.plant, args.rule_file)
@@ -288,6 +291,19 @@ def _explanations(args: argparse.Namespace, desk: PlantDesk, name: str, at_utc_m
             continue
         with tqdm(unit=" days", desc=f"{desk.plant.id} {level}", disable=not sys.stderr.isatty()) as progress:
             yield from desk.desk.explain_longer(name, level, at_utc_ms, progress.update)
+
+
+def _list_reference_o2(args: argparse.Namespace) -> int:
+    from plumeproof.rule_book import DOUBTFUL_BELOW, reference_oxygen
+
+    rows = reference_oxygen()
+    if args.json:
+        print(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=1))
+        return 0
+    for row in rows:
+        mark = "⚠ " if row.confidence < DOUBTFUL_BELOW else ""
+        print(f"{row.regime:3} {row.plant:28} {row.o2_pct:4g} %  {mark}confidence {row.confidence:g}: {row.source}")
+    return 0
 
 
 def _list_rules(args: argparse.Namespace) -> int:

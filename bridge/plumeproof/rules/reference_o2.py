@@ -1,8 +1,7 @@
 """Reference oxygen by regime and kind of plant (reference: averaging-rules sections 4.4, 10.3), to look it up.
 
-For filling in a plant description and for checking one; what counts is the permit, which stands in the description.
-
-    find_reference_o2("cn", "boiler_coal").o2_pct     # 9.0
+For filling in a plant description (`plumeproof average --reference-o2`); what counts is the permit, whose figure stands
+in the description.
 """
 
 from __future__ import annotations
@@ -24,17 +23,6 @@ class ReferenceO2:
     o2_pct: float
     confidence: float
     source: str
-
-
-def find_reference_o2(regime: str, plant: str) -> ReferenceO2:
-    """Raises RuleError with what the table has for the regime."""
-    for row in reference_o2_rows():
-        if (row.regime, row.plant) == (regime, plant):
-            return row
-    known = ", ".join(row.plant for row in reference_o2_rows() if row.regime == regime) or "nothing"
-    raise RuleError(
-        f"reference O2 of {regime[:8]} {plant[:40]}", f"is not in the table, which has {known}; see the permit"
-    )
 
 
 @cache
