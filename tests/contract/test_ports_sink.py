@@ -21,10 +21,11 @@ from plumeproof.model import NewRow, OutboxRow
 from tests.bridge.delivery_bench import Bench
 from tests.bridge.test_averages_store import AVERAGE
 from tests.bridge.test_delivery_https import sink_for
-from tests.bridge.test_delivery_mqtt import ToldBroker, mqtt_settings, sink_of
+from tests.bridge.test_delivery_mqtt import mqtt_settings, sink_of
 from tests.doubles.manual_clock import ManualClock
 from tests.doubles.scripted_platform import SECRET, Script, ScriptedPlatform, problem
 from tests.doubles.scripted_sink import ScriptedSink
+from tests.doubles.told_broker import ToldBroker
 from tools import test_ca
 
 
