@@ -81,8 +81,14 @@ def _build(board):
     from acq.framing import FrameWriter
 
     writer = FrameWriter()
+    is_changing = board.exists("rotate") or board.exists("next_key.bin")
+    if is_changing:
+        from acq import key_change
+
+        is_changing = key_change.settle(board)
     signer = start.open_signer()
     start.publish_key(signer.public_key)
+    change = key_change.KeyChange(board, plan.device, signer.kid) if is_changing else None
     from acq.cose import Sealer
 
     sealer = Sealer(signer)
@@ -107,7 +113,7 @@ def _build(board):
         _load(name, board.safe)
     from acq.app import App
 
-    return App(board, plan, facts, writer, sealer)
+    return App(board, plan, facts, writer, sealer, change)
 
 
 def _load(name: str, is_safe) -> None:

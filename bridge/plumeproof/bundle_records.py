@@ -68,6 +68,8 @@ class BundleInspector(Inspector):
         known = module.sets.get(record.parameters_hash)
         if head is None or head.is_frozen or head.boot != record.boot or head.next_slot < 0 or known is None:
             return 0
+        if module.succession.fault(head.seq + 1, group.kid):
+            return 0  # it is named one by one
         assert isinstance(record.body, Samples)
         seq, content_hash, mono_ms, next_slot = head.seq, head.content_hash, head.mono_ms, head.next_slot
         width = record.body.slots.slot_count

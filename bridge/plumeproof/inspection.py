@@ -20,6 +20,7 @@ from plumeproof.evidence import chain
 from plumeproof.evidence.calibration_check import check_calibration
 from plumeproof.evidence.element_check import CounterCheck
 from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.key_change import Succession
 from plumeproof.evidence.parameters import ParameterSet, check_samples, parse_parameters
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.keys import KeyFile
@@ -58,6 +59,7 @@ class Seen:
     sets: OrderedDict[bytes, ParameterSet | None] = field(default_factory=OrderedDict)
     samples: tuple[int, Samples] | None = None  # boot and body of the newest samples record
     counters: CounterCheck = field(default_factory=CounterCheck)
+    succession: Succession = field(default_factory=Succession)
 
 
 class Inspector:
@@ -153,6 +155,10 @@ class Inspector:
         if isinstance(record.body, Boot) and module.head is not None and module.head.seq == record.seq:
             wrong = module.counters.take(envelope.kid, record.boot, record.body)
             found += [_finding("counter", record, item.place, wrong)] if wrong else []
+        if module.head is not None and module.head.seq == record.seq:
+            wrong = module.succession.fault(record.seq, envelope.kid)
+            found += [_finding("key_change", record, item.place, wrong)] if wrong else []
+            module.succession.take(record.seq, envelope.kid, record.body)
         found += _check_parameters(module, record, item.place)
         found += self._check_anchor(module, record, item.place)
         return found

@@ -139,13 +139,22 @@ class Calibration:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyChange:
+    """Body of a key change record: from the next record on `next_key` (SEC1 uncompressed) signs; `proof`: its own
+    signature of SPEC.md section 10."""
+
+    next_key: bytes
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownBody:
     """Body of a record kind that this release does not know: stored, chained, named, never averaged."""
 
     kind: int
 
 
-Body = Boot | Samples | Overflow | ParametersPart | TimeSync | Event | Health | Calibration | UnknownBody
+Body = Boot | Samples | Overflow | ParametersPart | TimeSync | Event | Health | Calibration | KeyChange | UnknownBody
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, cast
 
-from acqwire import frames
+from acqwire import fields, frames
 
 from plumeproof.errors import ChainError, EvidenceError, LinkError
 from plumeproof.evidence import chain
-from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.envelope import kid_in, verify_envelope
+from plumeproof.evidence.key_change import Succession
 from plumeproof.evidence.record import parse_record
+from plumeproof.evidence.strips import open_stored
 from plumeproof.model import Envelope, Head, Record
 from plumeproof.ports import Ledger
 
@@ -105,6 +107,7 @@ class Ingest:
         self._keys = keys
         self._ledger = ledger
         self._head = ledger.head(device)
+        self._succession: Succession | None = None  # read from the ledger at the first record
         self._suspect: tuple[int, bytes, bytes] | None = None  # seq, hash, bytes that were no evidence at the last look
         self.counters = IngestCounters()
 
@@ -180,6 +183,9 @@ class Ingest:
         for item, missing_until in fetched:
             try:
                 record, envelope = self._verify(item)
+                wrong = self._succeeding(group.head).fault(record.seq, envelope.kid)
+                if wrong:
+                    raise EvidenceError("key_change", wrong)
                 decision = chain.accept(group.head, record, envelope.is_high_s, None, missing_until)
             except EvidenceError as error:
                 self._commit(group)
@@ -189,11 +195,23 @@ class Ingest:
                 self._commit(group)
                 self._settle(item, record, decision)
                 return 0
+            self._succeeding(group.head).take(record.seq, envelope.kid, record.body)
             group.accepted.append((record, envelope))
             group.holes.extend(decision.holes)
             group.head = decision.head
             taken += 1
         return taken
+
+    def _succeeding(self, head: Head | None) -> Succession:
+        """Who may sign next. After a start the ledger is asked whether its newest record is a key change: older ones
+        are closed in keys.json, or the key that followed could not have signed."""
+        if self._succession is None:
+            self._succession = Succession()
+            stored = None if head is None else self._ledger.record(self._device, head.seq)
+            if stored is not None and stored.kind == fields.KIND_KEY_CHANGE:
+                body = open_stored(stored).body
+                self._succession.take(stored.seq, kid_in(stored.envelope), body)
+        return self._succession
 
     def _verify(self, item: Fetched) -> tuple[Record, Envelope]:
         envelope = verify_envelope(item.raw, self._keys.public_key)

@@ -30,6 +30,13 @@ class Sealer:
         self._is_busy = False
         self.content_hash = b""
 
+    def use(self, signer) -> None:
+        """Another key signs from the next record on."""
+        if self._is_busy:
+            raise ValueError("seal: busy")
+        self.signer = signer
+        self._protected = build_protected(signer.kid)
+
     def begin(self, count: int) -> None:
         """Start to seal payload[:count]; the payload must not change until `step` has said True."""
         if self._is_busy or not 0 < count <= limits.RECORD_MAX_BYTES:

@@ -59,7 +59,8 @@ class Link:
         self.reader = FrameReader(_QUESTION_MAX_BYTES)
         self._journal = journal
         self._time = time
-        self._identity = kid + device.encode()
+        self._device = device
+        self.sign_as(kid)
         self._boot = boot
         self._writer = writer
         self.buf = self._writer.buf
@@ -73,6 +74,10 @@ class Link:
         self._number = 0
         self._refusal = -1  # REFUSE_* instead of the answer; 0: BUSY
         self._wait_ms = 0  # of an update's own BUSY
+
+    def sign_as(self, kid: bytes) -> None:
+        """Whose signatures WELCOME announces."""
+        self._identity = kid + self._device.encode()
         self._is_first = False
         self._asked = ()  # fields of the question's body
         self._taken = ()  # what became of a TIME_SET

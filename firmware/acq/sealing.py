@@ -1,6 +1,7 @@
 """The seal task: one record after the other from what is due, signed in slices, durable in the journal.
 
-Order: boot, parameters, events, time sync, notices, then samples and overflow in the order of their slots, then health.
+Order: boot, parameters, key change, events, time sync, notices, then samples and overflow in the order of their slots,
+then health.
 A record takes seq, previous hash and time when it is built; from then on it is the next of the chain, and its bytes are
 offered to the journal until they are durable. What the journal has no room for is therefore not built: samples wait in
 the sampler, which counts further slots as lost, and one overflow record tells of them when space returns. Flash is
@@ -27,10 +28,11 @@ _OVERFLOW = const(8)
 _UPDATE = const(9)
 _HEALTH = const(10)
 _NOTICE = const(11)
+_KEY_CHANGE = const(12)
 _KINDS = (
     0, fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT, fields.KIND_EVENT, fields.KIND_EVENT,
     fields.KIND_TIME_SYNC, fields.KIND_SAMPLES, fields.KIND_OVERFLOW, fields.KIND_EVENT,
-    fields.KIND_HEALTH,
+    fields.KIND_HEALTH, 0, fields.KIND_KEY_CHANGE,
 )  # fmt: skip
 
 _AROUND_BYTES = const(98)  # of an envelope: everything but the payload, at most
@@ -72,12 +74,14 @@ class Sealing:
         self._span = None
         self.records_total = 0
         self.notices = None  # notices.Notices, where the parameter set asks for them
+        self.key_change = None  # key_change.KeyChange, at a start that was asked for one
         self.updates = None  # update_door.UpdateDoor, where the board has a place for a second program
 
     @property
     def is_idle(self) -> bool:
         """Nothing is being sealed and nothing waits for room."""
         is_start_done = not self._is_boot_due and self._part == self._parts and self._fault[0] == 0
+        is_start_done = is_start_done and self.key_change is None
         if self.updates is not None and self.updates.due is not None:
             return False
         if self.notices is not None and self.notices.is_waiting:
@@ -107,6 +111,8 @@ class Sealing:
                 self._erase_ahead(now)
         elif not self._is_signed:
             if self._sealer.step():
+                if self._job == _KEY_CHANGE:
+                    self.key_change.sealed(self._sealer.content_hash)
                 self._is_signed = True
                 self._signed.set(now)
         elif now.since_us(self._retry) >= 0 and self._is_bus_quiet(now):
@@ -133,6 +139,8 @@ class Sealing:
             return _BOOT
         if self._part < self._parts:
             return _PARAMETERS
+        if self.key_change is not None and self._journal.has_room(_SMALL_BYTES, False):
+            return _KEY_CHANGE
         if self._fault[0]:
             return _FAULT
         if self.updates is not None and self.updates.due is not None:
@@ -167,6 +175,8 @@ class Sealing:
             return builder.build_parameters(
                 chain, stamp, self._read_parameters, self._raw_bytes, self._part, self._parts
             )  # fmt: skip
+        if job == _KEY_CHANGE:
+            return self.key_change.build(builder, chain, stamp)
         if job == _FAULT:
             return builder.build_event(chain, stamp, self._fault[0], self._fault[1:])
         if job == _UPDATE:
@@ -222,6 +232,11 @@ class Sealing:
             self._facts = None
         elif job == _PARAMETERS:
             self._part += 1
+        elif job == _KEY_CHANGE:
+            self._sealer.use(self.key_change.signer)
+            self._link.sign_as(self.key_change.signer.kid)
+            self.key_change.told()
+            self.key_change = None
         elif job == _FAULT:
             self._board.forget_fault()
             self._fault = self._board.noted_fault()

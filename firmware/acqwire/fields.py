@@ -70,7 +70,7 @@ KIND_EVENT = 5
 KIND_OVERFLOW = 6
 KIND_HEALTH = 7
 KIND_CALIBRATION = 8  # its fields: calibration.py
-KIND_KEY_CHANGE = 9  # numbered from the start, fields follow with a later wire version
+KIND_KEY_CHANGE = 9  # its fields: key_change.py
 
 # UTC status
 UTC_NONE = 0  # never set since boot

@@ -84,9 +84,10 @@ class _Form:
 @dataclass(frozen=True, slots=True)
 class Alike:
     """Records of one form that hold, ascending by `numbers`, their places among those given; the other lists go with
-    them. What they share: device, boot, slot count. `are_high_s`: no module makes such a signature."""
+    them. What they share: device, boot, slot count, key. `are_high_s`: no module makes such a signature."""
 
     record: Record
+    kid: bytes
     numbers: list[int]
     strips: list[Strip]
     prevs: list[bytes]
@@ -306,6 +307,7 @@ def _read(
     mono_ms, slot = values[fields.MONO_MS].tolist(), values[fields.FIRST_SLOT].tolist()
     return Alike(
         record=form.record,
+        kid=form.kid,
         numbers=[numbers[at] for at in kept],
         strips=strips,
         prevs=[raws[at][begin:end] for at in kept],

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, calibration, causes, counts, fields, limits
+from acqwire import WIRE_VERSION, WIRE_VERSION_OLDEST, calibration, causes, counts, fields, key_change, limits
 
 from plumeproof.errors import RecordError
 from plumeproof.evidence.envelope import check_deterministic, decode_untagged, kid_of
+from plumeproof.evidence.key_change import check_key_change
 from plumeproof.model import (
     BlockReadings,
     Body,
@@ -23,6 +24,7 @@ from plumeproof.model import (
     Envelope,
     Event,
     Health,
+    KeyChange,
     Overflow,
     ParametersPart,
     Record,
@@ -68,10 +70,12 @@ _Map = dict[int, Any]
 
 def parse_record(envelope: Envelope) -> Record:
     """Read the payload of a verified envelope. Raises RecordError: cbor, not_deterministic, map, key_type, limits,
-    type, version, key_missing, key_unknown, range, utc, outcomes, data, boot_key."""
+    type, version, key_missing, key_unknown, range, utc, outcomes, data, boot_key, key_change."""
     record = parse_payload(envelope.payload, envelope.content_hash)
     if isinstance(record.body, Boot) and kid_of(record.body.public_key) != envelope.kid:
         raise RecordError("boot_key", "boot record names another key than the one that signed it")
+    if isinstance(record.body, KeyChange):
+        check_key_change(record.device, envelope.kid, record.body)
     return record
 
 
@@ -327,6 +331,13 @@ def _calibration(entries: _Map) -> Calibration:
     )
 
 
+def _key_change(entries: _Map) -> KeyChange:
+    return KeyChange(
+        next_key=_bytes(entries, key_change.KEY_NEXT, limits.PUBLIC_KEY_BYTES, limits.PUBLIC_KEY_BYTES),
+        proof=_bytes(entries, key_change.KEY_PROOF, limits.SIGNATURE_BYTES, limits.SIGNATURE_BYTES),
+    )
+
+
 def _counts(row: object, columns: int) -> tuple[int, ...]:
     if not isinstance(row, (list, tuple)) or not all(type(count) is int for count in row):
         raise RecordError("type", "counters are no array of integers")
@@ -349,6 +360,7 @@ _BODIES: dict[int, tuple[frozenset[int], Callable[[_Map], Body]]] = {
         frozenset((fields.RESET_CAUSE, *range(fields.HEALTH_ANALYZERS, fields.HEALTH_HEAP_FREE + 1))),
         _health,
     ),
+    fields.KIND_KEY_CHANGE: (frozenset((key_change.KEY_NEXT, key_change.KEY_PROOF)), _key_change),
     fields.KIND_CALIBRATION: (
         frozenset(range(calibration.CALIBRATION_MARK, calibration.CALIBRATION_SLOT_MONO_MS + 1)),
         _calibration,
