@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from plumeproof import __version__
 from plumeproof.cli import (
+    anchors,
     average,
     calibration,
     config,
@@ -66,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         limits,
         recompute,
         export,
+        anchors,
         evidence,
         trace,
         queue,

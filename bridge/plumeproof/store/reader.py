@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.errors import StoreError
-from plumeproof.model import Head
+from plumeproof.model import Head, StoredAnchor
 from plumeproof.store.connection import FAULTS, open_reader
 
 # position, device, seq, kind, boot, content_hash, utc_ms, envelope
 Row = tuple[int, str, int, int, int, bytes, int | None, bytes]
+ANCHORS_SCHEMA = 4  # from here on a ledger has anchors
 BOOT_SEARCH_RECORDS = 100_000  # how far back the newest boot record is looked for: two months of minutes
 
 
@@ -34,6 +35,23 @@ def read_rows(path: Path, device: str | None = None) -> Iterator[Row]:
             " WHERE ?1 IS NULL OR device = ?1 ORDER BY device, seq",
             (device,),
         )
+    except FAULTS as error:
+        raise StoreError(f"{path}: {error}") from error
+    finally:
+        connection.close()
+
+
+def read_anchors(path: Path) -> Iterator[StoredAnchor]:
+    """Signed statements in order, with their time-stamps; none of a ledger of before. Raises StoreError."""
+    connection = open_reader(path)
+    try:
+        if int(str(connection.pragma("user_version"))) < ANCHORS_SCHEMA:
+            return
+        for row in connection.execute(
+            "SELECT a.number, a.content_hash, a.kid, a.statement, s.response"
+            " FROM anchor a LEFT JOIN anchor_stamp s ON s.number = a.number ORDER BY a.number"
+        ):
+            yield StoredAnchor(*row)
     except FAULTS as error:
         raise StoreError(f"{path}: {error}") from error
     finally:
