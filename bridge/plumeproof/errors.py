@@ -25,6 +25,10 @@ Facts are attributes; the text is for people: short, no secrets, bytes from outs
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from plumeproof.model import Receipt
+
 SENTENCE_MAX = 400  # characters: one line for people
 
 
@@ -110,7 +114,9 @@ class StoreError(BridgeError):
 
 
 class DeliveryError(BridgeError):
-    """A delivery that did not end with a stored receipt."""
+    """A delivery that did not end with a stored receipt. `receipts`: of the rows before it in the same window."""
+
+    receipts: Sequence[Receipt] = ()
 
 
 class RetryableDelivery(DeliveryError):

@@ -240,8 +240,9 @@ class Sink(Protocol):
 
     def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Receipt]:
         """Deliver rows of one module in order; return receipts of those that are proven delivered (a prefix of
-        `rows`). Raises RetryableDelivery, BlockedDelivery or FinalDelivery for the first that is not when it proves
-        none. Blocks for as long as its time limits allow."""
+        `rows`, shorter where the other side takes fewer at once). Raises RetryableDelivery, BlockedDelivery or
+        FinalDelivery for the first that is not; the error has the receipts of those before it. Blocks for as long as
+        its time limits allow."""
 
     def split(self, row: OutboxRow) -> Sequence[tuple[str, bytes]]:
         """The same content in smaller rows (key, body), empty where it cannot be divided."""

@@ -8,10 +8,12 @@ import json
 import os
 import signal
 import socket
+import struct
 import threading
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
@@ -187,6 +189,8 @@ def test_a_killed_bridge_is_offline_by_its_last_will(line):
     wait_for(lambda: listener.statuses() == ["online"])
     bench.sink._connection.drop()  # as a kill would: no DISCONNECT
     wait_for(lambda: listener.statuses() == ["online", "offline"])
+    bench.step()
+    assert type(bench.errors[0]) is RetryableDelivery and bench.pauses_s[-1] >= 1.0
     assert bench.step() is None  # nothing to deliver: it is there again all the same
     wait_for(lambda: listener.statuses() == ["online", "offline", "online"])
 
@@ -320,7 +324,8 @@ def test_a_code_that_may_pass_is_tried_again_in_order(tmp_path, root, code):
     bench = told_bench(tmp_path, told, root)
     bench.add(*envelopes(5))
     bench.run()
-    assert [type(error) for error in bench.errors] == [RetryableDelivery]
+    assert [type(error) for error in bench.errors] == [RetryableDelivery] * 2
+    assert [len(error.receipts) for error in bench.errors] == [2, 0] and min(bench.pauses_s) >= 1.0
     assert f"0x{code:02x}" in str(bench.errors[0])
     assert bench.states() == {"closed": 5}
     assert len(told.published) == 5 + 3 + 3  # those behind it go out again: order before traffic
@@ -330,12 +335,26 @@ def test_a_code_that_may_pass_is_tried_again_in_order(tmp_path, root, code):
 
 @pytest.mark.parametrize("code", [0x90, 0x99])
 def test_a_code_about_the_bytes_takes_the_row_out(tmp_path, root, code):
-    told = ToldBroker(0, code, 0, 0, code)
+    told = ToldBroker(0, code)
     bench = told_bench(tmp_path, told, root)
     bench.add(*envelopes(4))
     bench.run()
+    assert len(told.published) == 4 + 2  # those behind it go out again, it does not
     assert bench.states() == {"closed": 3, "quarantined": 1}
     assert bench.rows("quarantined")[0][0] == "envelope/plume-01/2"
+    bench.close()
+    told.close()
+
+
+def test_a_row_that_is_too_large_does_not_condemn_the_one_before_it(tmp_path, root):
+    told = ToldBroker(0x97, more=b"\x27" + struct.pack(">I", 1000))  # Maximum Packet Size
+    bench = told_bench(tmp_path, told, root)
+    large = replace(envelopes(1, first=2)[0], body=bytes(2000))
+    bench.add(*envelopes(1), large, *envelopes(1, first=3))
+    bench.run()
+    assert bench.states() == {"closed": 2, "quarantined": 1}
+    assert bench.rows("quarantined")[0][0] == "envelope/plume-01/2"
+    assert [type(error) for error in bench.errors] == [RetryableDelivery]
     bench.close()
     told.close()
 

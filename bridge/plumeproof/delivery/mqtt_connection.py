@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
@@ -201,8 +201,10 @@ class Connection:
         return self._codes.pop(mid, None)
 
     def tend(self) -> None:
-        """What has come, and a ping when it is time."""
+        """What has come, and a ping when it is time. Raises BlockedDelivery, RetryableDelivery when it is over."""
         self._turn(0.0)
+        if self._lost:
+            self._give_up()
 
     def say_goodbye(self, last: Publication) -> None:
         """A last word and DISCONNECT, if the connection still stands."""
@@ -238,10 +240,12 @@ class Connection:
             self._turn(max(0.0, left_s))
             if is_there():
                 return
-            if self._lost_code in BLOCKING_CODES:
-                raise BlockedDelivery(f"{self._settings.host}: {self._lost}")
             if self._lost or left_s <= 0:
-                raise RetryableDelivery(f"{self._settings.host}: {self._lost or f'no {what} in time'}")
+                self._give_up(f"no {what} in time")
+
+    def _give_up(self, words: str = "") -> NoReturn:
+        kind = BlockedDelivery if self._lost_code in BLOCKING_CODES else RetryableDelivery
+        raise kind(f"{self._settings.host}: {self._lost or words}")
 
     def _turn(self, timeout_s: float) -> None:
         try:

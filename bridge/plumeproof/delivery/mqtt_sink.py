@@ -68,10 +68,11 @@ class MqttSink:
                 break
             refusal = self._judge(row, code, connection)
             if refusal is not None:
-                fault = fault or refusal
+                fault = refusal  # whatever befell those behind it
                 break  # the others go out again behind it: order before traffic
             receipts.append(Receipt(row.id, self.name, self._proof(row, mid, code), self._clock.utc_ms()))
-        if fault is not None and not receipts:
+        if fault is not None:
+            fault.receipts = receipts
             raise fault
         return receipts
 
@@ -82,7 +83,11 @@ class MqttSink:
     def tend(self) -> bool:
         """Be there, so that the status topic says so: answer pings, and connect again when the broker has gone."""
         if self._connection is not None:
-            self._connection.tend()
+            try:
+                self._connection.tend()
+            except DeliveryError:
+                self._drop()  # and a rest before the next: who drops us at once is not asked at once
+                raise
         self._connected()
         return True
 

@@ -115,7 +115,11 @@ class SparkplugSink:
     def tend(self) -> bool:
         """Be there; hear what hosts ask for; say which modules live."""
         if self._connection is not None:
-            self._connection.tend()
+            try:
+                self._connection.tend()
+            except DeliveryError:
+                self._drop()  # and a rest before the next: who drops us at once is not asked at once
+                raise
         self._connected()
         return True
 

@@ -13,14 +13,14 @@ import calendar
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from plumeproof import __released__
 from plumeproof.delivery import outbox as decisions
 from plumeproof.delivery.lanes import LaneRule, OneLane, TwoLanes
 from plumeproof.delivery.retry import FIRST_S, LONGEST_S
 from plumeproof.errors import BlockedDelivery, DeliveryError, RetryableDelivery
-from plumeproof.model import OutboxRow
+from plumeproof.model import OutboxRow, Receipt
 from plumeproof.ports import Clock, Outbox, Sink
 
 REFUSED_MAX = 3  # set aside one after the other without one that is taken; then a person looks first
@@ -89,15 +89,14 @@ class DeliveryStage:
         except DeliveryError as error:
             self._lanes.forget()  # who is due is asked again after the rest
             self._last_error = error
-            return self._settle(error, window[0] if window else None)
+            if error.receipts:  # something got through: what follows is a first failure
+                self._close(error.receipts, window[0].is_replay)
+                self._failures = self._refused_in_a_row = 0
+            return self._settle(error, window[len(error.receipts)] if window else None)
         if not window:
             self._stay_unwell()
             return None
-        # Power failing before close returns: the rows wait, the same bytes go out again under the same keys.
-        self._outbox.close(receipts)
-        self._counters["delivered_total"] += len(receipts)
-        if window[0].is_replay:
-            self._counters["replayed_total"] += len(receipts)
+        self._close(receipts, window[0].is_replay)
         self._failures = self._refused_in_a_row = 0
         self._last_error = None
         return 0.0
@@ -117,6 +116,12 @@ class DeliveryStage:
     def counters(self) -> dict[str, int]:
         """Since the start."""
         return {**self._counters, **self._sink.counters()}
+
+    def _close(self, receipts: Sequence[Receipt], is_replay: bool) -> None:
+        # Power failing before close returns: the rows wait, the same bytes go out again under the same keys.
+        self._outbox.close(receipts)
+        self._counters["delivered_total"] += len(receipts)
+        self._counters["replayed_total"] += len(receipts) if is_replay else 0
 
     def _stay_unwell(self) -> None:
         """Nothing is due. While a row waits after a fault that nothing has disproved, this part is not well."""
