@@ -48,6 +48,7 @@ class AnchorStage:
         self._every_ms, self._every_records = every_ms, every_records
         self._lock = threading.Lock()  # the service signs once more when it stops
         self._is_counted = False
+        self._parsed: dict[bytes, AnchorStatement] = {}  # the newest; ledger and key have the same bytes
         self._position = 0  # of the ledger at the newest statement, as far as this run knows
         self._counters = {"signed_total": 0, "refused_total": 0, "number": 0}
 
@@ -162,12 +163,15 @@ class AnchorStage:
         self._is_counted = True
 
     def _parse(self, raw: bytes, what: str) -> AnchorStatement:
+        if raw in self._parsed:  # a look every few seconds verifies no signature twice
+            return self._parsed[raw]
         try:
             statement = parse_anchor(raw, lambda kid: self._keys.public_key(kid, ANCHOR))
         except EvidenceError as error:
             self._refuse(f"{what} is none of ours: {error}")
         if statement.gateway != self._gateway:
             self._refuse(f"{what} is of gateway {statement.gateway}, not {self._gateway}")
+        self._parsed = {raw: statement}
         return statement
 
     def _refuse(self, reason: str) -> NoReturn:

@@ -45,7 +45,7 @@ STOP_TIMEOUT_S = 5.0  # what a supervisor is promised; what still runs then is a
 BACKOFF_FIRST_S = 0.5
 BACKOFF_MAX_S = 10.0  # a replugged cable is found again within this
 AVERAGING_REST_S = 5.0  # without being woken; modules wake it when records are on disk
-ANCHOR_REST_S = 30.0  # between two looks whether a statement is due, or wants a time-stamp
+ANCHOR_REST_S = 2.0  # between two looks whether a statement is due, or wants a time-stamp
 RELAY_REST_S = 0.5  # a report may be waiting for more averages
 SINK_REST_S = 1.0  # a row may become due again, a broker wants to be answered
 

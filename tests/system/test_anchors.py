@@ -47,8 +47,8 @@ class Keepers:
         self.base_url = self.platform.wait_for("ready", 30.0).split()[1]
         self.tsa = OpensslTsa(folder / "tsa")
         self.tables = (
-            f'[anchors]\nkey_file = "gateway.key"\nevery_records = 10\nfolders = ["share"]\ntsa_url = "{self.tsa.url}"\n'
-            f'tsa_certificate_file = "{self.tsa.root}"\n'
+            '[anchors]\nkey_file = "gateway.key"\nevery_records = 0\nfolders = ["share"]\n'
+            f'tsa_url = "{self.tsa.url}"\ntsa_certificate_file = "{self.tsa.root}"\n'
             f'[[sink.mqtt]]\nname = "broker"\nhost = "{self.broker.host}"\nport = {self.broker.port}\n'
             'ca_file = "ca/ca.pem"\ncert_file = "ca/client.pem"\nkey_file = "ca/client.key"\ncontent = ["anchor"]\n'
             f'[[sink.https]]\nname = "eu"\nprofile = "eu-carbon-cloud"\nbase_url = "{self.base_url}"\n'
