@@ -17,8 +17,8 @@ from typing import Any
 from plumeproof.anchors import KeptStatement, judge_statements, write_line
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError
-from plumeproof.keys import load_keys
 from plumeproof.inspection import read_anchors
+from plumeproof.keys import load_keys
 from plumeproof.whole_file import whole_file
 
 
