@@ -10,6 +10,9 @@
     channels = {"plume-01/nox": plumeproof.Readings(times, values, unit="mg/m3")}
     plumeproof.averages(channels, "line-1.toml", levels=("day",))
 
+    year = plumeproof.limits("data/ledger.sqlite", "line-1.toml", start="2026", end="2027")
+    year.is_kept, [(line.subject, line.test, line.verdict) for line in year]           # pandas.DataFrame(year.rows())
+
 Dates, and datetimes without a zone, are those of the site's clock (its fixed offset); a numpy datetime64 is UTC, as
 in what is returned; a text with a time names its zone. Whether a value exists is an array beside it (`exists`), never
 a NaN; where none exists `values` holds 0.0.
@@ -31,17 +34,63 @@ from plumeproof.array_strips import ArrayStrips, Readings
 from plumeproof.errors import RuleError
 from plumeproof.figure_desk import FigureDesk, Remark, Strips
 from plumeproof.figure_files import arrow_table, local_time
+from plumeproof.fuel_file import FuelYear, load_fuels
 from plumeproof.instants import read_instant
 from plumeproof.ledger_checks import LedgerChecks
 from plumeproof.ledger_strips import LedgerStrips
+from plumeproof.limit_files import row_of
 from plumeproof.plant_file import open_engine
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import LAYERS, LEVELS, SHORT_TERM, Figure
+from plumeproof.rules.figure import LAYERS, LEVELS, SHORT_TERM, YEAR, Figure
+from plumeproof.rules.judgement import EXCEEDED, Judgement
+from plumeproof.rules.limit_account import LimitAccount
 from plumeproof.surveillance_desk import SurveillanceDesk, Survey
 
-__all__ = ["Averages", "Figure", "Readings", "Remark", "Survey", "averages", "surveillance"]
+__all__ = [
+    "Averages", "Figure", "Judgement", "Limits", "Readings", "Remark", "Survey", "averages", "limits", "surveillance",
+]  # fmt: skip
 
 Instant = str | date | datetime | np.datetime64
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Limits:
+    """Lines of what a plant is judged by, as `plumeproof limits` shows them. `remarks`: what came up with the data."""
+
+    judgements: tuple[Judgement, ...]
+    remarks: tuple[Remark, ...]
+    plant: str
+    utc_offset_min: int
+
+    def __repr__(self) -> str:
+        verdicts = [one.verdict for one in self.judgements]
+        told = ", ".join(f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+        return f"Limits({told or 'nothing'}; remarks: {len(self.remarks)})"
+
+    def __len__(self) -> int:
+        return len(self.judgements)
+
+    def __iter__(self) -> Iterator[Judgement]:
+        return iter(self.judgements)
+
+    @property
+    def is_kept(self) -> bool:
+        """No requirement that was judged is exceeded."""
+        return all(one.is_met or (one.is_met is None and one.verdict != EXCEEDED) for one in self.judgements)
+
+    def select(self, subject: str | None = None, about: str | None = None, rule_set: str | None = None) -> Limits:
+        """Lines of one measurand (or "plant"), kind ("limit", "tier" ...), rule set; None: whatever it is."""
+        wanted = (("subject", subject), ("about", about), ("rule_set", rule_set))
+        found = [
+            one
+            for one in self.judgements
+            if all(value is None or getattr(one, name) == value for name, value in wanted)
+        ]
+        return replace(self, judgements=tuple(found))
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Plain values, as in JSON: a table for pandas.DataFrame."""
+        return [row_of(self.plant, one, self.utc_offset_min) for one in self.judgements]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -174,6 +223,34 @@ def averages(
     return Averages(wanted, tuple(remarks), engine.plant.utc_offset_min)
 
 
+def limits(
+    source: str | Path | Mapping[str, Readings],
+    plant: str | Path,
+    *,
+    start: Instant | None = None,
+    end: Instant | None = None,
+    rule_sets: str | Sequence[str] = (),
+    rule_files: str | Path | Sequence[str | Path] = (),
+    fuels: str | Path | Sequence[str | Path] = (),
+) -> Limits:
+    """What a plant is judged by in [start, end), default the years that the records touch: emission limits, lost days,
+    hours of states, tiers, outages. `source` as in `averages`; `fuels`: files of fuels of a year, whose CO2 is compared
+    with the measured one (`plumeproof limits --sample-fuels`). Raises BridgeError: one line with what, where, mend.
+    """
+    rule_files, fuels = ([one] if isinstance(one, (str, Path)) else one for one in (rule_files, fuels))
+    years = [load_fuels(Path(path)) for path in fuels]
+    engine = open_engine(Path(plant), [Path(path) for path in rule_files], _listed(rule_sets))
+    for year in years:
+        if year.plant != engine.plant.id:
+            raise RuleError(f"fuels of plant {year.plant[:40]}", f"do not belong to plant {engine.plant.id}")
+    if isinstance(source, Mapping):
+        found, remarks = _judged(engine, ArrayStrips(source, map(str, engine.plant.sources())), start, end, years)
+    else:
+        with closing(LedgerStrips(Path(source), engine.devices())) as ledger:
+            found, remarks = _judged(engine, ledger, start, end, years)
+    return Limits(tuple(found), tuple(remarks), engine.plant.id, engine.plant.utc_offset_min)
+
+
 def surveillance(
     ledger: str | Path,
     plant: str | Path,
@@ -198,17 +275,8 @@ def _made(
     engine: Engine, source: Strips, start: Instant | None, end: Instant | None, levels: Sequence[str]
 ) -> tuple[list[Figure], list[Remark]]:
     desk = FigureDesk(engine, source)
-    extent = source.extent()
-    if extent is None:
-        raise RuleError(f"plant {engine.plant.id}", "there is no slot of its modules to average")
-    whole = desk.whole_period(levels, extent)
     offset = engine.plant.utc_offset_min
-    period = (
-        whole[0] if start is None else _instant(start, offset, "start"),
-        whole[1] if end is None else _instant(end, offset, "end"),
-    )
-    if period[1] <= period[0]:
-        raise RuleError("end", "is not behind start; the period is empty")
+    period, extent = _period(desk, source, levels, start, end)
     found = list(desk.figures(levels, period))
     remarks = desk.remarks()
     if not found:
@@ -217,6 +285,37 @@ def _made(
         told = f"no whole {' or '.join(levels)} with a slot in this period; there are slots from {begin} to {end}"
         remarks.append(Remark("nothing", told, True))
     return found, remarks
+
+
+def _judged(
+    engine: Engine, source: Strips, start: Instant | None, end: Instant | None, fuels: Sequence[FuelYear]
+) -> tuple[list[Judgement], list[Remark]]:
+    desk = FigureDesk(engine, source)
+    period, extent = _period(desk, source, (YEAR,), start, end)
+    account = LimitAccount(engine, period)
+    for one in desk.figures(account.levels(), period):
+        account.add(one)
+    found = list(account.judgements(extent))
+    for year in fuels:
+        found += account.corroboration(year.measurand, year.year, year.calculated_t(), year.tolerance_pct)
+    return found, [one for one in desk.remarks() if one.code != "provisional"]  # a year is judged so far
+
+
+def _period(
+    desk: FigureDesk, source: Strips, levels: Sequence[str], start: Instant | None, end: Instant | None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """[start, end) of what is asked for, and of the slots that are there. Raises RuleError."""
+    extent, plant = source.extent(), desk.engine.plant
+    if extent is None:
+        raise RuleError(f"plant {plant.id}", "there is no slot of its modules to average")
+    whole = desk.whole_period(levels, extent)
+    period = (
+        whole[0] if start is None else _instant(start, plant.utc_offset_min, "start"),
+        whole[1] if end is None else _instant(end, plant.utc_offset_min, "end"),
+    )
+    if period[1] <= period[0]:
+        raise RuleError("end", "is not behind start; the period is empty")
+    return period, extent
 
 
 def _listed(names: str | Sequence[str]) -> Sequence[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import plumeproof
 from plumeproof.array_strips import ArrayStrips
 from plumeproof.cli import main
 from plumeproof.errors import RuleError
@@ -315,3 +316,27 @@ def test_nothing_and_wrong_words(site, capsys):
     code, out, err = run(site, capsys)
     assert (code, out) == (2, "")
     assert "limit 'week' of CO: is none of ten_min" in err
+
+
+def test_in_a_notebook(tmp_path, capsys, site):
+    """The lines of the verb, from a ledger and from arrays."""
+    code, out, _ = run(site, capsys, "--json")
+    tree = json.loads(out)
+    found = plumeproof.limits(site.ledger, site.plant)
+    assert found.rows() == tree["judgements"] and found.is_kept is (code == 0)
+    assert {one.subject for one in found.select(subject="CO")} == {"CO"} and len(found) == len(found.rows())
+    path = tmp_path / "stack.toml"
+    path.write_text(PLANT)
+    own = plumeproof.limits(channels(), path, rule_sets="eu_mrr", end="2027")
+    assert [one.about for one in own.select(subject="CO2")] == ["tier", "outage"]
+    assert repr(own).startswith("Limits(") and "stated" in repr(own)
+    assert main(["limits", "--sample-fuels"]) == 0
+    fuels = tmp_path / "fuels.toml"
+    fuels.write_text(capsys.readouterr().out)
+    (line,) = plumeproof.limits(channels(), path, rule_sets="eu_mrr", fuels=fuels).select(about="corroboration")
+    assert line.subject == "CO2"
+    fuels.write_text(fuels.read_text().replace('plant = "line-1"', 'plant = "line-9"'))
+    with pytest.raises(RuleError, match="do not belong to plant line-1"):
+        plumeproof.limits(channels(), path, fuels=str(fuels))
+    with pytest.raises(RuleError, match="period is empty"):
+        plumeproof.limits(channels(), path, start="2027", end="2026")

@@ -14,12 +14,10 @@ wrong with the records; 2 wrong usage, plant or rule set (nothing is written).
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +33,8 @@ if TYPE_CHECKING:
     from plumeproof.rules.judgement import Judgement
 
 FORMAT = "plumeproof.limits/1"
-CASES_SHOWN = 5
+CASES_SHOWN = 5  # as limit_files.py
 ENDINGS = (".csv", ".json")
-NOT_COLUMNS = ("at", "cases", "start_utc_ms", "end_utc_ms")
 
 
 def add_parser(subparsers: Any) -> None:
@@ -89,6 +86,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _judge(args: argparse.Namespace, desks: Sequence[Any], fuels: Sequence[FuelYear]) -> int:
+    from plumeproof.limit_files import row_of, to_csv
     from plumeproof.rules.judgement import EXCEEDED
     from plumeproof.rules.limit_account import LimitAccount
 
@@ -116,13 +114,13 @@ def _judge(args: argparse.Namespace, desks: Sequence[Any], fuels: Sequence[FuelY
             line.is_met is False or (line.is_met is None and line.verdict == EXCEEDED) for line in found
         )
         remarks += [remark for remark in desk.remarks() if remark.code != "provisional"]
-        rows += [_row(one.plant.id, line, offset) for line in found]
+        rows += [row_of(one.plant.id, line, offset) for line in found]
         lines += _lines(one.plant, found, offset)
     tree = {"format": FORMAT, "judgements": rows, "remarks": [asdict(one) for one in remarks]}
     if args.output is not None:
         with whole_file(args.output) as file:
             told = json.dumps(tree, ensure_ascii=False, indent=1) + "\n"
-            file.write((_csv(rows) if args.output.suffix.lower() == ".csv" else told).encode())
+            file.write((to_csv(rows) if args.output.suffix.lower() == ".csv" else told).encode())
     if args.json:
         print(json.dumps(tree, ensure_ascii=False, indent=1))
     elif args.output is None:
@@ -130,39 +128,6 @@ def _judge(args: argparse.Namespace, desks: Sequence[Any], fuels: Sequence[FuelY
     for remark in remarks:
         print(f"plumeproof limits: {remark.sentence}", file=sys.stderr)
     return 1 if is_over or any(remark.is_fault for remark in remarks) else 0
-
-
-def _row(plant: str, line: Judgement, offset_min: int) -> dict[str, Any]:
-    """Plain values; `at` is the greatest average, `cases` what was above."""
-    from plumeproof.figure_files import local_time
-
-    def case(one: Any) -> dict[str, Any]:
-        begin, end = local_time(one.start_utc_ms, offset_min), local_time(one.end_utc_ms, offset_min)
-        return {"start": begin, "end": end, "value": one.value}
-
-    found: dict[str, Any] = {"plant": plant}
-    found |= {"start": local_time(line.start_utc_ms, offset_min), "end": local_time(line.end_utc_ms, offset_min)}
-    found |= {one.name: getattr(line, one.name) for one in fields(line) if one.name not in NOT_COLUMNS}
-    found["kept_pct"] = line.kept_pct
-    found["at"] = None if line.at is None else case(line.at)
-    return found | {"cases": [case(one) for one in line.cases]}
-
-
-def _csv(rows: Sequence[dict[str, Any]]) -> str:
-    """A row a line; of `at` its begin, of `cases` their begins, at most `CASES_SHOWN`."""
-    file = io.StringIO(newline="")
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(rows[0])
-    for row in rows:
-        at, cases = row["at"], [one["start"] for one in row["cases"][:CASES_SHOWN]]
-        plain = row | {"at": at["start"] if at else None, "cases": ";".join(cases)}
-        writer.writerow([_cell(value) for value in plain.values()])
-    return file.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    """Nothing for None, true or false, anything else as it is: a float64 whole."""
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
 
 
 def _lines(plant: Any, found: Sequence[Judgement], offset_min: int) -> Iterator[str]:

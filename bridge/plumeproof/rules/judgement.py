@@ -1,7 +1,7 @@
 """One line of what a plant is judged by over a year: what was compared, with what, and the verdict.
 
 Limits (limit_account.py), hours of plant states (state_hours.py), lost days, and the checks of an annual emission
-(emission_checks.py) all give such lines, so that a face shows and files them in one form.
+(limit_account.py, outages.py) all give such lines, so that a face shows and files them in one form.
 """
 
 from __future__ import annotations
