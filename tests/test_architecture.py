@@ -47,6 +47,7 @@ FACES = tuple(
         "survey",
         "enrolment",
         "gateway_key",
+        "stamp_stage",
         "bulk",
         "bundle_writing",
         "bundle_checking",

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from plumeproof.cli.anchor_checks import check_anchors, check_authority
 from plumeproof.config import Config, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
 from plumeproof.delivery_parts import files_of, try_platform
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError, RetryableDelivery, UnreachableError
@@ -74,6 +75,11 @@ def examine(config: Config) -> Iterator[Check]:
     is_running = _is_running(config)
     for module in config.modules:
         yield _tried(f"module {module.device}", partial(_module, module, is_running, config.keys.file), MODULE_MEND)
+    if config.anchors.key_file is not None:
+        mend = "make the key with `plumeproof keys create-gateway`; what it signs: bridge/EVIDENCE.md section 5"
+        yield _tried("anchors", lambda: check_anchors(config, is_running), mend)
+    if config.anchors.tsa_url is not None:
+        yield _tried("time-stamps", lambda: check_authority(config), "check anchors.tsa_url and tsa_certificate_file")
     for mqtt in config.mqtt_sinks:
         yield _tried(
             f"broker {mqtt.name}",
