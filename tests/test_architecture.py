@@ -49,6 +49,7 @@ FACES = tuple(
         "gateway_key",
         "stamp_stage",
         "bulk",
+        "bundle_anchors",
         "bundle_writing",
         "bundle_checking",
         "bundle_verdict",
@@ -129,6 +130,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "archive.py": (*EVIDENCE, P + "envelope_sequence", P + "keys", P + "store.reader", "numpy"),
     "bulk.py": (*EVIDENCE, P + "archive", P + "keys", P + "plant_file", P + "rules", P + "store", "numpy"),
     "bundle_zip.py": GROUND,
+    "bundle_anchors.py": (*EVIDENCE, *(P + name for name in ("anchors", "gateway_key", "inspection", "keys", "time_stamp")), "rfc8785"),
     "bundle_arrays.py": (*EVIDENCE, "cbor2", "numpy"),
     "bundle_columns.py": (*EVIDENCE, P + "bundle_arrays", "numpy"),
     "bundle_figure_columns.py": (*EVIDENCE, P + "bundle_arrays", P + "rules", "cbor2", "numpy"),
@@ -139,6 +141,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     ),
     "bundle_writing.py": (
         *EVIDENCE,
+        P + "bundle_anchors",
         *(P + name for name in ("bundle_columns", "bundle_figure_columns", "bundle_zip", "keys", "store.bundle_rows")),
         "plumeproof",
         "rfc8785",
@@ -147,7 +150,8 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "bundle_figures.py": (*EVIDENCE, P + "bundle_figure_columns", P + "rules", P + "store"),
     "bundle_checking.py": (
         *EVIDENCE,
-        *(P + name for name in ("bundle_zip", "bundle_writing", "bundle_averages", "bundle_figures")),
+        *(P + name for name in ("bundle_zip", "bundle_writing", "bundle_averages", "bundle_figures", "bundle_anchors")),
+        *(P + name for name in ("anchors", "time_stamp")),
         *(P + name for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records")),
         *(P + name for name in ("inspection", "keys", "enrolment")),
         "rfc8785",

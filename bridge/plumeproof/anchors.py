@@ -27,7 +27,7 @@ from plumeproof.keys import KeyFile
 from plumeproof.model import Anchor, AnchorStatement
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+    from plumeproof.time_stamp import Certificates
 
 ANCHOR_FILE_MAX_BYTES = 64 * 1024 * 1024  # a statement of fifty modules with its stamp is some 15 kB: ten years of days
 FILES_MAX = 100_000  # of a folder
@@ -64,8 +64,16 @@ class KeptAnchors:
         return found
 
 
-def load_anchors(paths: Sequence[Path], keys: KeyFile, certificates: Sequence[Certificate] = ()) -> KeptAnchors:
+def load_anchors(paths: Sequence[Path], keys: KeyFile, certificates: Certificates = ()) -> KeptAnchors:
     """Read and judge. Raises ConfigError with one line for a file that is none of the forms."""
+    items, unsigned = read_kept(paths)
+    kept = judge_statements(items, keys, certificates)
+    kept.anchors += unsigned
+    return kept
+
+
+def read_kept(paths: Sequence[Path]) -> tuple[list[KeptStatement], list[Anchor]]:
+    """Statements, not judged, and unsigned anchors. Raises ConfigError."""
     unsigned: list[Anchor] = []
     items: list[KeptStatement] = []
     for path in paths:
@@ -77,9 +85,7 @@ def load_anchors(paths: Sequence[Path], keys: KeyFile, certificates: Sequence[Ce
                 items += read_lines(raw.splitlines(), str(file))
             else:
                 unsigned += _unsigned(raw, file)
-    kept = judge_statements(items, keys, certificates)
-    kept.anchors += unsigned
-    return kept
+    return items, unsigned
 
 
 def read_lines(lines: Iterable[bytes], where: str) -> list[KeptStatement]:
@@ -105,7 +111,7 @@ def write_line(number: int, statement: bytes, stamp: bytes | None) -> dict[str, 
 
 
 def judge_statements(
-    items: Iterable[KeptStatement], keys: KeyFile, certificates: Sequence[Certificate] = ()
+    items: Iterable[KeptStatement], keys: KeyFile, certificates: Certificates = ()
 ) -> KeptAnchors:
     """Signature, key, order and stamp of each. What does not hold is a finding, and is not used."""
     kept = KeptAnchors()
@@ -131,7 +137,7 @@ def judge_statements(
 
 
 def _judge_order(
-    kept: KeptAnchors, ordered: list[tuple[AnchorStatement, KeptStatement]], certificates: Sequence[Certificate]
+    kept: KeptAnchors, ordered: list[tuple[AnchorStatement, KeptStatement]], certificates: Certificates
 ) -> None:
     before: AnchorStatement | None = None
     for statement, item in ordered:
@@ -151,7 +157,7 @@ def _judge_order(
 
 
 def _judge_stamp(
-    kept: KeptAnchors, statement: AnchorStatement, item: KeptStatement, certificates: Sequence[Certificate]
+    kept: KeptAnchors, statement: AnchorStatement, item: KeptStatement, certificates: Certificates
 ) -> None:
     if not certificates or item.stamp is None:
         kept.unchecked_stamps += 1

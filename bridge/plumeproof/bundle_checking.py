@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 import rfc8785
 from acqwire import limits
 
+from plumeproof.anchors import KeptStatement
+from plumeproof.bundle_anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleAnchors
 from plumeproof.bundle_arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle_averages import Compared, compare_day
 from plumeproof.bundle_columns import parse_columns
@@ -31,9 +33,11 @@ from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
 from plumeproof.enrolment import TEST_KIDS
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
+from plumeproof.evidence.statement import STATEMENT_MAX_BYTES
 from plumeproof.evidence.strips import Strip
 from plumeproof.inspection import Finding
 from plumeproof.keys import FILE_MAX_BYTES, KeyFile, parse_keys
+from plumeproof.time_stamp import Certificates
 
 MANIFEST_MAX_BYTES = 64 * 1024 * 1024  # MEMBERS_MAX of them with their hashes
 DOCUMENT_MAX_BYTES = 256 * 1024  # plant description, rule set
@@ -41,7 +45,7 @@ DAY_NAME = re.compile(rf"[0-9]{{{SEQ_DIGITS}}}\.cbor")
 MANIFEST_KEYS = {"format", "period_utc_ms", "bridge", "engine", "summation", "devices", "members"}
 DEVICE_KEYS = {"device", "first_seq", "last_seq", "record_count", "head_hash", "average_count"}
 FOLDERS = {"averages", "envelopes", "figures", "parameters", "plants", "rules"}
-FILES = {"data/anchors.json", "data/keys.json", "data/receipts.jsonl", "manifest.json", "manifest.sha256"}
+FILES = {LINES, "data/keys.json", "data/receipts.jsonl", SIGNATURE, "manifest.json", "manifest.sha256"}
 NEEDED = ("data/keys.json", "manifest.json", "manifest.sha256")
 
 
@@ -67,7 +71,12 @@ class BundleCheck:
         registry: KeyFile | None = None,
         allow_test_keys: bool = False,
         tick: Callable[[int], object] = lambda count: None,
+        kept: Sequence[KeptStatement] = (),
+        certificates: Certificates = (),
     ) -> None:
+        """`kept`: anchors from a keeper; `certificates`: of time-stamp authorities."""
+        self._kept, self._certificates = kept, certificates
+        self.anchors: BundleAnchors | None = None
         self._file = file
         self._registry = registry
         self._allow_test_keys = allow_test_keys
@@ -114,6 +123,9 @@ class BundleCheck:
                     yield Finding("test_key", entry.device, None, "data/keys.json", told)
         yield from self._check_sets()
         records = RecordCheck(self._file, keys, self._sets, self._tick)
+        self.anchors = self._read_anchors(keys)
+        records.inspector.state(self.anchors.anchors)
+        yield from self.anchors.findings()
         for stated in self.manifest["devices"]:
             device = stated["device"]
             members = [self._members[name] for name in self._named(f"envelopes/{device}")]
@@ -185,6 +197,13 @@ class BundleCheck:
     def _read_keys(self) -> KeyFile:
         extract = parse_keys(read_whole(self._file, self._members["data/keys.json"], FILE_MAX_BYTES), "data/keys.json")
         return self._registry if self._registry is not None else extract
+
+    def _read_anchors(self, keys: KeyFile) -> BundleAnchors:
+        members, read = self._members, partial(read_whole, self._file)
+        lines = read(members[LINES], LINES_MAX_BYTES) if LINES in members else b""
+        signature = read(members[SIGNATURE], STATEMENT_MAX_BYTES) if SIGNATURE in members else None
+        digest = bytes.fromhex(self.manifest_hash)
+        return BundleAnchors(lines, signature, self.manifest, digest, keys, self._kept, self._certificates)
 
     def _check_sets(self) -> Iterator[Finding]:
         for name in self._named("parameters"):

@@ -63,8 +63,8 @@ class BundleInspector(Inspector):
     def linked(self, group: Alike, begin: int) -> int:
         """How many of a group from `begin` on follow the head and each other, without anything to be said of them."""
         record = group.record
-        module, anchor = self._modules[record.device], self._anchors.get(record.device)
-        head, anchored = module.head, anchor.seq if anchor is not None else 0
+        module = self._modules[record.device]
+        head = module.head
         known = module.sets.get(record.parameters_hash)
         if head is None or head.is_frozen or head.boot != record.boot or head.next_slot < 0 or known is None:
             return 0
@@ -84,7 +84,7 @@ class BundleInspector(Inspector):
                 or group.first_slots[at] != next_slot
                 or group.numbers[at] != number + 1
                 or group.are_high_s[at]
-                or strip.seq == anchored
+                or (record.device, strip.seq) in self._stated
             ):
                 return at - begin
             seq, content_hash, mono_ms, number = strip.seq, strip.content_hash, group.mono_ms[at], number + 1

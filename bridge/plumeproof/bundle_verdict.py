@@ -30,6 +30,9 @@ def verdict_of(check: BundleCheck, findings: Sequence[Finding]) -> dict[str, Any
         "manifest_sha256": check.manifest_hash,
         "keys_from": "registry" if check.has_own_keys else "bundle",
         "period_utc_ms": check.manifest.get("period_utc_ms"),
+        "anchors": 0 if check.anchors is None else len(check.anchors.judged.statements),
+        "time_stamps": 0 if check.anchors is None else len(check.anchors.judged.stamped),
+        "manifest_signed_by": None if check.anchors is None else check.anchors.signed_by,
         "bridge": check.manifest.get("bridge"),
         "devices": check.manifest.get("devices", []) if check.counts.records_verified else [],
         "finding_count": check.counts.findings,
@@ -47,10 +50,8 @@ def limits_of(check: BundleCheck) -> list[str]:
             "The keys are those that the bundle itself brings: compare their kids with the registry that you have, or"
             " name it with --keys."
         )
-    found.append(
-        "The bundle has no anchor and its manifest no signature: that newer records or a whole module were left out"
-        " before the export cannot be seen here. Compare the manifest's SHA-256 with the one you were told."
-    )
+    if check.anchors is not None:
+        found += check.anchors.limits()
     found.append("Receipts are carried as the gateway keeps them; nobody here can judge them.")
     counts = check.counts
     if counts.averages_superseded or counts.figures_superseded:
@@ -78,6 +79,8 @@ def page_of(name: str, verdict: dict[str, Any], findings: Sequence[Finding]) -> 
                 ("Bundle", escape(name)),
                 ("Period", _period(verdict["period_utc_ms"])),
                 ("SHA-256 of the manifest", f"<code>{escape(verdict['manifest_sha256'])}</code>"),
+                ("Manifest signed by gateway", escape(str(verdict["manifest_signed_by"] or "nobody")[:40])),
+                ("Anchors that hold", f"{verdict['anchors']:,}, {verdict['time_stamps']:,} with a time-stamp that holds"),
                 ("Made by bridge", escape(str(verdict["bridge"])[:40])),
                 ("Keys from", "your registry" if verdict["keys_from"] == "registry" else "the bundle itself"),
                 ("Signatures that hold", f"{verdict['records_verified']:,}"),

@@ -18,6 +18,7 @@ import rfc8785
 from acqwire import limits
 
 from plumeproof import __version__
+from plumeproof.bundle_anchors import LINES, SIGNATURE, Sign, lines_of, reach_of
 from plumeproof.bundle_columns import ROW_NAMES, build_columns, columns_of
 from plumeproof.bundle_zip import NAME, BundleWriter
 from plumeproof.errors import ConfigError, StoreError
@@ -53,11 +54,13 @@ def write_bundle(
     keys_raw: bytes,
     period_utc_ms: tuple[int, int],
     tick: Callable[[int], object] = lambda count: None,
+    sign: Sign | None = None,
 ) -> dict[str, Any]:
-    """Write it and return the manifest; `tick` is told of records. Raises StoreError, ConfigError."""
+    """Write it and return the manifest; `tick` is told of records, `sign` makes its signature where there is a key.
+    Raises StoreError, ConfigError."""
     rows = BundleRows(ledger)
     try:
-        return _Export(file, rows, keys_raw, period_utc_ms, tick).run()
+        return _Export(file, rows, keys_raw, period_utc_ms, tick, sign).run()
     finally:
         rows.close()
 
@@ -70,7 +73,9 @@ class _Export:
         keys_raw: bytes,
         period_utc_ms: tuple[int, int],
         tick: Callable[[int], object],
+        sign: Sign | None,
     ) -> None:
+        self._sign = sign
         self._rows = rows
         self._period = period_utc_ms
         self._tick = tick
@@ -78,10 +83,10 @@ class _Export:
         self._keys_raw = keys_raw
         self._documents: dict[bytes, str] = {}  # hash to kind
         self._devices: list[_Device] = []
-        for device in sorted(rows.devices(), key=lambda one: f"{one}/"):  # as names of members are ordered
-            seqs = rows.seqs(device, *period_utc_ms)
-            if seqs is None:
-                continue
+        self._anchors = rows.anchors(*period_utc_ms)
+        found = {device: rows.seqs(device, *period_utc_ms) for device in rows.devices()}
+        reached = reach_of(self._anchors, {device: seqs for device, seqs in found.items() if seqs is not None})
+        for device, seqs in sorted(reached.items(), key=lambda one: f"{one[0]}/"):  # as names of members are ordered
             if not NAME.fullmatch(device):
                 raise ConfigError(f"module {device}", "its id cannot name a member of a bundle; it begins with a sign")
             self._devices.append(_Device(device, *seqs))
@@ -90,7 +95,7 @@ class _Export:
 
     def run(self) -> dict[str, Any]:
         """The members in ascending order of their names, the manifest last."""
-        self._writer.add("data/anchors.json", [b"[]"])  # heads that others keep; none are collected yet
+        self._add_lines(LINES, lines_of(self._anchors))
         for own in self._devices:
             start, end = self._period
             for day in range(start - start % DAY_MS, end, DAY_MS):
@@ -114,6 +119,9 @@ class _Export:
                 self._writer.add(f"data/{folder}/{digest.hex()}.json", [document.raw])
         manifest = self._manifest()
         raw = rfc8785.dumps(manifest)
+        if self._sign is not None:
+            newest = self._anchors[-1].number if self._anchors else 0
+            self._writer.add(SIGNATURE, [self._sign(newest, hashlib.sha256(raw).digest())])
         self._writer.add("manifest.json", [raw])
         self._writer.add("manifest.sha256", [hashlib.sha256(raw).hexdigest().encode()])
         self._writer.finish()
@@ -180,10 +188,11 @@ class _Export:
             yield raw
 
     def _keys_of_devices(self) -> bytes:
-        """The entries of the registry for these modules, revoked ones too."""
+        """The entries of the registry for these modules and for anchors, revoked ones too."""
         parse_keys(self._keys_raw, "keys")
         devices = {own.device for own in self._devices}
-        return rfc8785.dumps([entry for entry in json.loads(self._keys_raw) if entry["device"] in devices])
+        kept = [one for one in json.loads(self._keys_raw) if one["device"] in devices or one["purpose"] == "anchor"]
+        return rfc8785.dumps(kept)
 
 
 class _Part:

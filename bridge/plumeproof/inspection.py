@@ -72,13 +72,18 @@ class Inspector:
         for anchor in anchors:
             if anchor.device not in self._anchors or self._anchors[anchor.device].seq < anchor.seq:
                 self._anchors[anchor.device] = anchor
-            self._stated.setdefault((anchor.device, anchor.seq), set()).add(anchor.content_hash)
+        self.state(anchors)
         self._enrolled = {entry.device for entry in keys.entries}
         self._modules: dict[str, Seen] = {}
         self._hashes: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._last_device: str | None = None
         self.verified_count = 0
         self.finding_count = 0
+
+    def state(self, anchors: Sequence[Anchor]) -> None:
+        """Heads that somebody states of records that may pass; nothing is said of those that do not."""
+        for anchor in anchors:
+            self._stated.setdefault((anchor.device, anchor.seq), set()).add(anchor.content_hash)
 
     def heads(self) -> list[Anchor]:
         """Head and count of every module seen so far: what an anchor states."""

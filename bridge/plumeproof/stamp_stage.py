@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from plumeproof.delivery.tsa import ask_tsa
 from plumeproof.errors import BlockedDelivery, EvidenceError
 from plumeproof.ports import AnchorStore
-from plumeproof.time_stamp import StampQuestion, read_stamp
-
-if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
+from plumeproof.time_stamp import Certificates, StampQuestion, read_stamp
 
 FIRST_S, LONGEST_S = 10.0, 3600.0  # an authority serves many: a try an hour is enough, and a day has many hours
 PACE_S = 1.0  # between two questions
@@ -27,7 +21,7 @@ _log = logging.getLogger(__name__)
 class StampStage:
     """Stamps of one authority. Raises RetryableDelivery, BlockedDelivery and StoreError."""
 
-    def __init__(self, url: str, certificates: Sequence[Certificate], store: AnchorStore) -> None:
+    def __init__(self, url: str, certificates: Certificates, store: AnchorStore) -> None:
         self._url, self._certificates, self._store = url, certificates, store
         self._failures = 0
         self._counters = {"stamped_total": 0, "failures_total": 0}
@@ -58,7 +52,7 @@ class StampStage:
         """Nothing is held."""
 
 
-def ask_stamp(url: str, certificates: Sequence[Certificate], message: bytes) -> tuple[bytes, int]:
+def ask_stamp(url: str, certificates: Certificates, message: bytes) -> tuple[bytes, int]:
     """A time-stamp that holds, and its UTC ms. Raises RetryableDelivery; BlockedDelivery for one that does not hold."""
     question = StampQuestion(message)
     response = ask_tsa(url, question.raw)

@@ -27,6 +27,9 @@ RESPONSE_MAX_BYTES = 64 * 1024  # a chain of certificates and two signatures: so
 CERTIFICATES_MAX_BYTES = 256 * 1024
 
 
+Certificates = Sequence[x509.Certificate]
+
+
 class StampQuestion:
     """A request with a nonce of its own, so that no old answer fits."""
 
@@ -58,7 +61,7 @@ def load_certificates(path: Path) -> tuple[x509.Certificate, ...]:
 
 
 def read_stamp(
-    response: bytes, message: bytes, certificates: Sequence[x509.Certificate], question: StampQuestion | None = None
+    response: bytes, message: bytes, certificates: Certificates, question: StampQuestion | None = None
 ) -> int:
     """When the authority saw `message`, UTC ms; `question`: its nonce must come back. Raises EvidenceError (stamp)."""
     if len(response) > RESPONSE_MAX_BYTES:

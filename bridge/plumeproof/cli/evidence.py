@@ -17,11 +17,13 @@ from typing import Any
 
 from tqdm import tqdm
 
+from plumeproof.anchors import read_kept
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError
 from plumeproof.inspection import Finding
 from plumeproof.instants import read_instant
 from plumeproof.keys import load_keys, read_keys
+from plumeproof.time_stamp import load_certificates
 from plumeproof.whole_file import whole_file
 
 FINDINGS_MAX = 10_000  # named in full; behind them only the count
@@ -40,6 +42,9 @@ def add_parser(subparsers: Any) -> None:
     export.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: ledger and keys")
     export.add_argument("--ledger", type=Path, metavar="FILE", help="ledger to read, instead of -c")
     export.add_argument("--keys", type=Path, metavar="FILE", help="keys.json, beside --ledger")
+    export.add_argument(
+        "--gateway-key", type=Path, metavar="FILE", help="signs the manifest; with -c that of [anchors]"
+    )
     export.add_argument("--from", dest="first", required=True, metavar="DAY", help="2026-12-01 (UTC), or an instant")
     export.add_argument("--to", required=True, metavar="DAY", help="day or instant behind the last")
     export.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="bundle to write")
@@ -48,6 +53,12 @@ def add_parser(subparsers: Any) -> None:
     verify = what.add_parser("verify", help="check a bundle: every signature, chain, average and figure")
     verify.add_argument("bundle", type=Path, metavar="FILE", help="bundle to check")
     verify.add_argument("--keys", type=Path, metavar="FILE", help="keys.json that you have from elsewhere")
+    verify.add_argument(
+        "--anchor", type=Path, metavar="PATH", action="append", default=[], help="signed anchors that a keeper has"
+    )
+    verify.add_argument(
+        "--tsa-certificate", type=Path, metavar="FILE", help="root of the time-stamp authority, and what lies between"
+    )
     verify.add_argument("--html", type=Path, metavar="FILE", help="write the verdict as a page")
     verify.add_argument("--allow-test-keys", action="store_true", help="published test keys are no finding")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
@@ -55,12 +66,15 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from plumeproof.bundle_anchors import sign_with
     from plumeproof.bundle_writing import write_bundle
+    from plumeproof.gateway_key import GatewayKey
 
-    ledger, keys = args.ledger, args.keys
+    ledger, keys, key_file = args.ledger, args.keys, args.gateway_key
     if args.config is not None:
         config = load_config(args.config)
         ledger, keys = ledger or config.gateway.ledger_file, keys or config.keys.file
+        key_file = key_file or config.anchors.key_file
     for name, value in (("--ledger", ledger), ("--keys", keys)):
         if value is None:
             raise ConfigError(name, "is missing; name it, or the bridge's configuration with -c")
@@ -71,9 +85,10 @@ def _export(args: argparse.Namespace) -> int:
         if args.output.exists() and path.exists() and args.output.samefile(path):
             raise ConfigError(str(args.output), "is read by this command; name another file to write")
     raw = read_keys(keys)
+    sign = sign_with(GatewayKey(key_file), raw, str(keys)) if key_file is not None else None
     with tqdm(unit=" records", disable=args.json or not sys.stderr.isatty()) as progress:
         with whole_file(args.output) as file:
-            manifest = write_bundle(file, ledger, raw, (start, end), progress.update)
+            manifest = write_bundle(file, ledger, raw, (start, end), progress.update, sign)
     count = sum(one["record_count"] for one in manifest["devices"])
     averages = sum(one["average_count"] for one in manifest["devices"])
     size = args.output.stat().st_size
@@ -92,10 +107,14 @@ def _verify(args: argparse.Namespace) -> int:
     registry = load_keys(args.keys) if args.keys else None
     if args.html is not None and args.html.absolute() == args.bundle.absolute():
         raise ConfigError(str(args.html), "is the bundle; name another file for the page")
+    kept, unsigned = read_kept(args.anchor)
+    if unsigned:
+        raise ConfigError("--anchor", "names an unsigned anchor.json; a bundle is held against signed anchors only")
+    certificates = load_certificates(args.tsa_certificate) if args.tsa_certificate else ()
     findings: list[Finding] = []
     quiet = args.json or not sys.stderr.isatty()
     with args.bundle.open("rb") as file, tqdm(unit=" records", disable=quiet) as progress:
-        check = BundleCheck(file, registry, args.allow_test_keys, progress.update)
+        check = BundleCheck(file, registry, args.allow_test_keys, progress.update, kept, certificates)
         for finding in check.run():
             if len(findings) < FINDINGS_MAX:
                 findings.append(finding)

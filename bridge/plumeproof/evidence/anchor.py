@@ -13,7 +13,7 @@ import cbor2
 from acqwire import limits
 
 from plumeproof.errors import EnvelopeError, EvidenceError
-from plumeproof.evidence.envelope import decode_deterministic
+from plumeproof.evidence.envelope import decode_deterministic, decode_untagged
 from plumeproof.evidence.statement import ANCHOR_TYPE, MANIFEST_TYPE, verify_statement
 from plumeproof.model import Anchor, AnchorStatement, Envelope
 
@@ -46,6 +46,15 @@ def parse_anchor(raw: bytes, public_key_of_kid: Callable[[bytes], bytes]) -> Anc
     if any(one.device >= other.device for one, other in zip(heads, heads[1:], strict=False)):
         raise EvidenceError("anchor_form", "heads do not ascend by device")
     return AnchorStatement(gateway, number, prev, utc_ms, tuple(heads), signed.kid, signed.content_hash, raw)
+
+
+def claimed_heads(raw: bytes) -> tuple[Anchor, ...]:
+    """Heads of a statement that nobody has verified, none where they cannot be read: to gather, never to judge."""
+    try:
+        parts = decode_untagged(raw[1:], EnvelopeError)
+        return tuple(_head(row) for row in decode_deterministic(parts[2], EnvelopeError)[_HEADS])
+    except (EvidenceError, TypeError, LookupError):
+        return ()
 
 
 def build_manifest(gateway: str, number: int, digest: bytes) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.errors import StoreError
+from plumeproof.model import StoredAnchor
 from plumeproof.rules.figure import Figure, FigureDocument
 from plumeproof.store.connection import FAULTS, open_reader
 
@@ -29,6 +30,17 @@ class BundleRows:
     def devices(self) -> list[str]:
         """Modules with records."""
         return [row[0] for row in self._rows("SELECT DISTINCT device FROM record ORDER BY device")]
+
+    def anchors(self, start_utc_ms: int, end_utc_ms: int) -> list[StoredAnchor]:
+        """Statements that were signed in [start, end), by number."""
+        if self._one("SELECT 1 FROM sqlite_schema WHERE name = 'anchor'") is None:
+            return []  # a ledger of before
+        question = (
+            "SELECT a.number, a.content_hash, a.kid, a.statement, s.response FROM anchor AS a"
+            " LEFT JOIN anchor_stamp AS s ON s.number = a.number"
+            " WHERE a.signed_utc_ms >= ? AND a.signed_utc_ms < ? ORDER BY a.number"
+        )
+        return [StoredAnchor(*row) for row in self._rows(question, (start_utc_ms, end_utc_ms))]
 
     def seqs(self, device: str, start_utc_ms: int, end_utc_ms: int) -> tuple[int, int] | None:
         """First and last record that has to do with [start, end): slots in it, or sealed in it. None: there is none."""
