@@ -130,7 +130,11 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "archive.py": (*EVIDENCE, P + "envelope_sequence", P + "keys", P + "store.reader", "numpy"),
     "bulk.py": (*EVIDENCE, P + "archive", P + "keys", P + "plant_file", P + "rules", P + "store", "numpy"),
     "bundle_zip.py": GROUND,
-    "bundle_anchors.py": (*EVIDENCE, *(P + name for name in ("anchors", "gateway_key", "inspection", "keys", "time_stamp")), "rfc8785"),
+    "bundle_anchors.py": (
+        *EVIDENCE,
+        *(P + name for name in ("anchors", "gateway_key", "inspection", "keys", "time_stamp")),
+        "rfc8785",
+    ),
     "bundle_arrays.py": (*EVIDENCE, "cbor2", "numpy"),
     "bundle_columns.py": (*EVIDENCE, P + "bundle_arrays", "numpy"),
     "bundle_figure_columns.py": (*EVIDENCE, P + "bundle_arrays", P + "rules", "cbor2", "numpy"),

@@ -1,7 +1,7 @@
 """Anchors in a bundle: which belong to its period, what they say of its records, and who signed its manifest.
 
-A period's statements are those signed in [start, end). Whoever exports takes along every record up to the heads that the
-newest of them states, of every module it names; so a head that a bundle does not reach is a record that was left out,
+A period's statements are those signed in [start, end). Whoever exports takes along every record up to the heads that
+the newest of them states, of every module it names; so a head that a bundle does not reach is a record that was left out,
 whether the statement lies in the bundle or with a keeper (bridge/BUNDLE.md section 4).
 
     anchors = BundleAnchors(lines, signature, manifest, manifest_hash, keys, kept, certificates)
@@ -24,9 +24,8 @@ from plumeproof.keys import KeyFile, parse_keys
 from plumeproof.model import Anchor, AnchorStatement, StoredAnchor
 
 if TYPE_CHECKING:
-    from plumeproof.time_stamp import Certificates
-
     from plumeproof.gateway_key import GatewayKey
+    from plumeproof.time_stamp import Certificates
 
 LINES = "data/anchors.jsonl"
 SIGNATURE = "manifest.cose"
@@ -55,7 +54,8 @@ def lines_of(stored: Iterable[StoredAnchor]) -> Iterator[dict[str, Any]]:
 def sign_with(key: GatewayKey, keys_raw: bytes, where: str) -> Sign:
     """Who signs a manifest: the gateway for which the registry has the key. Raises ConfigError."""
     entries = parse_keys(keys_raw, where).entries
-    entry = next((one for one in entries if one.kid == key.kid and one.purpose == "anchor" and not one.is_revoked), None)
+    own = [one for one in entries if one.kid == key.kid and one.purpose == "anchor" and not one.is_revoked]
+    entry = own[0] if own else None
     if entry is None:
         raise ConfigError(where, f"kid {key.kid.hex()} of {key.path} is not enrolled for anchors, or revoked")
     return lambda number, digest: key.sign(MANIFEST_TYPE, build_manifest(entry.device, number, digest))
@@ -117,8 +117,8 @@ class BundleAnchors:
             )
         elif not self._has_kept:
             found.append(
-                f"The anchors are those that the bundle itself brings, up to number {inside[-1].number}: that later ones"
-                " were left out with the records they state shows only against a keeper's, named with --anchor."
+                f"The anchors are those that the bundle itself brings, up to number {inside[-1].number}: that later"
+                " ones were left out with the records they state shows only against a keeper's, named with --anchor."
             )
         if inside:
             found.append(

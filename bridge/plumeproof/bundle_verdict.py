@@ -80,7 +80,7 @@ def page_of(name: str, verdict: dict[str, Any], findings: Sequence[Finding]) -> 
                 ("Period", _period(verdict["period_utc_ms"])),
                 ("SHA-256 of the manifest", f"<code>{escape(verdict['manifest_sha256'])}</code>"),
                 ("Manifest signed by gateway", escape(str(verdict["manifest_signed_by"] or "nobody")[:40])),
-                ("Anchors that hold", f"{verdict['anchors']:,}, {verdict['time_stamps']:,} with a time-stamp that holds"),
+                ("Anchors that hold", f"{verdict['anchors']:,}, {verdict['time_stamps']:,} with a good time-stamp"),
                 ("Made by bridge", escape(str(verdict["bridge"])[:40])),
                 ("Keys from", "your registry" if verdict["keys_from"] == "registry" else "the bundle itself"),
                 ("Signatures that hold", f"{verdict['records_verified']:,}"),
