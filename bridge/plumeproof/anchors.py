@@ -110,9 +110,7 @@ def write_line(number: int, statement: bytes, stamp: bytes | None) -> dict[str, 
     return {"number": number, "stamp": coded, "statement": base64.b64encode(statement).decode()}
 
 
-def judge_statements(
-    items: Iterable[KeptStatement], keys: KeyFile, certificates: Certificates = ()
-) -> KeptAnchors:
+def judge_statements(items: Iterable[KeptStatement], keys: KeyFile, certificates: Certificates = ()) -> KeptAnchors:
     """Signature, key, order and stamp of each. What does not hold is a finding, and is not used."""
     kept = KeptAnchors()
     by_gateway: dict[str, dict[int, tuple[AnchorStatement, KeptStatement]]] = {}

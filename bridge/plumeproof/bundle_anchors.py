@@ -163,4 +163,3 @@ class BundleAnchors:
             yield Finding("manifest_signature", None, None, SIGNATURE, f"{error.code}: {error.detail}")
             return
         self.signed_by = gateway
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+
 from plumeproof.delivery.tsa import ask_tsa
 from plumeproof.errors import BlockedDelivery, EvidenceError
 from plumeproof.ports import AnchorStore
