@@ -1,8 +1,8 @@
 """Anchors in a bundle: which belong to its period, what they say of its records, and who signed its manifest.
 
 A period's statements are those signed in [start, end). Whoever exports takes along every record up to the heads that
-the newest of them states, of every module it names; so a head that a bundle does not reach is a record that was left out,
-whether the statement lies in the bundle or with a keeper (bridge/BUNDLE.md section 4).
+the newest of them states, of every module it names; so a head that a bundle does not reach is a record that was left
+out, whether the statement lies in the bundle or with a keeper (bridge/BUNDLE.md section 4).
 
     anchors = BundleAnchors(lines, signature, manifest, manifest_hash, keys, kept, certificates)
     findings = list(anchors.findings()); anchors.limits()
