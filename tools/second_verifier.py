@@ -8,6 +8,7 @@ object; exit status 0 fine, 1 not, 2 unusable file.
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import math
@@ -92,6 +93,34 @@ class Check:
         texts = [bytes(members[name]) for name in self.inside("parameters")]  # found by their hash, not by their name
         self.sets = {hashlib.sha256(text).digest(): json.loads(text) for text in texts}
         self.strips: dict[str, list[Strip]] = {}
+        self.anchored: dict[tuple[str, int], bytes] = {}
+        self.anchors(hashlib.sha256(manifest).digest())
+
+    def anchors(self, digest: bytes) -> None:
+        """Anchors of the period: signature, order, how far the records must reach; and who signed the manifest."""
+        reach = {one["device"]: one["last_seq"] for one in self.manifest["devices"]}
+        start, end = self.manifest["period_utc_ms"]
+        number, prev, heads = 0, b"", {}
+        for line in bytes(self.members.get("data/anchors.jsonl", b"")).splitlines():
+            said, this = self.statement(base64.b64decode(json.loads(line)["statement"], validate=True), "anchor+cbor")
+            now = {device: (seq, content_hash, count) for device, seq, content_hash, count in said[6]}
+            grown = all(d in now and now[d][0] >= old[0] and now[d][2] >= old[2] for d, old in heads.items())
+            if said[3] <= number or (said[3] == number + 1 and number and said[4] != prev) or not grown:
+                self.findings.append(f"anchor: {said[3]} does not extend {number}")
+            short = [d for d, head in now.items() if start <= said[5] < end and reach.get(d, 0) < head[0]]
+            self.findings += [f"anchor: {d} seq {now[d][0]} of anchor {said[3]} is left out" for d in short]
+            self.anchored |= {(device, head[0]): head[1] for device, head in now.items()}
+            number, prev, heads = said[3], this, now
+        if "manifest.cose" in self.members:
+            said, _ = self.statement(bytes(self.members["manifest.cose"]), "manifest+cbor")
+            if said[3] != number or said[4] != digest:
+                self.findings.append("manifest: manifest.cose is about another manifest, or other anchors")
+
+    def statement(self, raw: bytes, kind: str) -> tuple[dict[int, Any], bytes]:
+        length, said, content_hash = self.record(raw, None, f"application/vnd.plumeproof.{kind}")
+        if length != len(raw):
+            raise ValueError(f"{kind}: more than a statement")
+        return said, content_hash
 
     def inside(self, folder: str) -> list[str]:
         return [name for name in self.members if name.startswith(f"data/{folder}/")]
@@ -116,6 +145,8 @@ class Check:
                 seq, order = record[5], (record[4], record[7])
                 if head is None:  # what lies before the bundle is named by the first record
                     first, head = seq, (seq - 1, record[6] if seq > 1 else bytes(32), order)
+                if self.anchored.get((device, seq), content_hash) != content_hash:
+                    self.findings.append(f"anchor: {device} seq {seq} is another record than was anchored")
                 if seq != head[0] + 1 or record[6] != head[1] or order < head[2]:
                     self.findings.append(f"chain: {device} seq {seq} does not follow seq {head[0]}")
                 head, count = (seq, content_hash, order), count + 1
@@ -129,24 +160,27 @@ class Check:
         if head is None or said != (first, head[0], count, head[1].hex()):
             self.findings.append(f"manifest: records of {device} are not those it names")
 
-    def record(self, raw: bytes, device: str) -> tuple[int, dict[int, Any], bytes]:
-        """Length, payload and content hash of the envelope at the beginning, under a key that may sign it."""
+    def record(self, raw: bytes, device: str | None, kind: str = "") -> tuple[int, dict[int, Any], bytes]:
+        """Length, payload and content hash of the envelope at the beginning, under a key that may sign it. `kind`: the
+        content type of what the gateway signs; a record has none."""
         protected, unprotected, payload, signature = cbor2.loads(raw).value
         again = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, signature]), canonical=True)
         if unprotected or not raw.startswith(again):
             raise ValueError("no envelope of the strict profile")
         headers = cbor2.loads(protected)
         record = cbor2.loads(payload)
-        if headers != {1: -7, 4: headers[4]} or cbor2.dumps(headers, canonical=True) != protected:
-            raise ValueError("other headers than alg and kid")
+        if headers != {1: -7, 4: headers[4]} | ({3: kind} if kind else {}) or cbor2.dumps(headers, canonical=True) != protected:
+            raise ValueError("other headers than it must have")
         if not isinstance(record, dict) or cbor2.dumps(record, canonical=True) != payload or len(signature) != 64:
             raise ValueError("payload is not deterministic")
         entry = self.keys.get(headers[4])
-        if entry is None or entry["purpose"] != "record" or entry["device"] != device or record[3] != device:
+        own, number = (record[2], record[3] or (entry or {}).get("valid_from_seq")) if kind else (record[3], record[5])
+        purpose = "anchor" if kind else "record"
+        if entry is None or entry["purpose"] != purpose or entry["device"] != own or own != (device or own):
             raise ValueError(f"key {headers[4].hex()} may not sign for {device}")
         until = (0 if entry["revoked"] else 2**63) if entry["valid_until_seq"] is None else entry["valid_until_seq"]
-        if not entry["valid_from_seq"] <= record[5] <= until:
-            raise ValueError(f"key {headers[4].hex()} is revoked or not valid for seq {record[5]}")
+        if not entry["valid_from_seq"] <= number <= until:
+            raise ValueError(f"key {headers[4].hex()} is revoked or not valid for {number}")
         if headers[4] not in self.points:
             key = serialization.load_pem_public_key(entry["public_key"].encode())
             if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
@@ -427,7 +461,7 @@ def main() -> int:
     except OSError as error:
         print(f"second_verifier: {error}", file=sys.stderr)
         return 2
-    except (ValueError, KeyError, TypeError, IndexError, struct.error) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error, cbor2.CBORError) as error:
         findings = [f"{type(error).__name__}: {error}"]
     told = {
         "fine": not findings and signatures > 0,
