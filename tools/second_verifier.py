@@ -169,7 +169,7 @@ class Check:
             raise ValueError("no envelope of the strict profile")
         headers = cbor2.loads(protected)
         record = cbor2.loads(payload)
-        if headers != {1: -7, 4: headers[4]} | ({3: kind} if kind else {}) or cbor2.dumps(headers, canonical=True) != protected:
+        if cbor2.dumps({1: -7, 4: headers[4]} | ({3: kind} if kind else {}), canonical=True) != protected:
             raise ValueError("other headers than it must have")
         if not isinstance(record, dict) or cbor2.dumps(record, canonical=True) != payload or len(signature) != 64:
             raise ValueError("payload is not deterministic")
