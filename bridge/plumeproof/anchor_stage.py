@@ -68,12 +68,8 @@ class AnchorStage:
             return is_old and self._sign(newest)
 
     def recover(self, error: Exception) -> float | None:
-        """A refusal stays until a person acts: it is kept in the audit table, and looked at again rarely."""
-        if not isinstance(error, AnchorRefused):
-            return None
-        self._counters["refused_total"] += 1
-        self._store.note(AUDIT_CODE, str(error))
-        return REFUSED_REST_S
+        """A refusal stays until a person acts, and is looked at again rarely."""
+        return REFUSED_REST_S if isinstance(error, AnchorRefused) else None
 
     def counters(self) -> dict[str, int]:
         """Since the start; `number`: of the newest statement."""
@@ -176,7 +172,10 @@ class AnchorStage:
 
     def _refuse(self, reason: str) -> NoReturn:
         mend = "find out why; then put the newer ledger back, or begin with a new key (EVIDENCE.md section 5)"
-        raise AnchorRefused(f"no anchor is signed: {reason}; {mend}")
+        refusal = AnchorRefused(f"no anchor is signed: {reason}; {mend}")
+        self._counters["refused_total"] += 1
+        self._store.note(AUDIT_CODE, str(refusal))
+        raise refusal
 
 
 def _is_next(beside: AnchorStatement, stored: StoredAnchor | None) -> bool:

@@ -330,6 +330,9 @@ class Service:
         except BridgeError as error:
             _log.error("last_anchor reason=%s", error)
             return
+        except Exception:  # noqa: BLE001 - a fault of ours must not keep the bridge from stopping
+            _log.exception("fault part=last_anchor")
+            return
         number, gateway = stage.counters()["number"], self.config.gateway.id
         waiting = list(keepers(self.config))
         deadline_s = time.monotonic() + LAST_ANCHOR_S
