@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import rfc8785
 from acqwire import limits
@@ -37,7 +37,9 @@ from plumeproof.evidence.statement import STATEMENT_MAX_BYTES
 from plumeproof.evidence.strips import Strip
 from plumeproof.inspection import Finding
 from plumeproof.keys import FILE_MAX_BYTES, KeyFile, parse_keys
-from plumeproof.time_stamp import Certificates
+
+if TYPE_CHECKING:
+    from plumeproof.time_stamp import Certificates
 
 MANIFEST_MAX_BYTES = 64 * 1024 * 1024  # MEMBERS_MAX of them with their hashes
 DOCUMENT_MAX_BYTES = 256 * 1024  # plant description, rule set

@@ -18,12 +18,12 @@ from typing import Any
 from tqdm import tqdm
 
 from plumeproof.anchors import read_kept
+from plumeproof.cli.verify import certificates_of
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError
 from plumeproof.inspection import Finding
 from plumeproof.instants import read_instant
 from plumeproof.keys import load_keys, read_keys
-from plumeproof.time_stamp import load_certificates
 from plumeproof.whole_file import whole_file
 
 FINDINGS_MAX = 10_000  # named in full; behind them only the count
@@ -110,7 +110,7 @@ def _verify(args: argparse.Namespace) -> int:
     kept, unsigned = read_kept(args.anchor)
     if unsigned:
         raise ConfigError("--anchor", "names an unsigned anchor.json; a bundle is held against signed anchors only")
-    certificates = load_certificates(args.tsa_certificate) if args.tsa_certificate else ()
+    certificates = certificates_of(args.tsa_certificate)
     findings: list[Finding] = []
     quiet = args.json or not sys.stderr.isatty()
     with args.bundle.open("rb") as file, tqdm(unit=" records", disable=quiet) as progress:

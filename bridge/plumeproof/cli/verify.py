@@ -15,7 +15,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -23,7 +23,9 @@ from plumeproof.anchors import KeptAnchors, load_anchors
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.inspection import Finding, Inspector, read_heads, read_ledger, read_sequence
 from plumeproof.keys import load_keys
-from plumeproof.time_stamp import load_certificates
+
+if TYPE_CHECKING:
+    from plumeproof.time_stamp import Certificates
 
 FINDINGS_MAX = 10_000  # named in full; behind them only the count
 STANDARD_INPUT = "-"
@@ -62,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
     try:
         keys = load_keys(args.keys)
-        kept = load_anchors(args.anchor, keys, load_certificates(args.tsa_certificate) if args.tsa_certificate else ())
+        kept = load_anchors(args.anchor, keys, certificates_of(args.tsa_certificate))
         inspector = Inspector(keys, tuple(kept.anchors))
         findings: list[Finding] = []
         for finding in chain(_of_anchors(inspector, kept), _inspect(inspector, args.paths)):
@@ -76,6 +78,15 @@ def main(args: argparse.Namespace) -> int:
     is_fine = inspector.finding_count == 0 and inspector.verified_count > 0
     _print_summary(inspector, findings, is_fine, kept, args.json)
     return 0 if is_fine else 1
+
+
+def certificates_of(path: Path | None) -> Certificates:
+    """Of a time-stamp authority. Raises ConfigError."""
+    if path is None:
+        return ()
+    from plumeproof.time_stamp import load_certificates  # its library is needed by who asks for stamps only
+
+    return load_certificates(path)
 
 
 def _of_anchors(inspector: Inspector, kept: KeptAnchors) -> Iterator[Finding]:
