@@ -54,7 +54,7 @@ def add_parser(subparsers: Any) -> None:
         help="what a keeper has: .cose, a folder of them, anchors.jsonl or anchor.json; shows a cut tail",
     )
     parser.add_argument(
-        "--tsa-certificate", type=Path, metavar="FILE", help="root of the time-stamp authority, and what lies between (PEM)"
+        "--tsa-certificate", type=Path, metavar="FILE", help="of the time-stamp authority: root and between (PEM)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(main=main)
