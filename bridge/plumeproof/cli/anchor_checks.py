@@ -27,9 +27,7 @@ def check_anchors(config: Config, is_running: bool) -> str:
     try:
         keys.find(key.kid, gateway, len(stored) + 1, "anchor")
     except EvidenceError as error:
-        raise ConfigError(
-            str(config.keys.file), f"{error.detail}; see `plumeproof keys enroll`"
-        ) from error
+        raise ConfigError(str(config.keys.file), f"{error.detail}; see `plumeproof keys enroll`") from error
     raw = key.newest()
     items = [KeptStatement(f"number {one.number}", one.statement) for one in stored[-1:]]
     items += [KeptStatement("beside the key", raw)] if raw is not None else []
@@ -37,9 +35,7 @@ def check_anchors(config: Config, is_running: bool) -> str:
     if kept.findings:
         raise ConfigError(str(config.anchors.key_file), f"{kept.findings[0][3]} ({kept.findings[0][2]})")
     if raw is None and stored and stored[-1].kid == key.kid:
-        raise ConfigError(
-            f"{config.anchors.key_file}.newest", "is gone; put it back, nothing is signed without it"
-        )
+        raise ConfigError(f"{config.anchors.key_file}.newest", "is gone; put it back, nothing is signed without it")
     if raw is not None and kept.statements[-1].number > (stored[-1].number if stored else 0) + 1:
         raise ConfigError(str(config.gateway.ledger_file), "was put back: the key has signed more than it knows")
     to = ", ".join(keepers(config))
@@ -53,9 +49,7 @@ def _newest(config: Config, known: list[AnchorStatement], stored: list[StoredAnc
         return "none signed yet"
     age_h = (time.time() * 1000 - known[-1].utc_ms) / HOUR_MS
     if is_running and age_h > config.anchors.every_hours + LATE_HOURS:
-        raise ConfigError(
-            "anchors", f"the newest is {age_h:.0f} hours old though the bridge runs; see its log"
-        )
+        raise ConfigError("anchors", f"the newest is {age_h:.0f} hours old though the bridge runs; see its log")
     bare = sum(one.stamp is None for one in stored)
     stamps = f", {bare} without time-stamp" if config.anchors.tsa_url is not None else ""
     return f"number {known[-1].number}, {age_h:.1f} hours old{stamps}"
