@@ -76,7 +76,7 @@ def examine(config: Config) -> Iterator[Check]:
     for module in config.modules:
         yield _tried(f"module {module.device}", partial(_module, module, is_running, config.keys.file), MODULE_MEND)
     if config.anchors.key_file is not None:
-        mend = "make the key with `plumeproof keys create-gateway`; what it signs: bridge/EVIDENCE.md section 5"
+        mend = "what the gateway's key signs and when it refuses: bridge/EVIDENCE.md section 5.2"
         yield _tried("anchors", lambda: check_anchors(config, is_running), mend)
     if config.anchors.tsa_url is not None:
         yield _tried("time-stamps", lambda: check_authority(config), "check anchors.tsa_url and tsa_certificate_file")
