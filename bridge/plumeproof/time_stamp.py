@@ -28,6 +28,7 @@ CERTIFICATES_MAX_BYTES = 256 * 1024
 
 
 Certificates = Sequence[x509.Certificate]
+_SEQUENCE, _CERTIFICATES = 0x30, 0xA0  # tags: X.690 section 8.1.2; RFC 5652 section 5.1
 
 
 class StampQuestion:
@@ -68,9 +69,40 @@ def read_stamp(
         raise EvidenceError("stamp", f"{len(response)} bytes, at most {RESPONSE_MAX_BYTES}")
     builder = VerifierBuilder(roots=list(certificates), nonce=None if question is None else question.nonce)
     try:
-        answer = decode_timestamp_response(response)
+        answer = decode_timestamp_response(in_der_order(response))
         builder.build().verify_message(answer, message)
         return int(answer.tst_info.gen_time.timestamp() * 1000)
     except (VerificationError, ValueError, TypeError) as error:
         sentence = " ".join(str(error).partition(": ErrorStack")[0].split())[:200]  # not OpenSSL's whole list
         raise EvidenceError("stamp", f"time-stamp does not hold: {sentence}") from error
+
+
+def in_der_order(response: bytes) -> bytes:
+    """The same answer with its certificates sorted, as DER wants a set (X.690 section 11.6). OpenSSL writes them in the
+    order of its files, and the strict reader would refuse them; no signature covers their order. What is no answer
+    comes back as it is: whoever reads it says so."""
+    try:
+        ((_, *whole),) = _elements(response, 0, len(response))
+        _, (_, *token) = _elements(response, *whole)
+        _, (_, *content) = _elements(response, *token)
+        ((_, *signed_data),) = _elements(response, *content)
+        ((_, start, end),) = (one for one in _elements(response, *signed_data) if response[one[0]] == _CERTIFICATES)
+        pieces = sorted(response[first:last] for first, _, last in _elements(response, start, end))
+    except ValueError:
+        return response
+    return response[:start] + b"".join(pieces) + response[end:]
+
+
+def _elements(raw: bytes, start: int, end: int) -> list[tuple[int, int, int]]:
+    """Start, start of the content and end of each DER element in [start, end). Raises ValueError."""
+    found: list[tuple[int, int, int]] = []
+    while start < end:
+        size, content = raw[start + 1 : start + 2], start + 2
+        count = size[0] - 0x80 if size and size[0] > 0x80 else 0  # bytes of a long length, X.690 section 8.1.3
+        length = int.from_bytes(raw[content : content + count], "big") if count else int.from_bytes(size, "big")
+        content += count
+        if not size or count > 4 or content + length > end:
+            raise ValueError("no DER")
+        found.append((start, content, content + length))
+        start = content + length
+    return found

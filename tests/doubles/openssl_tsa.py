@@ -32,6 +32,7 @@ default_tsa = tsa_1
 [tsa_1]
 serial = {folder}/serial
 signer_cert = {folder}/leaf.pem
+certs = {folder}/root.pem
 signer_key = {folder}/leaf.key
 signer_digest = sha256
 default_policy = 1.2.3.4.1

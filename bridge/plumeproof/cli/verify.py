@@ -144,7 +144,8 @@ def _print_summary(
         print(f"{head.device}: {head.count} records up to seq {head.seq}, head {head.content_hash.hex()}")
     if kept.statements:
         newest = kept.statements[-1]
-        told = "1 anchor statement holds" if len(kept.statements) == 1 else f"{len(kept.statements)} anchor statements hold"
+        count = len(kept.statements)
+        told = "1 anchor statement holds" if count == 1 else f"{count} anchor statements hold"
         told += f", the newest of {newest.gateway} is number {newest.number}"
         if kept.stamped:
             told += f"; {len(kept.stamped)} time-stamped, the newest at {_utc(max(kept.stamped.values()))}"
