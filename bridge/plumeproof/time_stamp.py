@@ -28,7 +28,7 @@ CERTIFICATES_MAX_BYTES = 256 * 1024
 
 
 Certificates = Sequence[x509.Certificate]
-_SEQUENCE, _CERTIFICATES = 0x30, 0xA0  # tags: X.690 section 8.1.2; RFC 5652 section 5.1
+_CERTIFICATES = 0xA0  # tag in SignedData, RFC 5652 section 5.1
 
 
 class StampQuestion:
