@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from rfc3161_client import (
     HashAlgorithm,
     TimestampRequestBuilder,
@@ -28,6 +29,8 @@ CERTIFICATES_MAX_BYTES = 256 * 1024
 
 
 Certificates = Sequence[x509.Certificate]
+# What cryptography raises for a certificate that makes no sense, beside ValueError
+_CERTIFICATE_FAULTS = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
 _CERTIFICATES = 0xA0  # tag in SignedData, RFC 5652 section 5.1
 
 
@@ -72,7 +75,7 @@ def read_stamp(
         answer = decode_timestamp_response(in_der_order(response))
         builder.build().verify_message(answer, message)
         return int(answer.tst_info.gen_time.timestamp() * 1000)
-    except (VerificationError, ValueError, TypeError) as error:
+    except (VerificationError, ValueError, TypeError, *_CERTIFICATE_FAULTS) as error:
         sentence = " ".join(str(error).partition(": ErrorStack")[0].split())[:200]  # not OpenSSL's whole list
         raise EvidenceError("stamp", f"time-stamp does not hold: {sentence}") from error
 

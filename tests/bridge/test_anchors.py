@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
+from contextlib import suppress
 
 import apsw
 import cbor2
@@ -24,7 +26,7 @@ from plumeproof.gateway_key import GatewayKey, create_gateway_key
 from plumeproof.keys import load_keys
 from plumeproof.model import Anchor
 from plumeproof.stamp_stage import StampStage, ask_stamp
-from plumeproof.time_stamp import load_certificates, read_stamp
+from plumeproof.time_stamp import in_der_order, load_certificates, read_stamp
 from tests.doubles.openssl_tsa import OpensslTsa
 from tests.doubles.witnessed_gateway import GATEWAY, HOUR_S, WitnessedGateway
 
@@ -416,6 +418,23 @@ def test_a_stamp_that_does_not_hold_is_not_kept(gateway, tsa, tmp_path):
     with pytest.raises(EvidenceError):
         read_stamp(response, raw + b"x", roots)
     assert [one.number for one in gateway.store.unstamped(5)] == [1]
+
+
+def test_no_bit_of_a_stamp_says_another_time(gateway, tsa):
+    """Bits of a certificate that nobody asks for may turn; a stamp that is taken says the same, and nothing else is raised."""
+    raw = gateway.sign()
+    roots = load_certificates(tsa.root)
+    response, utc_ms = ask_stamp(tsa.url, roots, raw)
+    assert in_der_order(in_der_order(response)) == in_der_order(response)
+    for at in range(0, 8 * len(response), 7):
+        turned = bytearray(response)
+        turned[at // 8] ^= 1 << at % 8
+        with warnings.catch_warnings(), suppress(EvidenceError):
+            warnings.simplefilter("ignore")  # of cryptography, about numbers in such certificates
+            assert read_stamp(bytes(turned), raw, roots) == utc_ms
+    for length in range(0, len(response), 5):
+        with pytest.raises(EvidenceError):
+            read_stamp(response[:length], raw, roots)
 
 
 def test_an_authority_that_is_not_there(gateway, tsa):
