@@ -30,7 +30,12 @@ CERTIFICATES_MAX_BYTES = 256 * 1024
 
 Certificates = Sequence[x509.Certificate]
 # What cryptography raises for a certificate that makes no sense, beside ValueError
-_CERTIFICATE_FAULTS = (x509.InvalidVersion, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, UnsupportedAlgorithm)
+_CERTIFICATE_FAULTS = (
+    x509.InvalidVersion,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+    UnsupportedAlgorithm,
+)
 _CERTIFICATES = 0xA0  # tag in SignedData, RFC 5652 section 5.1
 
 
