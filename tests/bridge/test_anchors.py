@@ -421,7 +421,7 @@ def test_a_stamp_that_does_not_hold_is_not_kept(gateway, tsa, tmp_path):
 
 
 def test_no_bit_of_a_stamp_says_another_time(gateway, tsa):
-    """Bits of a certificate that nobody asks for may turn; a stamp that is taken says the same, and nothing else is raised."""
+    """Bits of a certificate that nobody asks for may turn; a stamp that is taken says the same time."""
     raw = gateway.sign()
     roots = load_certificates(tsa.root)
     response, utc_ms = ask_stamp(tsa.url, roots, raw)
