@@ -46,6 +46,7 @@ FACES = tuple(
         "errors",
         "survey",
         "enrolment",
+        "anchor_rotation",
         "gateway_key",
         "stamp_stage",
         "bulk",
@@ -73,6 +74,10 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "toml_lines.py": GROUND,
     "anchors.py": (*EVIDENCE, P + "keys", P + "time_stamp"),
     "anchor_stage.py": (*EVIDENCE, P + "gateway_key", P + "keys"),
+    "anchor_rotation.py": (
+        *EVIDENCE,
+        *(P + name for name in ("anchor_stage", "clock", "config", "enrolment", "gateway_key", "keys", "store")),
+    ),
     "stamp_stage.py": (*GROUND, P + "delivery.tsa", P + "time_stamp"),
     "time_stamp.py": (*GROUND, "cryptography", "rfc3161_client"),
     "gateway_key.py": (*EVIDENCE, P + "enrolment", P + "possession", "cryptography"),

@@ -67,6 +67,15 @@ class AnchorStage:
             is_old = newest is None or any(head not in newest.heads for head, _ in self._store.heads(newest.heads))
             return is_old and self._sign(newest)
 
+    def hand_over(self, next_kid: bytes) -> int:
+        """Name the key that goes on, as the last that this one signs; the number of that statement. Raises as `step`."""
+        with self._lock:
+            newest = self._newest()
+            if newest is None or newest.next_kid != next_kid:
+                if not self._sign(newest, next_kid):
+                    self._refuse("there is no record yet that a statement could be about")
+            return self._counters["number"]
+
     def recover(self, error: Exception) -> float | None:
         """A refusal stays until a person acts, and is looked at again rarely."""
         return REFUSED_REST_S if isinstance(error, AnchorRefused) else None
@@ -86,17 +95,19 @@ class AnchorStage:
         self._position = self._position or position
         return 0 < self._every_records <= position - self._position
 
-    def _sign(self, newest: AnchorStatement | None) -> bool:
+    def _sign(self, newest: AnchorStatement | None, next_kid: bytes | None = None) -> bool:
         position = self._store.newest_position()
         heads = self._extend(newest)
         if not heads:
             return False  # no record yet
+        if newest is not None and newest.next_kid not in (None, self._key.kid):
+            self._refuse(f"statement {newest.number} hands over to kid {newest.next_kid.hex()}, and this is another key")
         number, prev = (1, NO_PREV) if newest is None else (newest.number + 1, newest.content_hash)
         try:
             self._keys.find(self._key.kid, self._gateway, number, ANCHOR)
         except EvidenceError as error:
             self._refuse(f"{error.detail}; keys.json must have it for {ANCHOR}s of {self._gateway}")
-        payload = build_anchor(self._gateway, number, prev, self._clock.utc_ms(), heads)
+        payload = build_anchor(self._gateway, number, prev, self._clock.utc_ms(), heads, next_kid)
         statement = self._parse(self._key.sign(ANCHOR_TYPE, payload), "own statement")
         # Power failing between these two: the statement beside the key is one ahead, and `_newest` takes it over.
         self._key.remember(statement.raw)

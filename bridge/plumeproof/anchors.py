@@ -130,12 +130,15 @@ def judge_statements(items: Iterable[KeptStatement], keys: KeyFile, certificates
         elif item.stamp is not None and known[statement.number][1].stamp is None:
             known[statement.number] = (statement, item)  # another keeper has it with its stamp
     for _, numbered in sorted(by_gateway.items()):
-        _judge_order(kept, [numbered[number] for number in sorted(numbered)], certificates)
+        _judge_order(kept, [numbered[number] for number in sorted(numbered)], keys, certificates)
     return kept
 
 
 def _judge_order(
-    kept: KeptAnchors, ordered: list[tuple[AnchorStatement, KeptStatement]], certificates: Certificates
+    kept: KeptAnchors,
+    ordered: list[tuple[AnchorStatement, KeptStatement]],
+    keys: KeyFile,
+    certificates: Certificates,
 ) -> None:
     before: AnchorStatement | None = None
     for statement, item in ordered:
@@ -143,6 +146,9 @@ def _judge_order(
         if before is not None:
             if statement.number == before.number + 1 and statement.prev != before.content_hash:
                 kept.findings.append(("anchor_prev", None, item.place, f"{name} does not follow {before.number}"))
+            if statement.number == before.number + 1 and not _may_follow(before, statement, keys):
+                said = f"{name} is signed by another key than {before.number}, which has not named it"
+                kept.findings.append(("anchor_key_change", None, item.place, said))
             reason = find_shrinking(before.heads, statement.heads)
             if reason is not None:
                 said = f"{name} has a smaller or another history than {before.number}: {reason}"
@@ -152,6 +158,13 @@ def _judge_order(
         kept.anchors += statement.heads
         if item.stamp is not None:
             _judge_stamp(kept, statement, item, certificates)
+
+
+def _may_follow(before: AnchorStatement, statement: AnchorStatement, keys: KeyFile) -> bool:
+    """The same key, the one that was named, or one for which the registry has ended the key before (it was lost)."""
+    if before.next_kid is not None or statement.kid == before.kid:
+        return statement.kid == (before.next_kid or before.kid)
+    return any(entry.kid == before.kid and entry.valid_until_seq == before.number for entry in keys.entries)
 
 
 def _judge_stamp(

@@ -308,7 +308,8 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class AnchorStatement:
-    """Heads of all modules, signed by the gateway's key. `prev`: content hash of the statement with number − 1."""
+    """Heads of all modules, signed by the gateway's key. `prev`: content hash of the statement with number − 1.
+    `next_kid`: of the key that goes on behind this one, where it is another."""
 
     gateway: str
     number: int
@@ -318,6 +319,7 @@ class AnchorStatement:
     kid: bytes
     content_hash: bytes
     raw: bytes
+    next_kid: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import pytest
 from plumeproof.cli import main
 from plumeproof.cli.anchor_checks import check_anchors, check_authority
 from plumeproof.config import load_config
-from plumeproof.errors import BlockedDelivery, ConfigError, RetryableDelivery
+from plumeproof.errors import AnchorRefused, BlockedDelivery, ConfigError, RetryableDelivery
+from plumeproof.store.lock import LedgerLock
 from tests.doubles.openssl_tsa import OpensslTsa
 from tests.doubles.witnessed_gateway import HOUR_S, WitnessedGateway
 
@@ -140,6 +141,40 @@ def test_list_and_export(gateway, capsys):
         connection.execute("UPDATE anchor SET statement = x'd2'")
     assert main(["anchors", "list", "-c", file]) == 1
     assert "anchor_cbor: is no anchor that counts" in capsys.readouterr().out
+
+
+def test_the_next_key_is_named_by_the_old_one(gateway, capsys):
+    config_of(gateway)
+    file, new = str(gateway.folder / "bridge.toml"), str(gateway.folder / "next.key")
+    gateway.sign()
+    made = ["keys", "create-gateway", "--key-file", new, "--gateway", "gw-1", "--answer", str(gateway.folder / "a")]
+    assert main(made) == 0
+    rotate = ["anchors", "rotate", "-c", file, "--next-key"]
+    assert main([*rotate, str(gateway.key_file)]) == 2
+    assert "is the key that signs now" in capsys.readouterr().err
+    lock = LedgerLock(gateway.folder)
+    assert main([*rotate, new]) == 2 and "another bridge" in capsys.readouterr().err
+    lock.release()
+    gateway.writer.close()
+    (gateway.folder / "keys.json.lock").write_text("")  # somebody changes the registry: signed already, not entered
+    assert main([*rotate, new]) == 2
+    (gateway.folder / "keys.json.lock").unlink()
+    gateway.open()
+    gateway.clock.advance(25 * HOUR_S)
+    with pytest.raises(AnchorRefused, match="hands over to kid"):
+        gateway.stage.step()
+    gateway.writer.close()
+    assert main([*rotate, new]) == 0 and "anchor 2 names the next key" in capsys.readouterr().out
+    gateway.key_file = gateway.folder / "next.key"
+    gateway.open()
+    gateway.sign()
+    gateway.clock.advance(25 * HOUR_S)
+    gateway.sign()
+    assert main(["anchors", "list", "-c", file, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [one["number"] for one in told["anchors"]] == [1, 2, 3, 4] and not told["findings"]
+    keys = json.loads((gateway.folder / "keys.json").read_text())
+    assert [(one["valid_from_seq"], one["valid_until_seq"]) for one in keys[1:]] == [(1, 2), (3, None)]
 
 
 def test_create_gateway(tmp_path, capsys):

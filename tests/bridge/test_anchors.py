@@ -150,7 +150,7 @@ def test_every_bit_of_a_statement_counts(gateway):
         {6: [["a", 1, bytes(32)]]},
         {6: [["a", 1, bytes(32), 2]]}, {6: [["a", 0, bytes(32), 1]]}, {6: [["a", 1, bytes(32), 0]]},
         {6: [["b", 1, bytes(32), 1], ["a", 1, bytes(32), 1]]}, {6: [["a", 1, bytes(32), 1]] * 2},
-        {6: [["a", 1, "x", 1]]},
+        {6: [["a", 1, "x", 1]]}, {7: bytes(15)}, {7: None}, {7: "x" * 16}, {8: 0},
     ],
 )  # fmt: skip
 def test_a_signed_payload_that_says_nothing_true_is_refused(gateway, change):
@@ -340,6 +340,10 @@ def test_statements_are_judged(gateway, capsys):
     assert codes(raws[0], raws[1], smaller) == ["anchor_smaller"]
     assert codes(*raws, smaller) == ["anchor_equivocation"]
     assert codes(raws[0], made(2, bytes(32), statements[1].heads)) == ["anchor_prev"]
+    named = build_anchor(GATEWAY, 2, statements[0].content_hash, 0, statements[1].heads, bytes(16))
+    handed = key.sign(ANCHOR_TYPE, named)
+    later = made(3, parse(gateway, handed).content_hash, statements[2].heads)
+    assert codes(raws[0], handed) == [] and codes(raws[0], handed, later) == ["anchor_key_change"]
     stranger, _ = create_gateway_key(gateway.folder / "stranger.key", GATEWAY)
     foreign = stranger.sign(ANCHOR_TYPE, build_anchor(GATEWAY, 4, bytes(32), 0, []))
     assert codes(foreign) == ["anchor_key_unknown"]

@@ -26,8 +26,8 @@ class Witnessed:
     def __init__(self, folder, name="gateway.key"):
         self.key, _ = create_gateway_key(folder / name, "gw-1")
 
-    def body(self, own_number, prev, heads, gateway="gw-1", kind=ANCHOR_TYPE, **changes):
-        raw = self.key.sign(kind, build_anchor(gateway, own_number, prev, 1, heads))
+    def body(self, own_number, prev, heads, gateway="gw-1", kind=ANCHOR_TYPE, next_kid=None, **changes):
+        raw = self.key.sign(kind, build_anchor(gateway, own_number, prev, 1, heads, next_kid))
         fields = {
             "schema": "plumeproof-anchor/1",
             "gateway": "gw-1",
@@ -60,14 +60,18 @@ def test_a_witness_keeps_what_extends(tmp_path):
         assert (
             deliver(client, own.body(1, bytes(32), [head(6)]), key=hashlib.sha256(bodies[0]).hexdigest()).status == 422
         )
-        bodies.append(own.body(2, hash_in(answers[0]), [head(9, b"i", 8)]))
+        refused = deliver(client, other.body(2, hash_in(answers[0]), [head(9, b"i", 8)]))
+        assert refused.status == 422 and "which has not named it" in refused.json()["detail"]
+        bodies.append(own.body(2, hash_in(answers[0]), [head(9, b"i", 8)], next_kid=other.key.kid))
         answers.append(deliver(client, bodies[1]))
         assert answers[1].status == 201
         prev = hash_in(answers[1])
         service.kill()
         service.start()
         client = service.client()
+        left, own, other = own, other, own  # the other key goes on
         refused = {
+            "the key before": left.body(3, prev, [head(20, b"m", 19)]),
             "older": own.body(1, bytes(32), [head(20, b"m", 19)]),
             "same number": own.body(2, hash_in(answers[0]), [head(20, b"m", 19)]),
             "other predecessor": own.body(3, bytes(32), [head(20, b"m", 19)]),
@@ -76,7 +80,6 @@ def test_a_witness_keeps_what_extends(tmp_path):
             "another": own.body(3, prev, [head(9, b"k", 8)]),
             "more than there are numbers": own.body(3, prev, [head(10, b"k", 10)]),
             "a module less": own.body(3, prev, [head(20, b"m", 19, "plume-02")]),
-            "other key later": other.body(4, prev, [head(20, b"m", 19)]),
             "other gateway inside": own.body(3, prev, [head(20, b"m", 19)], gateway="gw-2"),
             "other number": own.body(3, prev, [head(20, b"m", 19)], number=4),
             "another kind": own.body(3, prev, [head(20, b"m", 19)], kind=MANIFEST_TYPE),
@@ -94,8 +97,8 @@ def test_a_witness_keeps_what_extends(tmp_path):
             turned = statement[:at] + bytes([statement[at] ^ 1]) + statement[at + 1 :]
             broken = rfc8785.dumps(raw | {"statement": base64.b64encode(turned).decode()})
             assert deliver(client, broken).status == 422, at
-        rotated = other.body(3, prev, [head(20, b"m", 19)])
-        assert deliver(client, rotated).status == 201  # directly behind the newest: the gateway has a new key
+        rotated = own.body(3, prev, [head(20, b"m", 19)])
+        assert deliver(client, rotated).status == 201
         listed = client.read("/v1/anchors?limit=2").json()
         rest = client.read(f"/v1/anchors?cursor={listed['next']}").json()
         found = [one["statement"] for one in listed["anchors"] + rest["anchors"]]

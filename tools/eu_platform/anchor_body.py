@@ -39,6 +39,7 @@ class AnchorBody:
     kid: bytes
     content_hash: bytes
     statement: bytes
+    next_kid: bytes | None  # of the key that goes on behind this anchor
 
 
 def parse_anchor_body(body: bytes, description: Description) -> AnchorBody:
@@ -80,7 +81,7 @@ def _open(statement: bytes, point: bytes) -> AnchorBody:
     except InvalidSignature as error:
         raise ValueError("its signature does not hold") from error
     content = cbor2.loads(payload)
-    if cbor2.dumps(content, canonical=True) != payload or set(content) != {1, 2, 3, 4, 5, 6} or content[1] != 1:
+    if cbor2.dumps(content, canonical=True) != payload or set(content) - {7} != {1, 2, 3, 4, 5, 6} or content[1] != 1:
         raise ValueError("its payload is none of version 1")
     rows = [tuple(row) for row in content[6]]
     heads: Heads = {}
@@ -92,8 +93,10 @@ def _open(statement: bytes, point: bytes) -> AnchorBody:
         heads[device] = (seq, content_hash, count)
     if [row[0] for row in rows] != sorted(heads) or type(content[5]) is not int or len(content[4]) != 32:
         raise ValueError("heads do not ascend by device, or time or prev is none")
+    if 7 in content and (not isinstance(content[7], bytes) or len(content[7]) != KID_BYTES):
+        raise ValueError("the next key has no kid")
     digest = hashlib.sha256(signed).digest()
-    return AnchorBody(content[2], content[3], bytes(content[4]), heads, kid, digest, statement)
+    return AnchorBody(content[2], content[3], bytes(content[4]), heads, kid, digest, statement, content.get(7))
 
 
 def find_shrinking(old: Heads, new: Heads) -> str | None:

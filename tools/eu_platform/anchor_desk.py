@@ -1,7 +1,7 @@
 """Keeps anchors under the witness rule: the newest of a gateway is remembered, and only what extends it is taken.
 
 The receipt is the countersignature; it leaves after the anchor is on the disk. A gateway's first key is taken as it
-comes; another key may follow only directly behind the newest anchor. Order of checks as for reports.
+comes; another one goes on where the newest anchor names it. Order of checks as for reports.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class AnchorDesk:
             raise Problem("anchor-refused", f"number {anchor.number} came after {newest.number}")
         if anchor.number == newest.number + 1 and anchor.prev != before.content_hash:
             raise Problem("anchor-refused", f"does not name the kept number {newest.number} as the one before it")
-        if anchor.kid != before.kid and anchor.number != newest.number + 1:
-            raise Problem("anchor-refused", "another key, and not directly behind the newest anchor")
+        if anchor.kid != (before.next_kid or before.kid):
+            raise Problem("anchor-refused", "signed by another key than the newest anchor, which has not named it")
         reason = find_shrinking(before.heads, anchor.heads)
         if reason is not None:
             raise Problem("anchor-refused", f"a smaller or another history: {reason}")

@@ -1,7 +1,7 @@
-"""`plumeproof anchors export|list`: the signed heads of this gateway, with their time-stamps, for a verifier.
+"""`plumeproof anchors export|list|rotate`: the signed heads of this gateway, with their time-stamps, for a verifier.
 
 `export` writes one JSON object a line ({"number", "stamp", "statement"}, base64; bridge/EVIDENCE.md section 5), which
-`verify --anchor` takes. What this PC has can be changed with it: a verifier asks a keeper too.
+`verify --anchor` takes. `rotate` hands over to the gateway's next key while the bridge is stopped. What this PC has can be changed with it: a verifier asks a keeper too.
 Exit status: 0 done, 1 there is none, 2 wrong usage or configuration.
 """
 
@@ -25,13 +25,17 @@ from plumeproof.whole_file import whole_file
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
     parser: argparse.ArgumentParser = subparsers.add_parser("anchors", help="signed heads that keepers have")
-    what = parser.add_subparsers(dest="what", required=True, metavar="export|list")
+    what = parser.add_subparsers(dest="what", required=True, metavar="export|list|rotate")
     export = what.add_parser("export", help="write them for a verifier")
     export.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="file to write")
     export.set_defaults(main=export_main)
     listing = what.add_parser("list", help="number, time, time-stamp and modules of each")
     listing.add_argument("--keys", type=Path, metavar="FILE", help="keys.json, beside --ledger")
     listing.set_defaults(main=list_main)
+    rotate = what.add_parser("rotate", help="hand over to the gateway's next key; the bridge is stopped")
+    rotate.add_argument("-c", "--config", required=True, type=Path, metavar="FILE", help="bridge.toml")
+    rotate.add_argument("--next-key", required=True, type=Path, metavar="FILE", help="as `keys create-gateway` made it")
+    rotate.set_defaults(main=rotate_main)
     for one in (export, listing):
         one.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: ledger and keys")
         one.add_argument("--ledger", type=Path, metavar="FILE", help="ledger to read, instead of -c")
@@ -88,6 +92,15 @@ def list_main(args: argparse.Namespace) -> int:
         for code, _, place, said in kept.findings:
             print(f"{code}: {said} (at {place})")
     return 1 if kept.findings or not rows else 0
+
+
+def rotate_main(args: argparse.Namespace) -> int:
+    """Run `anchors rotate`."""
+    from plumeproof.anchor_rotation import hand_over
+
+    number = hand_over(load_config(args.config), args.next_key)
+    print(f"anchor {number} names the next key, and the registry has it; set anchors.key_file to {args.next_key} now")
+    return 0
 
 
 def _ledger(args: argparse.Namespace) -> Path:

@@ -21,21 +21,25 @@ VERSION = 1
 NO_PREV = bytes(limits.HASH_BYTES)  # of the first statement
 UINT_MAX = 2**63 - 1
 _VERSION, _GATEWAY, _NUMBER, _PREV, _UTC_MS, _HEADS = range(1, 7)  # keys of an anchor's payload
+_NEXT_KID = 7  # only in the last statement of a key that is handed over
 _MANIFEST_HASH = 4  # with the first three, the keys of a manifest's
 
 
-def build_anchor(gateway: str, number: int, prev: bytes, utc_ms: int, heads: Sequence[Anchor]) -> bytes:
-    """The payload; `heads` ascending by device."""
+def build_anchor(
+    gateway: str, number: int, prev: bytes, utc_ms: int, heads: Sequence[Anchor], next_kid: bytes | None = None
+) -> bytes:
+    """The payload; `heads` ascending by device; `next_kid`: of the key that goes on, where it is another."""
     rows = [[head.device, head.seq, head.content_hash, head.count] for head in heads]
     values = (VERSION, gateway, number, prev, utc_ms, rows)
-    return cbor2.dumps(dict(enumerate(values, 1)), canonical=True)
+    last = {} if next_kid is None else {_NEXT_KID: next_kid}
+    return cbor2.dumps(dict(enumerate(values, 1)) | last, canonical=True)
 
 
 def parse_anchor(raw: bytes, public_key_of_kid: Callable[[bytes], bytes]) -> AnchorStatement:
     """A statement whose form and signature hold. Whether its key may sign it is keys.py's. Raises EvidenceError."""
     signed = verify_statement(raw, ANCHOR_TYPE, public_key_of_kid)
     payload = decode_deterministic(signed.payload, EnvelopeError)
-    if not isinstance(payload, dict) or set(payload) != set(range(1, 7)) or payload[_VERSION] != VERSION:
+    if not isinstance(payload, dict) or set(payload) - {_NEXT_KID} != set(range(1, 7)) or payload[_VERSION] != VERSION:
         raise EvidenceError("anchor_form", f"is no anchor statement of version {VERSION}")
     gateway, number, prev, utc_ms = (payload[key] for key in (_GATEWAY, _NUMBER, _PREV, _UTC_MS))
     if not _is_name(gateway) or not _is_uint(number, 1) or not _is_uint(utc_ms, 0) or not _is_hash(prev):
@@ -45,7 +49,10 @@ def parse_anchor(raw: bytes, public_key_of_kid: Callable[[bytes], bytes]) -> Anc
         heads.append(_head(row))
     if any(one.device >= other.device for one, other in zip(heads, heads[1:], strict=False)):
         raise EvidenceError("anchor_form", "heads do not ascend by device")
-    return AnchorStatement(gateway, number, prev, utc_ms, tuple(heads), signed.kid, signed.content_hash, raw)
+    next_kid = payload.get(_NEXT_KID)
+    if _NEXT_KID in payload and (not isinstance(next_kid, bytes) or len(next_kid) != limits.KID_BYTES):
+        raise EvidenceError("anchor_form", "the next key has no kid")
+    return AnchorStatement(gateway, number, prev, utc_ms, tuple(heads), signed.kid, signed.content_hash, raw, next_kid)
 
 
 def claimed_heads(raw: bytes) -> tuple[Anchor, ...]:
