@@ -68,7 +68,7 @@ class AnchorStage:
             return is_old and self._sign(newest)
 
     def hand_over(self, next_kid: bytes) -> int:
-        """Name the key that goes on, as the last that this one signs; the number of that statement. Raises as `step`."""
+        """Name the key that goes on, in the last statement of this one; its number. Raises as `step`."""
         with self._lock:
             newest = self._newest()
             if newest is None or newest.next_kid != next_kid:
@@ -101,7 +101,7 @@ class AnchorStage:
         if not heads:
             return False  # no record yet
         if newest is not None and newest.next_kid not in (None, self._key.kid):
-            self._refuse(f"statement {newest.number} hands over to kid {newest.next_kid.hex()}, and this is another key")
+            self._refuse(f"statement {newest.number} hands over to kid {newest.next_kid.hex()}, which is another")
         number, prev = (1, NO_PREV) if newest is None else (newest.number + 1, newest.content_hash)
         try:
             self._keys.find(self._key.kid, self._gateway, number, ANCHOR)

@@ -1,7 +1,8 @@
 """`plumeproof anchors export|list|rotate`: the signed heads of this gateway, with their time-stamps, for a verifier.
 
 `export` writes one JSON object a line ({"number", "stamp", "statement"}, base64; bridge/EVIDENCE.md section 5), which
-`verify --anchor` takes. `rotate` hands over to the gateway's next key while the bridge is stopped. What this PC has can be changed with it: a verifier asks a keeper too.
+`verify --anchor` takes. What this PC has can be changed with it: a verifier asks a keeper too. `rotate` hands over to
+the gateway's next key while the bridge is stopped.
 Exit status: 0 done, 1 there is none, 2 wrong usage or configuration.
 """
 
