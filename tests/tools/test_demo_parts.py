@@ -19,7 +19,7 @@ from plumeproof.config import load_config
 from plumeproof.keys import load_keys
 from tests.doubles.sealed_module import SealedModule
 from tools.demo.cable import BACKLOG_BYTES, Cable
-from tools.demo.layout import MODULES, Layout
+from tools.demo.layout import GATEWAY, MODULES, Layout
 from tools.demo.part import Cancelled, Part, PartError
 from tools.demo.provision import configure_bridge, enroll, provision_module
 from tools.demo.summary import Summary
@@ -168,10 +168,11 @@ def test_what_is_provisioned_is_what_both_sides_read(tmp_path):
         assert json.loads(layout.parameters(name).read_bytes())["device"] == name
         (layout.module(name) / "public_key.bin").write_bytes(SealedModule(name, 100 + number).public_key)
     enroll(layout)
-    assert [entry.device for entry in load_keys(layout.keys).entries] == list(MODULES)
+    assert [entry.device for entry in load_keys(layout.keys).entries] == [*MODULES, GATEWAY]
     configure_bridge(layout, SomeBroker(), "https://127.0.0.1:1", 8470)
     config = load_config(layout.config)
     assert [Path(module.port) for module in config.modules] == [layout.gateway_tty(name) for name in MODULES]
     assert config.gateway.ledger_file == layout.ledger
+    assert config.anchors.key_file == layout.gateway_key and config.anchors.folders == (layout.kept,)
     assert (config.mqtt_sinks[0].protocol, config.mqtt_sinks[0].port) == ("3.1.1", 8883)
     assert config.https_sinks[0].secret_file == layout.platform / "client.secret"

@@ -5,7 +5,8 @@ killed, and whoever dies is started again. At the end the plant stops first, the
 what others wrote down: the plant's own log, the flash of the modules, a subscriber of its own at the broker, and the
 platform's listing. Read line.py first, then run.py and witnesses.py.
 
-A directory given with --dir keeps: `bridge/ledger.sqlite`, `keys.json`, `anchor.json` and `envelopes.cbor` (for
+A directory given with --dir keeps: `bridge/ledger.sqlite`, `keys.json`, `anchor.json`, `kept/` (the gateway's signed
+anchors) and `envelopes.cbor` (for
 `plumeproof verify`), `events.jsonl` (what started, died and stopped when), a log of every part, `bridge.toml`, the test
 authority `ca/`, the platform's database, and for each module its settings, flash image and the plant's log.
 """

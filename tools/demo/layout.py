@@ -62,6 +62,15 @@ class Layout:
         return self.root / "anchor.json"
 
     @property
+    def gateway_key(self) -> Path:
+        return self.root / "gateway.key"
+
+    @property
+    def kept(self) -> Path:
+        """Anchors at a keeper: here a folder, at a plant on another disk or host."""
+        return self.root / "kept"
+
+    @property
     def events(self) -> Path:
         return self.root / "events.jsonl"
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from plumeproof.gateway_key import create_gateway_key
 from plumeproof.keys import build_entry
 from tools.broker import Broker
 from tools.demo.layout import (
@@ -24,6 +25,7 @@ from tools.demo.layout import (
 )
 from tools.parameters import compose, parse_choice
 
+ANCHOR_RECORDS = 20  # for the demo; at a plant a day of them
 LINK_ADDRESS = 1  # each module has a serial line of its own
 CLIENT = "gateway"  # the platform's client (tools/eu_platform)
 
@@ -46,13 +48,16 @@ def provision_module(layout: Layout, name: str, slot_ms: int, seal_ms: int) -> N
 
 
 def enroll(layout: Layout, names: Sequence[str] = MODULES) -> None:
-    """keys.json from the public keys that the started modules have left."""
+    """keys.json from the public keys that the started modules have left, and the gateway's own key, made here."""
     entries = [build_entry(name, (layout.module(name) / "public_key.bin").read_bytes()) for name in names]
+    key, _ = create_gateway_key(layout.gateway_key, GATEWAY)
+    entries.append(build_entry(GATEWAY, key.public_key, "anchor"))
     layout.keys.write_text(json.dumps(entries, indent=1) + "\n")
 
 
 def configure_bridge(layout: Layout, broker: Broker, platform_url: str, dashboard_port: int) -> None:
-    """bridge.toml: both modules, broker with client certificate, platform, dashboard."""
+    """bridge.toml: both modules, anchors, broker with client certificate, platform, dashboard."""
+    layout.kept.mkdir(exist_ok=True)
     ca_file = layout.authority / "ca.pem"
     modules = "".join(
         _table(
@@ -71,6 +76,7 @@ def configure_bridge(layout: Layout, broker: Broker, platform_url: str, dashboar
         + _table("keys", file=layout.keys)
         + modules
         + _table("averaging", intervals_s=list(INTERVALS_S), grace_s=GRACE_S)
+        + _table("anchors", key_file=layout.gateway_key, every_records=ANCHOR_RECORDS, folders=[str(layout.kept)])
         + _table("dashboard", port=dashboard_port)
         + _table(
             "[sink.mqtt]",

@@ -108,6 +108,7 @@ def verify_export(layout: Layout) -> bool:
         ("export", "envelopes", "--ledger", ledger, "--keys", keys, "-o", envelopes, "--anchor", anchor),
         ("verify", envelopes, "--keys", keys, "--anchor", anchor),
         ("verify", ledger, "--keys", keys, "--anchor", anchor),
+        ("verify", ledger, "--keys", keys, "--anchor", str(layout.kept)),
     )
     with layout.log("verify").open("a") as log:
         for command in commands:  # in a group of their own: a second Ctrl-C is not for them
