@@ -125,7 +125,11 @@ class BundleCheck:
                     yield Finding("test_key", entry.device, None, "data/keys.json", told)
         yield from self._check_sets()
         records = RecordCheck(self._file, keys, self._sets, self._tick)
-        self.anchors = self._read_anchors(keys)
+        try:
+            self.anchors = self._read_anchors(keys)
+        except EvidenceError as error:
+            yield Finding(error.code, None, None, "bundle", error.detail)
+            return
         records.inspector.state(self.anchors.anchors)
         yield from self.anchors.findings()
         for stated in self.manifest["devices"]:

@@ -146,7 +146,7 @@ def test_every_bit_of_a_statement_counts(gateway):
 @pytest.mark.parametrize(
     "change",
     [
-        {1: 2}, {2: ""}, {2: "GW"}, {3: 0}, {3: True}, {4: bytes(31)}, {5: -1}, {6: 5}, {7: 0},
+        {1: 2}, {2: ""}, {2: "GW"}, {3: 0}, {3: 2**53}, {3: True}, {4: bytes(31)}, {5: -1}, {6: 5}, {7: 0},
         {6: [["a", 1, bytes(32)]]},
         {6: [["a", 1, bytes(32), 2]]}, {6: [["a", 0, bytes(32), 1]]}, {6: [["a", 1, bytes(32), 0]]},
         {6: [["b", 1, bytes(32), 1], ["a", 1, bytes(32), 1]]}, {6: [["a", 1, bytes(32), 1]] * 2},

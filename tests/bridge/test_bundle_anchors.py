@@ -189,6 +189,14 @@ def test_every_bit_of_the_manifests_signature_counts(gateway, capsys):
     assert second(gateway, bundle)[0] == 1
 
 
+@pytest.mark.parametrize("name", ["manifest.cose", "data/anchors.jsonl"])
+def test_a_member_that_is_too_large_is_named(gateway, capsys, monkeypatch, name):
+    members = contents(export(gateway))
+    monkeypatch.setattr("plumeproof.bundle_checking.LINES_MAX_BYTES", 1000)
+    large = sealed_again(gateway.folder / "large.zip", members | {name: bytes(300_000)})
+    assert codes(verify(gateway, large, capsys)[1]) == [("too_large", None)]
+
+
 def test_who_may_not_sign_does_not(gateway, capsys):
     create_gateway_key(gateway.folder / "stranger.key", GATEWAY)
     gateway.key_file = gateway.folder / "stranger.key"

@@ -21,36 +21,37 @@ def check_anchors(config: Config, is_running: bool) -> str:
     """The key may sign, and key and ledger agree on what it has signed. In one sentence. Raises ConfigError."""
     assert config.anchors.key_file is not None
     key, keys, gateway = GatewayKey(config.anchors.key_file), load_keys(config.keys.file), config.gateway.id
-    stored: list[StoredAnchor] = []
-    if config.gateway.ledger_file.exists():
-        stored = list(read_anchors(config.gateway.ledger_file))
+    newest: StoredAnchor | None = None
+    bare = 0
+    for newest in read_anchors(config.gateway.ledger_file) if config.gateway.ledger_file.exists() else ():
+        bare += newest.stamp is None
+    number = 0 if newest is None else newest.number
     try:
-        keys.find(key.kid, gateway, len(stored) + 1, "anchor")
+        keys.find(key.kid, gateway, number + 1, "anchor")
     except EvidenceError as error:
         raise ConfigError(str(config.keys.file), f"{error.detail}; see `plumeproof keys enroll`") from error
     raw = key.newest()
-    items = [KeptStatement(f"number {one.number}", one.statement) for one in stored[-1:]]
+    items = [KeptStatement(f"number {number}", newest.statement)] if newest is not None else []
     items += [KeptStatement("beside the key", raw)] if raw is not None else []
     kept = judge_statements(items, keys)
     if kept.findings:
         raise ConfigError(str(config.anchors.key_file), f"{kept.findings[0][3]} ({kept.findings[0][2]})")
-    if raw is None and stored and stored[-1].kid == key.kid:
+    if raw is None and newest is not None and newest.kid == key.kid:
         raise ConfigError(f"{config.anchors.key_file}.newest", "is gone; put it back, nothing is signed without it")
-    if raw is not None and kept.statements[-1].number > (stored[-1].number if stored else 0) + 1:
+    if raw is not None and kept.statements[-1].number > number + 1:
         raise ConfigError(str(config.gateway.ledger_file), "was put back: the key has signed more than it knows")
     to = ", ".join(keepers(config))
     if not to:
         raise ConfigError("anchors", "nobody keeps them; name a folder, a broker or a platform that does")
-    return f"{_newest(config, kept.statements, stored, is_running)}; kept by {to}"
+    return f"{_newest(config, kept.statements, bare, is_running)}; kept by {to}"
 
 
-def _newest(config: Config, known: list[AnchorStatement], stored: list[StoredAnchor], is_running: bool) -> str:
+def _newest(config: Config, known: list[AnchorStatement], bare: int, is_running: bool) -> str:
     if not known:
         return "none signed yet"
     age_h = (time.time() * 1000 - known[-1].utc_ms) / HOUR_MS
     if is_running and age_h > config.anchors.every_hours + LATE_HOURS:
         raise ConfigError("anchors", f"the newest is {age_h:.0f} hours old though the bridge runs; see its log")
-    bare = sum(one.stamp is None for one in stored)
     stamps = f", {bare} without time-stamp" if config.anchors.tsa_url is not None else ""
     return f"number {known[-1].number}, {age_h:.1f} hours old{stamps}"
 

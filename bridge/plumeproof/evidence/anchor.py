@@ -20,6 +20,7 @@ from plumeproof.model import Anchor, AnchorStatement, Envelope
 VERSION = 1
 NO_PREV = bytes(limits.HASH_BYTES)  # of the first statement
 UINT_MAX = 2**63 - 1
+NUMBER_MAX = 2**53 - 1  # of a statement: it stands in JSON too (RFC 8785 section 3.2.2.3)
 _VERSION, _GATEWAY, _NUMBER, _PREV, _UTC_MS, _HEADS = range(1, 7)  # keys of an anchor's payload
 _NEXT_KID = 7  # only in the last statement of a key that is handed over
 _MANIFEST_HASH = 4  # with the first three, the keys of a manifest's
@@ -42,7 +43,7 @@ def parse_anchor(raw: bytes, public_key_of_kid: Callable[[bytes], bytes]) -> Anc
     if not isinstance(payload, dict) or set(payload) - {_NEXT_KID} != set(range(1, 7)) or payload[_VERSION] != VERSION:
         raise EvidenceError("anchor_form", f"is no anchor statement of version {VERSION}")
     gateway, number, prev, utc_ms = (payload[key] for key in (_GATEWAY, _NUMBER, _PREV, _UTC_MS))
-    if not _is_name(gateway) or not _is_uint(number, 1) or not _is_uint(utc_ms, 0) or not _is_hash(prev):
+    if not _is_name(gateway) or not _is_uint(number, 1, NUMBER_MAX) or not _is_uint(utc_ms, 0) or not _is_hash(prev):
         raise EvidenceError("anchor_form", "gateway, number, prev or time is none")
     heads: list[Anchor] = []
     for row in payload[_HEADS] if isinstance(payload[_HEADS], (list, tuple)) else [None]:
@@ -76,7 +77,7 @@ def parse_manifest(raw: bytes, public_key_of_kid: Callable[[bytes], bytes]) -> t
     if not isinstance(payload, dict) or set(payload) != set(range(1, 5)) or payload[_VERSION] != VERSION:
         raise EvidenceError("manifest_signature", f"is no manifest statement of version {VERSION}")
     gateway, number, digest = payload[_GATEWAY], payload[_NUMBER], payload[_MANIFEST_HASH]
-    if not _is_name(gateway) or not _is_uint(number, 0) or not _is_hash(digest):
+    if not _is_name(gateway) or not _is_uint(number, 0, NUMBER_MAX) or not _is_hash(digest):
         raise EvidenceError("manifest_signature", "gateway, number or hash is none")
     return signed, gateway, number, digest
 
@@ -116,8 +117,8 @@ def _is_name(value: object) -> bool:
     )
 
 
-def _is_uint(value: object, minimum: int) -> bool:
-    return type(value) is int and minimum <= value <= UINT_MAX
+def _is_uint(value: object, minimum: int, maximum: int = UINT_MAX) -> bool:
+    return type(value) is int and minimum <= value <= maximum
 
 
 def _is_hash(value: object) -> bool:

@@ -40,7 +40,11 @@ class BundleRows:
             " LEFT JOIN anchor_stamp AS s ON s.number = a.number"
             " WHERE a.signed_utc_ms >= ? AND a.signed_utc_ms < ? ORDER BY a.number"
         )
-        return [StoredAnchor(*row) for row in self._rows(question, (start_utc_ms, end_utc_ms))]
+        found = [StoredAnchor(*row) for row in self._rows(question, (start_utc_ms, end_utc_ms))]
+        for one in found:
+            if type(one.number) is not int or type(one.statement) is not bytes or one.number >= 1 << 53:
+                raise StoreError(f"{self.path}: an anchor row that no bridge wrote")
+        return found
 
     def seqs(self, device: str, start_utc_ms: int, end_utc_ms: int) -> tuple[int, int] | None:
         """First and last record that has to do with [start, end): slots in it, or sealed in it. None: there is none."""
