@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 import warnings
 from contextlib import suppress
+from pathlib import Path
 
 import apsw
 import cbor2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from plumeproof.anchors import KeptStatement, judge_statements, load_anchors, write_line
 from plumeproof.cli import main
@@ -287,6 +291,50 @@ def test_a_new_key_goes_on_with_the_chain_of_the_old(gateway, capsys):
     assert second.prev == first.content_hash and second.number == 2 and second.kid != first.kid
     kept = judge_statements([KeptStatement("", one.raw) for one in (second, first)], keys_of(gateway))
     assert not kept.findings and [one.number for one in kept.statements] == [1, 2]
+
+
+DEEDS = ("measure", "sign", "power", "restart", "snapshot", "restore")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.sampled_from(DEEDS), max_size=14))
+def test_whatever_happens_a_keeper_never_sees_a_smaller_history(deeds):
+    """Ledgers that are put back, power that fails, restarts: all that was ever signed extends what was before it."""
+    with tempfile.TemporaryDirectory() as folder:
+        gateway = WitnessedGateway(Path(folder))
+        ledger, beside, copy = gateway.folder / "ledger.sqlite", gateway.folder / "gateway.key.newest", (b"", 0, 0)
+        seen: set[bytes] = set()
+        for deed in [*deeds, "sign"]:
+            if deed == "measure":
+                gateway.measure(1)
+            elif deed == "sign":
+                gateway.clock.advance(25 * HOUR_S)
+                signed = max((parse(gateway, raw).number for raw in seen), default=0)
+                newest = gateway.store.newest()
+                known = 0 if newest is None else newest.number
+                if signed <= known + 1 and (signed == known or parse(gateway, beside.read_bytes()).number == signed):
+                    with suppress(AnchorRefused):  # a copy of before may lack records that were signed
+                        gateway.stage.step()
+                else:
+                    with pytest.raises(AnchorRefused):
+                        gateway.stage.step()
+            elif deed == "power" and seen:  # between key and ledger
+                with gateway.writer.transaction() as connection:
+                    number = parse(gateway, beside.read_bytes()).number
+                    connection.execute("DELETE FROM anchor WHERE number = ?", (number,))
+            if deed in ("power", "restart", "snapshot", "restore"):
+                gateway.writer.close()
+                if deed == "snapshot":
+                    copy = (ledger.read_bytes(), gateway.stored, len(gateway.module.sealed))
+                elif deed == "restore" and copy[0]:
+                    ledger.write_bytes(copy[0])
+                    gateway.stored = copy[1]
+                    del gateway.module.sealed[copy[2] :]
+                gateway.open()
+            seen |= {beside.read_bytes()} if beside.exists() else set()
+        gateway.writer.close()
+        kept = judge_statements([KeptStatement("", raw) for raw in seen], keys_of(gateway))
+        assert not kept.findings and len({one.number for one in kept.statements}) == len(seen)
 
 
 # What a verifier sees
