@@ -102,7 +102,7 @@ class Check:
         start, end = self.manifest["period_utc_ms"]
         number, prev, heads = 0, b"", {}
         for line in bytes(self.members.get("data/anchors.jsonl", b"")).splitlines():
-            said, this = self.statement(base64.b64decode(json.loads(line)["statement"], validate=True), "anchor+cbor")
+            _, said, this = self.record(base64.b64decode(json.loads(line)["statement"]), None, "anchor+cbor")
             now = {device: (seq, content_hash, count) for device, seq, content_hash, count in said[6]}
             grown = all(d in now and now[d][0] >= old[0] and now[d][2] >= old[2] for d, old in heads.items())
             if said[3] <= number or (said[3] == number + 1 and number and said[4] != prev) or not grown:
@@ -112,15 +112,9 @@ class Check:
             self.anchored |= {(device, head[0]): head[1] for device, head in now.items()}
             number, prev, heads = said[3], this, now
         if "manifest.cose" in self.members:
-            said, _ = self.statement(bytes(self.members["manifest.cose"]), "manifest+cbor")
+            _, said, _ = self.record(bytes(self.members["manifest.cose"]), None, "manifest+cbor")
             if said[3] != number or said[4] != digest:
                 self.findings.append("manifest: manifest.cose is about another manifest, or other anchors")
-
-    def statement(self, raw: bytes, kind: str) -> tuple[dict[int, Any], bytes]:
-        length, said, content_hash = self.record(raw, None, f"application/vnd.plumeproof.{kind}")
-        if length != len(raw):
-            raise ValueError(f"{kind}: more than a statement")
-        return said, content_hash
 
     def inside(self, folder: str) -> list[str]:
         return [name for name in self.members if name.startswith(f"data/{folder}/")]
@@ -161,15 +155,15 @@ class Check:
             self.findings.append(f"manifest: records of {device} are not those it names")
 
     def record(self, raw: bytes, device: str | None, kind: str = "") -> tuple[int, dict[int, Any], bytes]:
-        """Length, payload and content hash of the envelope at the beginning, under a key that may sign it. `kind`: the
-        content type of what the gateway signs; a record has none."""
+        """Length, payload and content hash of the envelope at the beginning, under a key that may sign it. `kind`: end
+        of the content type of what the gateway signs; a record has none."""
         protected, unprotected, payload, signature = cbor2.loads(raw).value
         again = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, signature]), canonical=True)
-        if unprotected or not raw.startswith(again):
+        if unprotected or not raw.startswith(again) or (kind and again != raw):
             raise ValueError("no envelope of the strict profile")
         headers = cbor2.loads(protected)
         record = cbor2.loads(payload)
-        if cbor2.dumps({1: -7, 4: headers[4]} | ({3: kind} if kind else {}), canonical=True) != protected:
+        if cbor2.dumps({1: -7, 4: headers[4]} | ({3: f"application/vnd.plumeproof.{kind}"} if kind else {}), canonical=True) != protected:
             raise ValueError("other headers than it must have")
         if not isinstance(record, dict) or cbor2.dumps(record, canonical=True) != payload or len(signature) != 64:
             raise ValueError("payload is not deterministic")
