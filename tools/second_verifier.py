@@ -163,7 +163,8 @@ class Check:
             raise ValueError("no envelope of the strict profile")
         headers = cbor2.loads(protected)
         record = cbor2.loads(payload)
-        if cbor2.dumps({1: -7, 4: headers[4]} | ({3: f"application/vnd.plumeproof.{kind}"} if kind else {}), canonical=True) != protected:
+        wanted = {1: -7, 4: headers[4]} | ({3: f"application/vnd.plumeproof.{kind}"} if kind else {})
+        if cbor2.dumps(wanted, canonical=True) != protected:
             raise ValueError("other headers than it must have")
         if not isinstance(record, dict) or cbor2.dumps(record, canonical=True) != payload or len(signature) != 64:
             raise ValueError("payload is not deterministic")
