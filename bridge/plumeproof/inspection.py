@@ -27,7 +27,17 @@ from plumeproof.keys import KeyFile
 from plumeproof.model import Anchor, Boot, Calibration, Envelope, Head, ParametersPart, Record, Samples
 from plumeproof.store.reader import LedgerHead, read_anchors, read_heads, read_rows
 
-__all__ = ["Finding", "Inspector", "Item", "LedgerHead", "Seen", "read_anchors", "read_heads", "read_ledger", "read_sequence"]
+__all__ = [
+    "Finding",
+    "Inspector",
+    "Item",
+    "LedgerHead",
+    "Seen",
+    "read_anchors",
+    "read_heads",
+    "read_ledger",
+    "read_sequence",
+]
 
 HASHES_KEPT = 65_536  # newest records whose hash is kept to tell a replay from an equivocation
 SETS_KEPT = 64  # parameter sets per module
