@@ -26,7 +26,8 @@ from plumeproof.bundle_anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleA
 from plumeproof.bundle_arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle_averages import Compared, compare_day
 from plumeproof.bundle_columns import parse_columns
-from plumeproof.bundle_figures import FigureCheck, lines_of
+from plumeproof.bundle_figure_columns import Row, parse_figures
+from plumeproof.bundle_figures import FigureCheck
 from plumeproof.bundle_records import RecordCheck
 from plumeproof.bundle_writing import DAY_MS, FORMAT, SEQ_DIGITS
 from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
@@ -46,7 +47,7 @@ DOCUMENT_MAX_BYTES = 256 * 1024  # plant description, rule set
 DAY_NAME = re.compile(rf"[0-9]{{{SEQ_DIGITS}}}\.cbor")
 MANIFEST_KEYS = {"format", "period_utc_ms", "bridge", "engine", "summation", "devices", "members"}
 DEVICE_KEYS = {"device", "first_seq", "last_seq", "record_count", "head_hash", "average_count"}
-FOLDERS = {"averages", "envelopes", "figures", "parameters", "plants", "rules"}
+FOLDERS = {"averages": 4, "envelopes": 4, "figures": 4, "parameters": 3, "plants": 3, "rules": 3}  # parts of a name
 FILES = {LINES, "data/keys.json", "data/receipts.jsonl", SIGNATURE, "manifest.json", "manifest.sha256"}
 NEEDED = ("data/keys.json", "manifest.json", "manifest.sha256")
 
@@ -150,7 +151,7 @@ class BundleCheck:
         yield from self._check_figures(records)
 
     def _named(self, folder: str) -> list[str]:
-        return [name for name in self._members if name.startswith(f"data/{folder}/")]
+        return [name for name in self._members if name.startswith(f"data/{folder}/") and _is_known(name)]
 
     def _check_hashes(self) -> Iterator[Finding]:
         raw = read_whole(self._file, self._members["manifest.json"], MANIFEST_MAX_BYTES)
@@ -175,7 +176,7 @@ class BundleCheck:
                 told.update(piece)
             if crc != member.crc:
                 yield Finding("crc", None, None, name, "its content has another CRC-32 than its head says")
-            if name not in FILES and name.split("/")[1] not in FOLDERS:
+            if not _is_known(name):
                 yield Finding("member_unknown", None, None, name, "is no member of a bundle")
             if name.startswith("manifest."):
                 continue
@@ -263,15 +264,35 @@ class BundleCheck:
         for name in (*self._named("plants"), *self._named("rules")):
             with suppress(EvidenceError):  # too large: whoever needs it says that it is missing
                 documents[name] = read_whole(self._file, self._members[name], DOCUMENT_MAX_BYTES)
+        plants: dict[str, list[tuple[int, str]]] = {}
         for name in self._named("figures"):
-            check = FigureCheck(documents, records.strips)
+            _, _, plant, day = name.split("/")
+            if not DAY_NAME.fullmatch(day) or int(day[:SEQ_DIGITS]) % DAY_MS:
+                yield Finding("figure_form", None, None, name, "is of no day")
+                continue
+            plants.setdefault(plant, []).append((int(day[:SEQ_DIGITS]), name))
+        for plant, members in plants.items():
+            check = FigureCheck(plant, documents, records.strips, tuple(self.manifest["period_utc_ms"]))
             try:
-                for code, sentence in check.run(lines_of(read_member(self._file, self._members[name]))):
-                    yield Finding(code, None, None, name, sentence)
+                for place, code, sentence in check.run(members, partial(self._figure_rows, plant)):
+                    yield Finding(code, None, None, place, sentence)
             except BridgeError as error:
-                yield Finding("figure_form", None, None, name, str(error))
+                yield Finding("figure_form", None, None, f"data/figures/{plant}", str(error))
             self.counts.figures_equal += check.equal
             self.counts.figures_superseded += check.superseded
             for level, count in check.not_recomputed.items():
                 known = self.counts.figures_not_recomputed
                 known[level] = known.get(level, 0) + count
+
+    def _figure_rows(self, plant: str, name: str) -> list[Row]:
+        """Of a member. Raises EvidenceError, which names it."""
+        try:
+            return parse_figures(read_whole(self._file, self._members[name], COLUMNS_MAX_BYTES), plant)
+        except EvidenceError as error:
+            raise EvidenceError(error.code, f"{name}: {error.detail}") from error
+
+
+def _is_known(name: str) -> bool:
+    """Whether a bundle has members of such a name."""
+    folder, *parts = name.split("/")
+    return name in FILES or (folder == "data" and FOLDERS.get(parts[0]) == 1 + len(parts))

@@ -20,6 +20,8 @@ from acqwire import limits
 from plumeproof import __version__
 from plumeproof.bundle_anchors import LINES, SIGNATURE, Sign, lines_of, reach_of
 from plumeproof.bundle_columns import ROW_NAMES, build_columns, columns_of
+from plumeproof.bundle_figure_columns import NAMES as FIGURE_NAMES
+from plumeproof.bundle_figure_columns import build_figures
 from plumeproof.bundle_zip import NAME, BundleWriter
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.evidence.averaging import ORDER
@@ -96,14 +98,15 @@ class _Export:
     def run(self) -> dict[str, Any]:
         """The members in ascending order of their names, the manifest last."""
         self._add_lines(LINES, lines_of(self._anchors))
+        start, end = self._period
         for own in self._devices:
-            start, end = self._period
             for day in range(start - start % DAY_MS, end, DAY_MS):
                 self._add_averages(own, day)
         for own in self._devices:
             self._add_envelopes(own)
-        for plant in sorted(self._rows.plants(), key=lambda one: f"{one}.jsonl"):
-            self._add_lines(f"data/figures/{plant}.jsonl", self._figures(plant))
+        for plant in sorted(self._rows.plants(), key=lambda one: f"{one}/"):
+            for day in range(start - start % DAY_MS, end, DAY_MS):
+                self._add_figures(plant, day)
         self._writer.add("data/keys.json", [self._keys_of_devices()])
         for parameters_hash in sorted(set().union(*(own.parameters for own in self._devices))):
             raw = self._rows.parameter_set(parameters_hash)
@@ -161,11 +164,20 @@ class _Export:
             raise StoreError(f"{self._rows.path}: {told}; see `plumeproof verify`") from error
         self._writer.add(f"data/averages/{own.device}/{day:0{SEQ_DIGITS}}.cbor", [raw])
 
-    def _figures(self, plant: str) -> Iterator[dict[str, Any]]:
-        for row in self._rows.figures(plant, *self._period):
-            self._documents[bytes.fromhex(row["plant_hash"])] = "plant"
-            self._documents[bytes.fromhex(row["rule_hash"])] = "rule_set"
-            yield row
+    def _add_figures(self, plant: str, day: int) -> None:
+        """Those that begin on a day of UTC."""
+        start, end = max(day, self._period[0]), min(day + DAY_MS, self._period[1])
+        rows = self._rows.figures(plant, FIGURE_NAMES, start, end, self._period[1])
+        if not rows:
+            return
+        for at, kind in ((FIGURE_NAMES.index("plant_hash"), "plant"), (FIGURE_NAMES.index("rule_hash"), "rule_set")):
+            self._documents |= dict.fromkeys({row[at] for row in rows}, kind)
+        try:
+            raw = build_figures(rows)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
+            told = f"a figure of {plant} in the day from {day} that no bridge wrote: {error}"
+            raise StoreError(f"{self._rows.path}: {told}") from error
+        self._writer.add(f"data/figures/{plant}/{day:0{SEQ_DIGITS}}.cbor", [raw])
 
     def _add_envelopes(self, own: _Device) -> None:
         rows = self._rows.envelopes(own.device, own.first_seq, own.last_seq)

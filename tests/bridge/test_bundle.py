@@ -17,6 +17,8 @@ import rfc8785
 
 from plumeproof.bundle_checking import BundleCheck
 from plumeproof.bundle_columns import ROW_NAMES, build_columns, columns_of, parse_columns, rows_of
+from plumeproof.bundle_figure_columns import NAMES as FIGURE_NAMES
+from plumeproof.bundle_figure_columns import build_figures, parse_figures
 from plumeproof.bundle_zip import BundleWriter, read_member, read_members
 from plumeproof.cli import main
 from plumeproof.errors import EvidenceError, StoreError
@@ -227,14 +229,17 @@ def test_random_edits_with_a_manifest_that_fits_are_named(small):
 def test_an_altered_figure_or_rule_is_named(day):
     whole = contents(export(day, "three.zip", "2026-12-01T08:00:00Z", "2026-12-01T11:00:00Z").read_bytes())
     rng = random.Random(SEED)
+    name = next(one for one in whole if one.startswith("data/figures/line-1/"))
     for _ in range(4):
-        lines = whole["data/figures/line-1.jsonl"].splitlines(keepends=True)
-        number = rng.randrange(len(lines))
-        row = json.loads(lines[number])
-        row["n_valid" if row["value"] is None else "value"] = 3.0000000000000004
-        lines[number] = rfc8785.dumps(row) + b"\n"
-        found, _ = findings_of(sealed_again(whole | {"data/figures/line-1.jsonl": b"".join(lines)}))
+        rows = parse_figures(whole[name], "line-1")
+        number = rng.randrange(len(rows))
+        changed = dict(zip(FIGURE_NAMES, rows[number], strict=True))
+        changed["n_valid" if changed["value"] is None else "value"] = 3.0000000000000004
+        rows[number] = tuple(changed.values())
+        found, _ = findings_of(sealed_again(whole | {name: build_figures(rows)}))
         assert [one.code for one in found] == ["figure"]
+    found, _ = findings_of(sealed_again(whole | {name: build_figures(parse_figures(whole[name], "line-1")[1:])}))
+    assert [one.code for one in found] == ["figure_missing"]
     for folder in ("data/rules/", "data/plants/"):
         name = next(one for one in whole if one.startswith(folder))
         found, _ = findings_of(sealed_again({one: raw for one, raw in whole.items() if one != name}))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from plumeproof.errors import StoreError
 from plumeproof.model import StoredAnchor
-from plumeproof.rules.figure import Figure, FigureDocument
+from plumeproof.rules.figure import FigureDocument
 from plumeproof.store.connection import FAULTS, open_reader
-
-FIGURE_NAMES = Figure._fields
 
 
 class BundleRows:
@@ -76,32 +73,33 @@ class BundleRows:
             " ORDER BY start_utc_ms, channel, rule, rule_version, revision"
         )
         found: list[tuple[Any, ...]] = []
-        for length in self._lengths(device):
+        for length in self._each("average", "device", device, "interval_s", 0):
             found += self._rows(question, (device, length, start_utc_ms, end_utc_ms))
         return found
 
-    def _lengths(self, device: str) -> list[int]:
-        """Lengths of its intervals, s: each found by the index behind the one before."""
-        found: list[int] = []
-        while True:
-            question = "SELECT min(interval_s) FROM average WHERE device = ? AND interval_s > ?"
-            row = self._one(question, (device, found[-1] if found else 0))
-            if row[0] is None:
-                return found
-            found.append(row[0])
+    def _each(self, table: str, owner: str, name: str, column: str, below: Any) -> Iterator[Any]:
+        """Values of a column above `below`, ascending: each found by the index behind the one before."""
+        question = f"SELECT min({column}) FROM {table} WHERE {owner} = ? AND {column} > ?"
+        while (row := self._one(question, (name, below))) is not None and row[0] is not None:
+            below = row[0]
+            yield below
 
     def plants(self) -> list[str]:
         """Plants with figures."""
         return [row[0] for row in self._rows("SELECT DISTINCT plant FROM figure ORDER BY plant")]
 
-    def figures(self, plant: str, start_utc_ms: int, end_utc_ms: int) -> Iterator[dict[str, Any]]:
-        """All revisions of the figures of a plant inside [start, end)."""
+    def figures(
+        self, plant: str, names: Sequence[str], start_utc_ms: int, end_utc_ms: int, until_utc_ms: int
+    ) -> list[tuple[Any, ...]]:  # fmt: skip
+        """These columns of all revisions of a plant's figures that begin in [start, end) and end at `until` at last."""
         question = (
-            f"SELECT {', '.join(FIGURE_NAMES)} FROM figure WHERE plant = ? AND start_utc_ms >= ? AND end_utc_ms <= ?"
-            " ORDER BY level, start_utc_ms, end_utc_ms, rule_set, measurand, layer, revision"
+            f"SELECT {', '.join(names)} FROM figure WHERE plant = ? AND level = ?"
+            " AND start_utc_ms >= ? AND start_utc_ms < ? AND end_utc_ms <= ?"
         )
-        for row in self._rows(question, (plant, start_utc_ms, end_utc_ms)):
-            yield figure_line(row)
+        found: list[tuple[Any, ...]] = []
+        for level in self._each("figure", "plant", plant, "level", ""):
+            found += self._rows(question, (plant, level, start_utc_ms, end_utc_ms, until_utc_ms))
+        return found
 
     def document(self, digest: bytes) -> FigureDocument | None:
         """A plant description or rule set by its hash."""
@@ -136,14 +134,3 @@ class BundleRows:
             raise StoreError(f"{self.path}: {error}") from error
         except (ValueError, TypeError) as error:  # a row that no bridge wrote
             raise StoreError(f"{self.path}: a row that cannot be read: {error}; see `plumeproof verify`") from error
-
-
-def figure_line(row: tuple[Any, ...]) -> dict[str, Any]:
-    """A stored figure, in the order of FIGURE_NAMES, as a bundle writes it."""
-    found = dict(zip(FIGURE_NAMES, row, strict=True))
-    found["is_valid"] = bool(found["is_valid"])
-    for name in ("flags", "n_invalid", "inputs"):
-        found[name] = json.loads(found[name])
-    for name in ("plant_hash", "rule_hash"):
-        found[name] = found[name].hex()
-    return found

@@ -87,6 +87,11 @@ def _figure(row: tuple[Any, ...]) -> Figure:
     return Figure(**values)
 
 
+def figure_of(row: tuple[Any, ...]) -> Figure:
+    """From a stored row, in the order of its fields."""
+    return _figure(row)
+
+
 def _numbered(row: tuple[Any, ...]) -> tuple[int, Figure]:
     return row[0], _figure(row[1:])
 
