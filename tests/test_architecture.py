@@ -50,6 +50,7 @@ FACES = tuple(
         "gateway_key",
         "stamp_stage",
         "bulk",
+        "bulk_longer",
         "bundle_anchors",
         "bundle_writing",
         "bundle_checking",
@@ -134,7 +135,12 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "pipeline.py": EVIDENCE,
     "averaging_stage.py": EVIDENCE,
     "archive.py": (*EVIDENCE, P + "envelope_sequence", P + "keys", P + "store.reader", "numpy"),
-    "bulk.py": (*EVIDENCE, P + "archive", P + "keys", P + "plant_file", P + "rules", P + "store", "numpy"),
+    "bulk.py": (
+        *EVIDENCE,
+        *(P + name for name in ("archive", "figure_tally", "keys", "plant_file", "rules", "store.figures")),
+    ),
+    "bulk_longer.py": (*GROUND, P + "bulk", P + "figure_tally", P + "rules", P + "store.figures"),
+    "figure_tally.py": (*GROUND, P + "rules", P + "store.figures", "numpy"),
     "bundle_zip.py": GROUND,
     "bundle_anchors.py": (
         *EVIDENCE,

@@ -155,6 +155,13 @@ class AnchorsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentsConfig:
+    """`site_file`: who answers for the works, its permits, and what is declared of it (`plumeproof report`)."""
+
+    site_file: Path | None = setting(_path, None)
+
+
+@dataclass(frozen=True, slots=True)
 class MqttSinkConfig:
     """A broker. `ca_file` set: TLS with hostname check; `cert_file` and `key_file`: client certificate.
 
@@ -232,6 +239,7 @@ class Config:
     https_sinks: tuple[HttpsSinkConfig, ...]
     dashboard: DashboardConfig
     anchors: AnchorsConfig
+    documents: DocumentsConfig
 
 
 def load_config(path: Path) -> Config:
@@ -258,7 +266,7 @@ def parse_config(text: str, path: Path) -> Config:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}") from error
     top = Section(tree, (), lines, path).only(
-        "gateway", "keys", "module", "averaging", "plant", "sink", "dashboard", "anchors"
+        "gateway", "keys", "module", "averaging", "plant", "sink", "dashboard", "anchors", "documents"
     )
     sinks = top.inner("sink").only("mqtt", "https")
     config = Config(
@@ -271,6 +279,7 @@ def parse_config(text: str, path: Path) -> Config:
         https_sinks=sinks.each("https", HttpsSinkConfig),
         dashboard=top.inner("dashboard").build(DashboardConfig),
         anchors=top.inner("anchors").build(AnchorsConfig),
+        documents=top.inner("documents").build(DocumentsConfig),
     )
     _check_together(config, lines, path)
     return config

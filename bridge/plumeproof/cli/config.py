@@ -50,6 +50,9 @@ grace_s = 90                    # wait for late records before an interval is co
 # tsa_url = "http://tsa.example/tsr" # RFC 3161 time-stamps
 # tsa_certificate_file = "tsa.pem"   # its root, and what lies between: other stamps are not kept
 
+# [documents]                   # papers of the site (`plumeproof report`)
+# site_file = "site.toml"       # `plumeproof report --sample-site` prints one
+
 [dashboard]
 enabled = true
 host = "127.0.0.1"              # this machine only; the page has no login
