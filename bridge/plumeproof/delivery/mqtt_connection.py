@@ -202,7 +202,11 @@ class Connection:
 
     def tend(self) -> None:
         """What has come, and a ping when it is time. Raises BlockedDelivery, RetryableDelivery when it is over."""
-        self._turn(0.0)
+        for _ in range(INBOUND_PER_S_MAX):  # paho reads one packet a turn, and a PINGRESP may stand behind many
+            before = self.counters["heard_total"]
+            self._turn(0.0)
+            if self.counters["heard_total"] == before:
+                break
         if self._lost:
             self._give_up()
 
@@ -250,7 +254,7 @@ class Connection:
     def _turn(self, timeout_s: float) -> None:
         try:
             code = self._client.loop(timeout_s)
-            coming_bytes = self._client._in_packet["remaining_length"]  # paho itself would read 256 MiB
+            coming_bytes = self._coming_bytes()
         except _UNREADABLE as error:
             self._lost = self._lost or f"unreadable packet: {type(error).__name__}"
             return
@@ -258,6 +262,11 @@ class Connection:
             self._lost = self._lost or mqtt.error_string(code)
         elif coming_bytes > INBOUND_MAX_BYTES:
             self._lost = self._lost or f"sends a packet of {coming_bytes} bytes, over {INBOUND_MAX_BYTES}"
+
+    def _coming_bytes(self) -> int:
+        """The size of the packet that is being read; paho itself would read 256 MiB."""
+        packet = self._client._in_packet
+        return packet["remaining_length"] + 1 + len(packet["remaining_count"])
 
     def _log_in(self) -> None:
         settings = self._settings
@@ -305,7 +314,7 @@ class Connection:
         count = self._heard_in[1] + 1 if self._heard_in[0] == second else 1
         self._heard_in = (second, count)
         self.counters["heard_total"] += 1
-        is_fine = len(message._topic) <= INBOUND_TOPIC_MAX_BYTES and len(message.payload) <= INBOUND_MAX_BYTES
+        is_fine = len(message._topic) <= INBOUND_TOPIC_MAX_BYTES and self._coming_bytes() <= INBOUND_MAX_BYTES
         if is_fine and count <= INBOUND_PER_S_MAX and message.topic == self._listens_to and not message.retain:
             self._heard.append(bytes(message.payload))
         else:
