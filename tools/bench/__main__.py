@@ -11,12 +11,20 @@ import sys
 from tqdm import tqdm
 
 from plumeproof.errors import BridgeError
-from tools.bench import averaging, bus, cortex, fleet, line, wear
+from tools.bench import averaging, bus, cortex, evidence, fleet, line, wear
 from tools.bench.figures import to_json, to_table
 from tools.bench.rig import BenchError, InterpreterMissing
 from tools.demo.part import PartError
 
-BENCHES = {"averaging": averaging, "bus": bus, "fleet": fleet, "line": line, "module": cortex, "wear": wear}
+BENCHES = {
+    "averaging": averaging,
+    "bus": bus,
+    "evidence": evidence,
+    "fleet": fleet,
+    "line": line,
+    "module": cortex,
+    "wear": wear,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
