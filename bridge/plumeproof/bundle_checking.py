@@ -31,13 +31,12 @@ from plumeproof.bundle_figures import FigureCheck
 from plumeproof.bundle_records import RecordCheck
 from plumeproof.bundle_writing import DAY_MS, FORMAT, SEQ_DIGITS
 from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
-from plumeproof.enrolment import TEST_KIDS
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.statement import STATEMENT_MAX_BYTES
 from plumeproof.evidence.strips import Strip
 from plumeproof.inspection import Finding
-from plumeproof.keys import FILE_MAX_BYTES, KeyFile, parse_keys
+from plumeproof.keys import FILE_MAX_BYTES, TEST_KIDS, KeyFile, parse_keys
 
 if TYPE_CHECKING:
     from plumeproof.time_stamp import Certificates

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,18 +23,15 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from plumeproof.errors import ConfigError, EnvelopeError
-from plumeproof.evidence.envelope import kid_of, load_public_key
-from plumeproof.keys import SEQ_MAX, KeyFile, RegisteredKey, build_entry, parse_keys, read_keys
+from plumeproof.errors import ConfigError, EnvelopeError, EvidenceError
+from plumeproof.evidence.envelope import kid_of, load_public_key, verify_envelope
+from plumeproof.evidence.record import parse_record
+from plumeproof.keys import SEQ_MAX, TEST_KIDS, KeyFile, RegisteredKey, build_entry, parse_keys, read_keys
+from plumeproof.model import KeyChange
 from plumeproof.possession import Proof, parse_proof
 
-# Keys whose private halves are printed in standards or lie in this repository: whoever can read, can sign with them.
-TEST_KIDS = {
-    "b18b86ce1389e46de87aa4a5131ce83c": "RFC 6979 A.2.5, tests/vectors",
-    "698bea63dc44a344663ff1429aea1084": "private key 1, the base point itself",
-    "914ff1e93e3fd96dd86e5c21d2a34929": "tests/contract/test_ports_signer.py",
-}
 KEY_FILE_MAX_BYTES = 65536
+HISTORY_MAX_BYTES = 16 * 1024 * 1024
 REASON_MAX = 200  # characters
 
 
@@ -99,6 +97,26 @@ class Registry:
         note = {"what": "rotate", "closed": still_open[0].kid.hex(), "last_seq": last_seq, "proof": proof}
         closed = parse_keys(json.dumps(items).encode(), str(self.path))
         return self._add(closed, device, public_key, purpose, last_seq + 1, note)
+
+    def rotate_by_record(self, device: str, envelopes: Iterable[bytes]) -> RegisteredKey:
+        """The next key of a device as its key change record names it, signed by the open key and by the next one.
+        `envelopes`: the device's key change records. Raises ConfigError where none is the open key's."""
+        known = self._load()
+        for raw in envelopes:
+            try:
+                envelope = verify_envelope(raw, known.public_key)
+                record = parse_record(envelope)
+                known.find(envelope.kid, record.device, record.seq)
+            except EvidenceError:
+                continue  # of a key that has ended, or no evidence: `verify` names it
+            entry = next(one for one in known.entries if one.kid == envelope.kid)
+            if record.device == device and isinstance(record.body, KeyChange) and _is_open(entry):
+                shown = f"key change record seq {record.seq}, {record.content_hash.hex()}, signed by both keys"
+                return self.rotate(device, record.body.next_key, record.seq, shown)
+        raise self._refusal(
+            f"no key change record of {device} is signed by its open key; the module makes one at a start that is asked"
+            " for it (`module rotate`), or name key and --last-seq yourself"
+        )
 
     def revoke(self, kid: bytes, last_seq: int, reason: str) -> RegisteredKey:
         """Trust nothing of this key behind `last_seq` (0: nothing at all). Raises ConfigError."""
@@ -177,6 +195,29 @@ class Registry:
             sync_folder(self.path.parent)
         except OSError as error:
             raise ConfigError(str(self.path), f"{error.strerror}; make room or name a place to write to") from error
+
+
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """What was done to a keys.json, oldest first, as its history tells. Raises ConfigError."""
+    place = path.with_name(path.name + ".history")
+    try:
+        with place.open("rb") as file:
+            raw = file.read(HISTORY_MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(str(place), f"cannot be read: {error.strerror}; it lies beside keys.json") from error
+    if len(raw) > HISTORY_MAX_BYTES:
+        raise ConfigError(str(place), f"larger than {HISTORY_MAX_BYTES} bytes")
+    found = []
+    for number, line in enumerate(raw.splitlines(), 1):
+        try:
+            one = json.loads(line)
+        except (ValueError, RecursionError):
+            one = None
+        if not isinstance(one, dict) or not all(isinstance(one.get(name), str) for name in ("at", "what")):
+            told = "is no change of keys: power failed while it was written, or somebody wrote here"
+            raise ConfigError(f"{place}: line {number}", told)
+        found.append(one)
+    return found
 
 
 def sync_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from plumeproof.evidence.parameters import ParameterSet, check_samples, parse_pa
 from plumeproof.evidence.record import parse_payload, parse_record
 from plumeproof.keys import KeyFile
 from plumeproof.model import Anchor, Boot, Calibration, Envelope, Head, ParametersPart, Record, Samples
-from plumeproof.store.reader import LedgerHead, read_anchors, read_heads, read_rows
+from plumeproof.store.reader import LedgerHead, read_anchors, read_envelopes, read_heads, read_rows
 
 __all__ = [
     "Finding",
@@ -33,8 +33,10 @@ __all__ = [
     "Item",
     "LedgerHead",
     "Seen",
+    "kind_of",
     "read_anchors",
     "read_heads",
+    "read_kind",
     "read_ledger",
     "read_sequence",
 ]
@@ -349,3 +351,19 @@ def read_ledger(path: Path, device: str | None = None) -> Iterator[Item]:
     """The records of a ledger in device and seq order. Raises StoreError, also for a damaged file."""
     for position, name, seq, kind, boot, content_hash, utc_ms, envelope in read_rows(path, device):
         yield Item(f"row {position}", envelope, 0, (name, seq, kind, boot, content_hash, utc_ms))
+
+
+def read_kind(path: Path, device: str, kind: int) -> list[bytes]:
+    """The envelopes of one kind of a module, oldest first. Raises StoreError."""
+    return [raw for _, raw in read_envelopes(path, device, 1, 2**63 - 1, kind)]
+
+
+def kind_of(raw: bytes) -> int | None:
+    """What an envelope that nobody has verified claims to be: to find it, never to use it."""
+    outline = outline_of(raw, 0)
+    if outline is None:
+        return None
+    try:
+        return parse_payload(raw[outline[0] : outline[1]], bytes(limits.HASH_BYTES)).kind
+    except EvidenceError:
+        return None  # `verify` names it

@@ -24,6 +24,12 @@ FILE_MAX_BYTES = 4 * 1024 * 1024  # some thousand modules
 PURPOSES = ("record", "anchor")
 FIELDS = ("device", "kid", "public_key", "purpose", "valid_from_seq", "valid_until_seq", "revoked")
 SEQ_MAX = 2**63 - 1
+# Keys whose private halves are printed in standards or lie in this repository: whoever can read, can sign with them.
+TEST_KIDS = {
+    "b18b86ce1389e46de87aa4a5131ce83c": "RFC 6979 A.2.5, tests/vectors",
+    "698bea63dc44a344663ff1429aea1084": "private key 1, the base point itself",
+    "914ff1e93e3fd96dd86e5c21d2a34929": "tests/contract/test_ports_signer.py",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +80,23 @@ class KeyFile:
         return public_key
 
 
-def load_keys(path: Path) -> KeyFile:
-    """Read keys.json. Raises ConfigError with one line that names file, entry and mend."""
-    return parse_keys(read_keys(path), str(path))
+def load_keys(path: Path, allow_test_keys: bool = False) -> KeyFile:
+    """Read keys.json. Raises ConfigError with one line that names file, entry and mend; also for a published test key
+    that could sign anything, unless whoever asks says that this is a test."""
+    found = parse_keys(read_keys(path), str(path))
+    if not allow_test_keys:
+        refuse_test_keys(found, str(path))
+    return found
+
+
+def refuse_test_keys(keys: KeyFile, where: str) -> None:
+    """Raises ConfigError. A key that is revoked for all its records counts for nothing and may stay."""
+    for entry in keys.entries:
+        is_dead = entry.is_revoked and not entry.valid_until_seq
+        if entry.kid.hex() in TEST_KIDS and not is_dead:
+            told = f"is a published test key ({TEST_KIDS[entry.kid.hex()]}): everybody can sign with it"
+            mend = "revoke it with --last-seq 0 and enrol the module's own; for tests there is --allow-test-keys"
+            raise ConfigError(f"{where}: {entry.device}, kid {entry.kid.hex()}", f"{told}; {mend}")
 
 
 def read_keys(path: Path) -> bytes:

@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from plumeproof import enrolment
 from plumeproof.cli import main
-from plumeproof.enrolment import TEST_KIDS, Registry, parse_public_key
+from plumeproof.enrolment import Registry, parse_public_key
 from plumeproof.errors import ConfigError, EnvelopeError
-from plumeproof.keys import load_keys
+from plumeproof.keys import TEST_KIDS, build_entry, load_keys
 from plumeproof.possession import parse_proof
+from tests.doubles.chained_module import ChainedModule
 
 ROOT = Path(__file__).resolve().parents[2]
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
@@ -292,3 +293,49 @@ def test_rotations_leave_neither_hole_nor_overlap(tmp_path_factory, ends):
             e for e in entries if e.valid_from_seq <= seq and (e.valid_until_seq is None or seq <= e.valid_until_seq)
         ]
         assert len(good) == 1
+
+
+def test_a_test_key_in_a_registry_is_refused_wherever_it_is_read(place, tmp_path, capsys):
+    stranger = ec.derive_private_key(1, ec.SECP256R1())
+    place.write_text(json.dumps([build_entry("plume-01", point(stranger))]))
+    for words in (
+        ("verify", tmp_path / "none", "--keys", place),
+        ("export", "envelopes", "--ledger", tmp_path / "none", "--keys", place, "-o", tmp_path / "out"),
+        ("trace", "--ledger", tmp_path / "none", "--keys", place, "x"),
+    ):
+        status, out, err = run(capsys, *words)
+        assert (status, out, err.count("\n")) == (2, "", 1), err
+        assert "published test key" in err and "plume-01" in err or words[0] == "trace"
+    with pytest.raises(ConfigError, match="published test key"):
+        load_keys(place)
+    assert "TEST KEY" in run(capsys, "keys", "list", "--keys", place)[1]
+    with Registry(place) as registry:
+        registry.revoke(bytes.fromhex(kid(stranger)), 0, "everybody has it")
+    assert load_keys(place).entries[0].is_revoked  # nothing is trusted of it: it may stay
+
+
+def test_the_next_key_is_taken_from_the_record_that_both_signed(place, tmp_path, capsys):
+    from plumeproof.evidence.key_change import build_statement
+
+    old, new = ChainedModule(secret=501), ChainedModule(secret=502)
+    old.start()
+    proof = new.sign(build_statement("plume-01", old.kid, new.public_key))
+    old.seal(9, {90: new.public_key, 91: proof})
+    envelopes = tmp_path / "envelopes.cbor"
+    envelopes.write_bytes(b"".join(envelope.raw for _, envelope in old.sealed))
+    with Registry(place) as registry:
+        registry.enroll("plume-01", old.public_key)
+    status, out, _ = run(capsys, "keys", "rotate", "--envelopes", envelopes, "--device", "plume-01", "--keys", place)
+    assert status == 0 and new.kid.hex() in out and "start the bridge again" in out
+    known = load_keys(place)
+    assert [(one.valid_from_seq, one.valid_until_seq) for one in known.entries] == [(1, 3), (4, None)]
+    status, _, err = run(capsys, "keys", "rotate", "--envelopes", envelopes, "--device", "plume-01", "--keys", place)
+    assert status == 2 and "no key change record" in err and err.count("\n") == 1
+    status, out, _ = run(capsys, "keys", "history", "--keys", place)
+    assert status == 0 and "signed by both keys" in out and out.count("\n") == 2
+    # Behind the change only the new key counts, whatever the registry says of the old one
+    place.write_text(json.dumps([build_entry("plume-01", old.public_key), build_entry("plume-01", new.public_key)]))
+    old.seal(5, {60: 3, 61: []})
+    envelopes.write_bytes(b"".join(envelope.raw for _, envelope in old.sealed))
+    status, out, _ = run(capsys, "verify", envelopes, "--keys", place)
+    assert status == 1 and "key_change: plume-01 seq 4" in out and "has handed over" in out

@@ -149,7 +149,7 @@ def ledger_file(tmp_path):
 def verified(path, capsys, keys=None) -> tuple[int, set[tuple[str, int | None]]]:
     keys_file = path.with_name("keys.json")
     keys_file.write_text(json.dumps([build_entry(DEVICE, POINT)] if keys is None else keys))
-    status = main(["verify", str(path), "--keys", str(keys_file), "--json"])
+    status = main(["verify", "--allow-test-keys", str(path), "--keys", str(keys_file), "--json"])
     found = json.loads(capsys.readouterr().out)
     return status, {(finding["code"], finding["seq"]) for finding in found["findings"]}
 
@@ -267,7 +267,7 @@ def test_rubbish_is_one_finding_however_long(tmp_path, capsys):
     keys.write_text("[]")
     with zeros.open("wb") as file:
         file.truncate(3_000_000)
-    assert main(["verify", str(zeros), "--keys", str(keys)]) == 1
+    assert main(["verify", "--allow-test-keys", str(zeros), "--keys", str(keys)]) == 1
     out = capsys.readouterr().out
     assert out.startswith("form: no evidence, record unknown: 3000000 bytes that are no envelope (at 0)\nno record")
 
@@ -278,7 +278,16 @@ def test_a_pipe_is_read(tmp_path, is_named):
     keys, pipe = tmp_path / "keys.json", tmp_path / "pipe"
     keys.write_text(json.dumps([build_entry(DEVICE, POINT)]))
     os.mkfifo(pipe)
-    command = [sys.executable, "-m", "plumeproof", "verify", str(pipe) if is_named else "-", "--keys", str(keys)]
+    command = [
+        sys.executable,
+        "-m",
+        "plumeproof",
+        "verify",
+        "--allow-test-keys",
+        str(pipe) if is_named else "-",
+        "--keys",
+        str(keys),
+    ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         if is_named:
             pipe.write_bytes(b"".join(CHAIN))
@@ -292,10 +301,10 @@ def test_a_module_without_an_anchor_is_named(tmp_path, capsys):
     keys.write_text(json.dumps([build_entry(DEVICE, POINT)]))
     other = {"device": "other", "seq": 1, "content_hash": "00" * 32, "count": 1}
     anchor.write_text(json.dumps([other]))
-    assert main(["verify", str(whole), "--keys", str(keys), "--anchor", str(anchor)]) == 1
+    assert main(["verify", "--allow-test-keys", str(whole), "--keys", str(keys), "--anchor", str(anchor)]) == 1
     assert f"no anchor of {DEVICE}: a cut tail of it would not be seen" in capsys.readouterr().out
     anchor.write_text("[]")
-    assert main(["verify", str(whole), "--keys", str(keys), "--anchor", str(anchor)]) == 2
+    assert main(["verify", "--allow-test-keys", str(whole), "--keys", str(keys), "--anchor", str(anchor)]) == 2
     assert "holds no anchor" in capsys.readouterr().err
 
 
@@ -327,7 +336,7 @@ def test_exit_status_of_the_verb(tmp_path, capsys):
     )
 
     def run(*arguments) -> int:
-        return main(["verify", *map(str, arguments)])
+        return main(["verify", "--allow-test-keys", *map(str, arguments)])
 
     assert run(whole, "--keys", keys, "--anchor", anchor) == 0
     assert run(cut, "--keys", keys) == 0

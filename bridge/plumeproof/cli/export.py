@@ -28,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
     envelopes.add_argument("--ledger", required=True, type=Path, metavar="FILE", help="ledger to read")
     envelopes.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json with the enrolled keys")
     envelopes.add_argument("-o", "--output", required=True, type=Path, metavar="FILE", help="file to write")
+    envelopes.add_argument("--allow-test-keys", action="store_true", help="take published test keys, for a test")
     envelopes.add_argument("--device", metavar="D", help="only this module")
     envelopes.add_argument("--anchor", type=Path, metavar="FILE", help="write head and count of each module here")
     envelopes.set_defaults(main=main)
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
     try:
         _refuse_inputs(args)
-        inspector = Inspector(load_keys(args.keys))
+        inspector = Inspector(load_keys(args.keys, args.allow_test_keys))
         _write_envelopes(inspector, args.ledger, args.output, args.device)
         if args.anchor:
             _write_whole(args.anchor, build_anchors(inspector))

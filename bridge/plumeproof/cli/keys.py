@@ -1,7 +1,9 @@
-"""`plumeproof keys list|enroll|rotate|revoke|create-gateway`: who may sign what.
+"""`plumeproof keys list|enroll|rotate|revoke|history|create-gateway`: who may sign what.
 
-`enroll KEY --device D` enters a module's first key, `rotate KEY --device D --last-seq N` its next one behind the last
-record of the old, `revoke KID --last-seq N --reason TEXT` trusts nothing of a key behind N. KEY is a file: PEM, hex,
+`enroll KEY --device D` enters a module's first key, `rotate --device D --ledger FILE` its next one as the module's key
+change record names it, signed by both; `rotate KEY --device D --last-seq N` one behind a record that you name, where
+the old key can sign nothing any more. `revoke KID --last-seq N --reason TEXT` trusts nothing of a key behind N;
+`history` shows what was done, when and why. KEY is a file: PEM, hex,
 the 65 bytes of `public_key.bin`, or a module's own answer (JSON), whose proof of possession is verified.
 `create-gateway` makes the gateway's own key (mode 0600) and enrols it, or writes its answer for the registrar.
 Exit status: 0 done, 2 refused, with the reason in one line.
@@ -15,10 +17,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from plumeproof.enrolment import Registry, read_public_key
+from acqwire import fields
+
+from plumeproof.enrolment import Registry, read_history, read_public_key
 from plumeproof.errors import ConfigError
 from plumeproof.gateway_key import create_gateway_key
-from plumeproof.keys import PURPOSES, SEQ_MAX, RegisteredKey, load_keys
+from plumeproof.inspection import kind_of, read_kind, read_sequence
+from plumeproof.keys import PURPOSES, SEQ_MAX, TEST_KIDS, RegisteredKey, load_keys
 from plumeproof.whole_file import whole_file
 
 KID_DIGITS = 32
@@ -27,7 +32,7 @@ KID_DIGITS = 32
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
     parser: argparse.ArgumentParser = subparsers.add_parser("keys", help="list, enroll, rotate and revoke keys")
-    what = parser.add_subparsers(dest="what", required=True, metavar="list|enroll|rotate|revoke|create-gateway")
+    what = parser.add_subparsers(dest="what", required=True, metavar="list|enroll|rotate|revoke|history|create-gateway")
     listing = what.add_parser("list", help="what is enrolled")
     listing.set_defaults(main=list_main)
     enroll = what.add_parser("enroll", help="enter the first key of a device")
@@ -36,7 +41,11 @@ def add_parser(subparsers: Any) -> None:
     enroll.set_defaults(main=enroll_main)
     rotate = what.add_parser("rotate", help="close the key of a device and enter its next one")
     rotate.add_argument("--purpose", choices=PURPOSES, default="record", help="default: record")
+    rotate.add_argument("--ledger", type=Path, metavar="FILE", help="take it from the key change record in this ledger")
+    rotate.add_argument("--envelopes", type=Path, metavar="FILE", help="or in this file of envelopes")
     rotate.set_defaults(main=rotate_main)
+    history = what.add_parser("history", help="what was done, when and why")
+    history.set_defaults(main=history_main)
     create = what.add_parser("create-gateway", help="make the key that signs anchors and manifests")
     create.add_argument("--key-file", required=True, type=Path, metavar="FILE", help="where it shall lie")
     create.add_argument("--gateway", required=True, metavar="ID", help="gateway.id of bridge.toml")
@@ -49,20 +58,21 @@ def add_parser(subparsers: Any) -> None:
     revoke.add_argument("--reason", required=True, metavar="TEXT", help="kept in FILE.history")
     revoke.set_defaults(main=revoke_main)
     for one in (enroll, rotate):
-        one.add_argument("key", type=Path, metavar="KEY", help="file with the public key or a module's answer")
+        told = "file with the public key or a module's answer"
+        one.add_argument("key", type=Path, nargs="?" if one is rotate else None, metavar="KEY", help=told)
         one.add_argument("--device", metavar="D", help="id of the module; a module's answer brings its own")
     for one in (rotate, revoke):
         one.add_argument(
-            "--last-seq", type=_seq, required=True, metavar="N", help="last record (or anchor) of it to trust"
+            "--last-seq", type=_seq, required=one is revoke, metavar="N", help="last record (or anchor) of it to trust"
         )
-    for one in (listing, enroll, rotate, revoke):
+    for one in (listing, enroll, rotate, revoke, history):
         one.add_argument("--keys", required=True, type=Path, metavar="FILE", help="keys.json")
         one.add_argument("--json", action="store_true", help="print JSON")
 
 
 def list_main(args: argparse.Namespace) -> int:
     """Run `keys list`."""
-    entries = load_keys(args.keys).entries
+    entries = load_keys(args.keys, allow_test_keys=True).entries  # what is there is shown, marked
     if args.json:
         print(json.dumps([_plain(entry) for entry in entries]))
         return 0
@@ -82,10 +92,44 @@ def enroll_main(args: argparse.Namespace) -> int:
 
 def rotate_main(args: argparse.Namespace) -> int:
     """Run `keys rotate`."""
+    if args.ledger is not None or args.envelopes is not None:
+        return _rotate_by_record(args)
+    if args.key is None or args.last_seq is None:
+        mend = "name the next key and the last record of the old one, or --ledger, whose key change record says both"
+        raise ConfigError("KEY, --last-seq", f"are missing; {mend}")
     device, public_key, proof = _read(args)
     with Registry(args.keys) as registry:
         entry = registry.rotate(device, public_key, args.last_seq, proof, args.purpose)
     return _told(args, "rotated", entry, proof)
+
+
+def _rotate_by_record(args: argparse.Namespace) -> int:
+    if args.key is not None or args.last_seq is not None or args.purpose != "record":
+        raise ConfigError("--ledger", "says key and seq; leave out KEY, --last-seq and --purpose")
+    if args.device is None:
+        raise ConfigError("--device", "is missing; name the module")
+    if args.ledger is not None:
+        found = read_kind(args.ledger, args.device, fields.KIND_KEY_CHANGE)
+    else:
+        with args.envelopes.open("rb") as file:
+            found = [item.raw for item in read_sequence(file) if kind_of(item.raw) == fields.KIND_KEY_CHANGE]
+    with Registry(args.keys) as registry:
+        entry = registry.rotate_by_record(args.device, found)
+    if not args.json:
+        print("start the bridge again: it reads the keys at its start")
+    return _told(args, "rotated", entry, "key change record")
+
+
+def history_main(args: argparse.Namespace) -> int:
+    """Run `keys history`."""
+    changes = read_history(args.keys)
+    if args.json:
+        print(json.dumps(changes))
+        return 0
+    for one in changes:
+        rest = ", ".join(f"{name} {value}" for name, value in one.items() if name not in ("at", "what"))
+        print(f"{one['at']}  {one['what']:8}  {rest}")
+    return 0
 
 
 def revoke_main(args: argparse.Namespace) -> int:
@@ -150,6 +194,7 @@ def _plain(entry: RegisteredKey) -> dict[str, Any]:
 def _line(entry: RegisteredKey) -> str:
     until = "" if entry.valid_until_seq is None else str(entry.valid_until_seq)
     state = "  REVOKED" if entry.is_revoked else ""
+    state += "  TEST KEY, everybody can sign with it" if entry.kid.hex() in TEST_KIDS else ""
     return f"{entry.device}  {entry.kid.hex()}  {entry.purpose}  seq {entry.valid_from_seq}..{until}{state}"
 
 

@@ -93,7 +93,7 @@ def _open(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:
         raise ConfigError("--ledger", "is missing; name a ledger, the configuration with -c, or a bundle")
     if key_file is None:
         raise ConfigError("--keys", "is missing; signatures are verified by the registry that you name")
-    return LedgerSource(ledger), load_keys(key_file), str(key_file)
+    return LedgerSource(ledger), load_keys(key_file, args.allow_test_keys), str(key_file)
 
 
 def _trace(args: argparse.Namespace, source: Source, keys: KeyFile, keys_from: str) -> int:

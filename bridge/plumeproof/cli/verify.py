@@ -56,6 +56,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--tsa-certificate", type=Path, metavar="FILE", help="of the time-stamp authority: root and between (PEM)"
     )
+    parser.add_argument("--allow-test-keys", action="store_true", help="take published test keys, for a test")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.set_defaults(main=main)
 
@@ -63,7 +64,7 @@ def add_parser(subparsers: Any) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
     try:
-        keys = load_keys(args.keys)
+        keys = load_keys(args.keys, args.allow_test_keys)
         kept = load_anchors(args.anchor, keys, certificates_of(args.tsa_certificate))
         inspector = Inspector(keys, tuple(kept.anchors))
         findings: list[Finding] = []

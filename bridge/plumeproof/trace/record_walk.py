@@ -12,7 +12,6 @@ from typing import Any
 
 from acqwire import causes, names
 
-from plumeproof.enrolment import TEST_KIDS
 from plumeproof.errors import ConfigError, EvidenceError
 from plumeproof.evidence import intervals
 from plumeproof.evidence.averaging import merge, sum_slots, to_averages
@@ -24,7 +23,7 @@ from plumeproof.evidence.record import parse_record
 from plumeproof.evidence.strips import Strip
 from plumeproof.figure_files import local_time
 from plumeproof.figure_ids import id_of_average, id_of_record
-from plumeproof.keys import KeyFile
+from plumeproof.keys import TEST_KIDS, KeyFile
 from plumeproof.model import Average, Envelope, ParametersPart, Record, Samples
 from plumeproof.rules.calendar import MINUTE_MS
 from plumeproof.trace.exact import is_rounded_right, read_exactly, steps_of
