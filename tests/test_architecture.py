@@ -85,7 +85,11 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "gateway_key.py": (*EVIDENCE, P + "enrolment", P + "possession", "cryptography"),
     "keys.py": (*GROUND, P + "evidence.envelope", "cryptography"),
     "possession.py": (*GROUND, P + "evidence.envelope", "cbor2"),
-    "enrolment.py": (*GROUND, P + "keys", P + "possession", P + "evidence.envelope", "cryptography"),
+    "enrolment.py": (
+        *GROUND,
+        *(P + name for name in ("keys", "possession", "evidence.envelope", "evidence.record")),
+        "cryptography",
+    ),
     "evidence/": (*EVIDENCE, "cbor2", "cryptography", "numpy"),
     "evidence/parameters.py": (*EVIDENCE, "rfc8785"),
     "evidence/compiled.py": ("numba",),
@@ -162,7 +166,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
         "plumeproof",
         "rfc8785",
     ),
-    "bundle_averages.py": (*EVIDENCE, P + "bundle_columns", P + "bundle_day", "numpy"),
+    "bundle_averages.py": (*EVIDENCE, *(P + f"bundle_{name}" for name in ("arrays", "columns", "day")), "numpy"),
     "bundle_figures.py": (*EVIDENCE, P + "bundle_figure_columns", P + "rules", P + "store"),
     "bundle_checking.py": (
         *EVIDENCE,
