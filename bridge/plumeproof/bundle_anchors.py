@@ -2,7 +2,7 @@
 
 A period's statements are those signed in [start, end). Whoever exports takes along every record up to the heads that
 the newest of them states, of every module it names; so a head that a bundle does not reach is a record that was left
-out, whether the statement lies in the bundle or with a keeper (bridge/BUNDLE.md section 4).
+out, whether the statement lies in the bundle or with a keeper (bridge/BUNDLE.md section 5).
 
     anchors = BundleAnchors(lines, signature, manifest, manifest_hash, keys, kept, certificates)
     findings = list(anchors.findings()); anchors.limits()

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from plumeproof.bundle_arrays import refuse
 from plumeproof.bundle_columns import ROW_NAMES, Columns, rows_of
 from plumeproof.bundle_day import DAY_MS, DaySums
-from plumeproof.errors import EvidenceError
 from plumeproof.evidence import intervals
 from plumeproof.evidence.averaging import Sums, merge, sum_slots, to_averages
 from plumeproof.evidence.strips import Strip
@@ -38,11 +38,10 @@ def compare_day(device: str, day_utc_ms: int, columns: Columns, strips: Sequence
     """`strips`: all that touch the day, in seq order. Raises EvidenceError (form): an interval of no such day."""
     length_ms = columns.arrays["interval_s"].astype(np.int64) * 1000
     start = columns.arrays["start_utc_ms"]
-    is_outside = (length_ms > DAY_MS) | (length_ms == 0)
-    is_outside |= (start < day_utc_ms) | (start > day_utc_ms + DAY_MS - length_ms)
-    if is_outside.any():
-        at = int(np.argmax(is_outside))
-        raise EvidenceError("form", f"start_utc_ms: entry {at} is no interval of this day")
+    refuse(length_ms == 0, "interval_s", "is 0")
+    is_outside = (start < day_utc_ms) | (start > day_utc_ms + DAY_MS - length_ms)
+    is_outside |= (DAY_MS % length_ms != 0) | (start % length_ms != 0)
+    refuse(is_outside, "start_utc_ms", "is no interval of this day")
     is_equal = DaySums(day_utc_ms, strips).are_equal(columns)
     found = Compared(row_count=columns.row_count)
     found.equal = int(columns.arrays["row_count"][is_equal].sum(dtype=np.int64))

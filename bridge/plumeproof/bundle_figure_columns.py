@@ -1,4 +1,4 @@
-"""Figures of one plant that begin on one UTC day, as columns (bridge/BUNDLE.md section 4).
+"""Figures of one plant that begin on one UTC day, as columns (bridge/BUNDLE.md section 3).
 
 Texts, hashes, flags, counts and the records that figures rest on stand once, in tables that ascend by the CBOR bytes of
 their entries. A row here is one of the ledger's table of figures: flags, counts and inputs are JSON in it.
