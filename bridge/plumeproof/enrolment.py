@@ -114,8 +114,8 @@ class Registry:
                 shown = f"key change record seq {record.seq}, {record.content_hash.hex()}, signed by both keys"
                 return self.rotate(device, record.body.next_key, record.seq, shown)
         raise self._refusal(
-            f"no key change record of {device} is signed by its open key; the module makes one at a start that is asked"
-            " for it (`module rotate`), or name key and --last-seq yourself"
+            f"no key change record of {device} is signed by its open key; the module makes one at a start that finds"
+            " the file `rotate` among its own; or name key and --last-seq yourself"
         )
 
     def revoke(self, kid: bytes, last_seq: int, reason: str) -> RegisteredKey:

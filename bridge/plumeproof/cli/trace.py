@@ -3,7 +3,7 @@
   plumeproof trace -c bridge.toml --list
   plumeproof trace -c bridge.toml line-1/CO2/co2e/month/20261130T2300Z/eu_mrr --html co2.html
   plumeproof trace -c bridge.toml CO2/co2e/2026-12 --hour 2026-12-04T07:00
-  plumeproof trace --bundle december.zip --keys keys.json plume-01/nox/60s/20261204T063000Z
+  plumeproof trace --ledger data/ledger.sqlite --keys keys.json plume-01/nox/60s/20261204T063000Z
 
 An ID is that of a figure (it stands in every file of `plumeproof average`), of an average of a channel, or of a record
 (plume-01/seq1204). Parts may be left out, and a begin may be written as the site's clock shows it, as long as one thing
@@ -50,7 +50,6 @@ def add_parser(subparsers: Any) -> None:
     what = parser.add_argument_group("what is read")
     what.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: its ledger and keys")
     what.add_argument("--ledger", type=Path, metavar="FILE", help="ledger, instead of the configuration's")
-    what.add_argument("--bundle", type=Path, metavar="FILE", help="bundle, instead of a ledger")
     what.add_argument("--keys", type=Path, metavar="FILE", help="keys.json that you have from elsewhere")
     what.add_argument("--allow-test-keys", action="store_true", help="published test keys are no fault")
     way = parser.add_argument_group("which way is taken")
@@ -80,17 +79,15 @@ def main(args: argparse.Namespace) -> int:
 def _open(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:
     from plumeproof.trace.source import LedgerSource
 
-    if args.bundle is not None and (args.ledger is not None or args.config is not None):
-        raise ConfigError("--bundle", "is read instead of a ledger; leave out -c and --ledger")
     if args.html is not None and any(
-        path is not None and args.html.absolute() == path.absolute() for path in (args.bundle, args.ledger, args.keys)
+        path is not None and args.html.absolute() == path.absolute() for path in (args.ledger, args.keys)
     ):
         raise ConfigError(str(args.html), "is read by this command; name another file for the page")
     config = load_config(args.config) if args.config is not None else None
     ledger = args.ledger or (config.gateway.ledger_file if config is not None else None)
     key_file = args.keys or (config.keys.file if config is not None else None)
     if ledger is None:
-        raise ConfigError("--ledger", "is missing; name a ledger, the configuration with -c, or a bundle")
+        raise ConfigError("--ledger", "is missing; name a ledger, or the configuration with -c")
     if key_file is None:
         raise ConfigError("--keys", "is missing; signatures are verified by the registry that you name")
     return LedgerSource(ledger), load_keys(key_file, args.allow_test_keys), str(key_file)
