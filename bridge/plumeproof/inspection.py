@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from acqwire import limits
+from acqwire import fields, limits
 
 from plumeproof.envelope_sequence import Item, outline_of, read_sequence
 from plumeproof.errors import EvidenceError, ParametersError
@@ -33,10 +33,10 @@ __all__ = [
     "Item",
     "LedgerHead",
     "Seen",
-    "kind_of",
+    "claims_key_change",
     "read_anchors",
     "read_heads",
-    "read_kind",
+    "read_key_changes",
     "read_ledger",
     "read_sequence",
 ]
@@ -353,17 +353,17 @@ def read_ledger(path: Path, device: str | None = None) -> Iterator[Item]:
         yield Item(f"row {position}", envelope, 0, (name, seq, kind, boot, content_hash, utc_ms))
 
 
-def read_kind(path: Path, device: str, kind: int) -> list[bytes]:
-    """The envelopes of one kind of a module, oldest first. Raises StoreError."""
-    return [raw for _, raw in read_envelopes(path, device, 1, 2**63 - 1, kind)]
+def read_key_changes(path: Path, device: str) -> list[bytes]:
+    """The key change records of a module in a ledger, oldest first, as they came. Raises StoreError."""
+    return [raw for _, raw in read_envelopes(path, device, 1, 2**63 - 1, fields.KIND_KEY_CHANGE)]
 
 
-def kind_of(raw: bytes) -> int | None:
-    """What an envelope that nobody has verified claims to be: to find it, never to use it."""
+def claims_key_change(raw: bytes) -> bool:
+    """Whether an envelope that nobody has verified says that it is one: to find it, never to use it."""
     outline = outline_of(raw, 0)
     if outline is None:
-        return None
+        return False
     try:
-        return parse_payload(raw[outline[0] : outline[1]], bytes(limits.HASH_BYTES)).kind
+        return parse_payload(raw[outline[0] : outline[1]], bytes(limits.HASH_BYTES)).kind == fields.KIND_KEY_CHANGE
     except EvidenceError:
-        return None  # `verify` names it
+        return False  # `verify` names it

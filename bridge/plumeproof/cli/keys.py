@@ -17,12 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from acqwire import fields
-
 from plumeproof.enrolment import Registry, read_history, read_public_key
 from plumeproof.errors import ConfigError
 from plumeproof.gateway_key import create_gateway_key
-from plumeproof.inspection import kind_of, read_kind, read_sequence
+from plumeproof.inspection import claims_key_change, read_key_changes, read_sequence
 from plumeproof.keys import PURPOSES, SEQ_MAX, TEST_KIDS, RegisteredKey, load_keys
 from plumeproof.whole_file import whole_file
 
@@ -109,10 +107,10 @@ def _rotate_by_record(args: argparse.Namespace) -> int:
     if args.device is None:
         raise ConfigError("--device", "is missing; name the module")
     if args.ledger is not None:
-        found = read_kind(args.ledger, args.device, fields.KIND_KEY_CHANGE)
+        found = read_key_changes(args.ledger, args.device)
     else:
         with args.envelopes.open("rb") as file:
-            found = [item.raw for item in read_sequence(file) if kind_of(item.raw) == fields.KIND_KEY_CHANGE]
+            found = [item.raw for item in read_sequence(file) if claims_key_change(item.raw)]
     with Registry(args.keys) as registry:
         entry = registry.rotate_by_record(args.device, found)
     if not args.json:
