@@ -61,7 +61,7 @@ def limits_of(check: BundleCheck) -> list[str]:
         )
     if counts.figures_not_recomputed:
         told = ", ".join(f"{count} of {level}" for level, count in sorted(counts.figures_not_recomputed.items()))
-        found.append(f"Figures not computed again, because they reach out of a bundle: {told}.")
+        found.append(f"Figures not computed again, because another version of the arithmetic made them: {told}.")
     return found
 
 

@@ -22,6 +22,8 @@ from plumeproof.bundle_figure_columns import build_figures, parse_figures
 from plumeproof.bundle_zip import BundleWriter, read_member, read_members
 from plumeproof.cli import main
 from plumeproof.errors import EvidenceError, StoreError
+from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.keys import parse_keys
 from tests.doubles.chained_module import ChainedModule, write_plant
 from tests.doubles.timed_module import START_UTC_MS
 
@@ -302,3 +304,39 @@ def test_periods_that_hold_nothing(small, capsys):
         assert main(["evidence", "export", *map(str, options), "--from", first, "--to", last]) == 2
         assert told in capsys.readouterr().err
     assert not (small / "none.zip").exists()
+
+
+REFEREE = """
+import sys
+from cwt import COSE, COSEKey
+from pycose.keys import EC2Key
+from pycose.messages import Sign1Message
+
+points = {}
+for line in sys.stdin:
+    words = line.split()
+    if words[0] == "key":
+        points[bytes.fromhex(words[1])] = bytes.fromhex(words[2])
+        continue
+    message = Sign1Message.decode(bytes.fromhex(words[1]))
+    kid = next(value for name, value in message.phdr.items() if "kid" in str(name).lower())
+    x, y = points[kid][1:33], points[kid][33:]
+    message.key = EC2Key(crv="P_256", x=x, y=y)
+    assert message.verify_signature()
+    key = COSEKey.new({1: 2, 2: kid, 3: -7, -1: 1, -2: x, -3: y, 4: [2]})
+    assert COSE.new().decode(bytes.fromhex(words[1]), key) == message.payload
+    print(message.payload.hex())
+"""
+
+
+def test_pycose_and_cwt_agree_with_every_signature_of_a_bundle(small):
+    whole = contents((small / "small.zip").read_bytes())
+    keys = parse_keys(whole["data/keys.json"], "keys")
+    raws = [raw for name in whole if name.startswith("data/envelopes/") for raw in envelopes_in(whole[name])]
+    lines = [f"key {entry.kid.hex()} {entry.public_key.hex()}" for entry in keys.entries]
+    lines += [f"envelope {raw.hex()}" for raw in raws]
+    command = [ROOT / ".cache" / "referees" / "bin" / "python", "-W", "ignore", "-c", REFEREE]
+    done = subprocess.run(command, input="\n".join(lines), capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [verify_envelope(raw, keys.public_key).payload.hex() for raw in raws]
+    assert len(raws) == 10
