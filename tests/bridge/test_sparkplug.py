@@ -266,6 +266,8 @@ def test_other_commands_are_counted_and_do_nothing(plant):
     plant.tend_until(lambda: plant.bench.sink.counters()["commands_ignored_total"] == 5)
     assert plant.host.kinds == ["NBIRTH", "NBIRTH"]
     assert plant.bench.errors == []
+    plant.bench.stage.close()
+    assert (counters := plant.bench.sink.counters())["heard_total"] == 5 and counters["heard_dropped_total"] == 0
 
 
 def test_what_is_late_is_history(tmp_path, plant):

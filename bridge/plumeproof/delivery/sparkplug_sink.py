@@ -83,7 +83,16 @@ class SparkplugSink:
         self._is_asked = False  # for a rebirth
         self._reborn_at_s: float | None = None
         self._counters = dict.fromkeys(
-            ("connections_total", "published_total", "births_total", "rebirths_total", "commands_ignored_total"), 0
+            (
+                "connections_total",
+                "published_total",
+                "births_total",
+                "rebirths_total",
+                "commands_ignored_total",
+                "heard_total",
+                "heard_dropped_total",
+            ),
+            0,
         )
 
     def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Receipt]:
@@ -125,7 +134,8 @@ class SparkplugSink:
 
     def counters(self) -> dict[str, int]:
         """Since the start."""
-        return dict(self._counters)
+        heard = {} if self._connection is None else self._connection.counters
+        return self._counters | {name: self._counters[name] + count for name, count in heard.items()}
 
     def close(self) -> None:
         """NDEATH by our own word, then DISCONNECT."""
@@ -222,5 +232,7 @@ class SparkplugSink:
 
     def _drop(self) -> None:
         if self._connection is not None:
+            for name, count in self._connection.counters.items():
+                self._counters[name] += count
             self._connection.drop()
             self._connection = None
