@@ -224,7 +224,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "profile_desk.py": (*GROUND, P + "delivery"),
     "observe.py": GROUND,
     "cli/": (*FACES, P + "keys", P + "anchors", P + "time_stamp", P + "observe", P + "ports", "tqdm", "plumeproof"),
-    "cli/recompute.py": (*FACES, "tqdm", "distributed"),
+    "cli/recompute.py": (*FACES, P + "archive", "tqdm", "distributed"),
     "dashboard/": (*FACES, P + "ports", "starlette", "uvicorn", "jinja2"),
 }
 HOMES = {

@@ -43,7 +43,7 @@ READ_RECORDS = 512  # verified and decoded together: whole portions are faster t
 @dataclass(frozen=True, slots=True)
 class DeviceIndex:
     """Records with slots of one module, by seq: arrays (n,). `file` and `offset` and `length` say where one stands;
-    in a ledger `file` is -1 and seq says it. `sets`: where its parameters records are, as (file, offset, length)."""
+    in a ledger `file` is below 0 and seq says it. `sets`: its parameters records, as (file, offset, length)."""
 
     seq: Integers
     first_utc_ms: Integers
@@ -79,8 +79,21 @@ class Checked:
     record_count: int
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What an index had to leave out: envelopes whose CBOR is no record, and stretches of bytes that are no envelope.
+    `first`: "file:offset", or module and seq of a ledger; "" where there is none."""
+
+    count: int = 0
+    first: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.count:,} records unreadable: first at {self.first}"
+
+
 class Archive:
-    """One place with records. Opened again for every question, so that any process may ask."""
+    """One place with records. Opened again for every question, so that any process may ask. `unreadable`: of the last
+    index, whatever modules it was asked for: nobody knows whose they are."""
 
     def __init__(self, path: Path) -> None:
         """Raises StoreError for what is no archive."""
@@ -95,6 +108,7 @@ class Archive:
             if not path.is_file():
                 raise StoreError(f"{path}: no such file")
         self._sets: dict[bytes, ParameterSet] = {}
+        self.unreadable = Unreadable()
 
     @property
     def is_ledger(self) -> bool:
@@ -102,14 +116,19 @@ class Archive:
         return not self.files
 
     def index(self, devices: Sequence[str], progress: Callable[[int], Any] | None = None) -> Index:
-        """Where the records of these modules stand; `progress` is told how many have passed. Raises StoreError."""
+        """Where the records of these modules stand; `progress` is told how many have passed. Sets `unreadable`. Raises
+        StoreError."""
+        left_out: list[tuple[int, int]] = []
         rows: dict[str, list[tuple[int, ...]]] = {device: [] for device in devices}
         sets: dict[str, list[tuple[int, int, int]]] = {device: [] for device in devices}
         everything = self._everything(devices)
         while portion := list(islice(everything, INDEX_RECORDS)):
             outlines = _outlines([raw for _, _, raw in portion])
             for (file, offset, raw), outline in zip(portion, outlines, strict=True):
-                if outline is None or outline[0] not in rows:
+                if outline is None:
+                    left_out.append((file, offset))
+                    continue
+                if outline[0] not in rows:
                     continue
                 device, kind, *times = outline
                 if kind in WITH_SLOTS and times[1] >= 0:
@@ -118,6 +137,7 @@ class Archive:
                     sets[device].append((file, offset, len(raw)))
             if progress is not None:
                 progress(len(portion))
+        self.unreadable = self._unreadable(left_out, devices)
         return {device: _device_index(rows[device], tuple(sets[device])) for device in devices}
 
     def devices(self) -> tuple[str, ...]:
@@ -180,18 +200,24 @@ class Archive:
 
     def _everything(self, devices: Sequence[str]) -> Iterator[tuple[int, int, bytes]]:
         if self.is_ledger:
-            for device in devices:
-                for _, raw in read_envelopes(self.path, device, 0, 2**63 - 1):
-                    yield -1, 0, raw
+            for number, device in enumerate(devices):
+                for seq, raw in read_envelopes(self.path, device, 0, 2**63 - 1):
+                    yield -1 - number, seq, raw
             return
         for number, path in enumerate(self.files):
             try:
                 with closing(path.open("rb")) as file:
                     for item in read_sequence(file):
-                        if item.raw:
-                            yield number, int(item.place), item.raw
+                        yield number, int(item.place), item.raw  # empty: bytes that are no envelope
             except OSError as error:
                 raise StoreError(f"{path}: {error.strerror}") from error
+
+    def _unreadable(self, left_out: Sequence[tuple[int, int]], devices: Sequence[str]) -> Unreadable:
+        if not left_out:
+            return Unreadable()
+        file, offset = left_out[0]
+        place = f"{self.files[file].name}:{offset}" if file >= 0 else f"{devices[-1 - file]} seq {offset}"
+        return Unreadable(len(left_out), place)
 
     def _load_sets(self, device: str, index: DeviceIndex, keys: KeyFile, findings: list[str]) -> None:
         """Parameter sets that the module has sealed, from verified records."""

@@ -96,10 +96,11 @@ class PartResult:
         return not (self.findings or self.differing or self.missing or self.extra)
 
 
-def split(job: Job, progress: Callable[[int], Any] | None = None) -> list[Part]:
-    """The months of a job in order. Raises ConfigError, RuleError, StoreError."""
+def split(job: Job, progress: Callable[[int], Any] | None = None, archive: Archive | None = None) -> list[Part]:
+    """The months of a job in order. `archive`: the job's, for a caller who asks it what was unreadable. Raises
+    ConfigError, RuleError, StoreError."""
     engine = open_job(job)
-    index = Archive(Path(job.archive)).index(engine.devices(), progress)
+    index = (archive or Archive(Path(job.archive))).index(engine.devices(), progress)
     digests = _digests(engine)
     offset = engine.offset_min(engine.rule_sets[0])
     found = []

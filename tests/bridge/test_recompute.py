@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import shutil
@@ -12,9 +13,11 @@ import time
 import apsw
 import pytest
 
+from plumeproof.archive import Archive
 from plumeproof.bulk import Job, recompute_part, span_of, split
 from plumeproof.bulk_longer import compare_longer
 from plumeproof.cli import main
+from plumeproof.envelope_sequence import outline_of, read_sequence
 from plumeproof.rules.figure import LEVELS, ROLLING_30_DAYS
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import APPLICATION_ID, Writer, migrations
@@ -292,3 +295,35 @@ def test_no_archive_there(plant_folder, tmp_path, capsys):
     status, _, err = run(capsys, "--archive", tmp_path / "empty", *options(plant_folder)[2:])
     assert status == 2
     assert "holds no *.cbor file" in err
+
+
+def test_what_cannot_be_read_is_counted_and_named(plant_folder, tmp_path, capsys):
+    """Broken CBOR under a good outline, bytes that are no envelope, and a broken row of a ledger."""
+    folder = tmp_path / "sequences"
+    shutil.copytree(plant_folder / "sequences", folder)
+    raw = bytearray((folder / "a.cbor").read_bytes())
+    places = [int(item.place) for item in read_sequence(io.BytesIO(bytes(raw)))]
+    payload = outline_of(bytes(raw), places[5])[0]
+    raw[payload] = 0xFF  # no head of a map
+    (folder / "a.cbor").write_bytes(bytes(raw))
+    with (folder / "b.cbor").open("ab") as file:
+        file.write(b"\x00" * 50)
+    archive = Archive(folder)
+    archive.index(("plume-01",))
+    assert (archive.unreadable.count, archive.unreadable.first) == (2, f"a.cbor:{places[5]}")
+    words = ["--archive", folder, "--keys", plant_folder / "keys.json", "--plant", plant_folder / "line-1.toml"]
+    words += ["--from", "2026-12-01", "--to", "2026-12-02", "--processes", 1]
+    assert main(["recompute", "--json", *map(str, words)]) == 1
+    (total,) = json.loads(capsys.readouterr().out)["totals"]
+    assert total["unreadable"] == {"count": 2, "first": f"a.cbor:{places[5]}"}
+    ledger = tmp_path / "ledger.sqlite"
+    shutil.copy(plant_folder / "ledger.sqlite", ledger)
+    connection = apsw.Connection(str(ledger))
+    triggers = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")]
+    for name in triggers:
+        connection.execute(f'DROP TRIGGER "{name}"')
+    connection.execute("UPDATE record SET envelope = x'00' WHERE seq = 7")
+    connection.close()
+    broken = Archive(ledger)
+    broken.index(("plume-01",))
+    assert str(broken.unreadable) == "1 records unreadable: first at plume-01 seq 7"

@@ -4,7 +4,8 @@ Works month by month, several at once; every envelope is verified on the way. `-
 month, so that a run that was stopped goes on where it was. `--dask ADDRESS` gives the months to a Dask cluster; the
 figures, and the digest that stands for their bits, are those of a run on this machine.
 
-Exit status: 0 all equal, 1 a figure differs or a record was refused, 2 wrong usage, 3 the cluster cannot be reached.
+Exit status: 0 all equal, 1 a figure differs, a record was refused or cannot be read, 2 wrong usage, 3 the cluster
+cannot be reached.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from plumeproof.instants import read_instant
 from plumeproof.whole_file import whole_file
 
 if TYPE_CHECKING:
+    from plumeproof.archive import Unreadable
     from plumeproof.bulk import Job, Part, PartResult
 
 RESULT_MAX_BYTES = 4 * 1024 * 1024
@@ -70,10 +72,14 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError("--processes", "is above 0")
     results: dict[str, list[PartResult]] = {}
     longer: dict[str, PartResult | None] = {}
+    unreadable: dict[str, Unreadable] = {}
     for job in _jobs(args):
-        results[job.plant] = _run(args, job)
+        results[job.plant], unreadable[job.plant] = _run(args, job)
         longer[job.plant] = _compare_longer(args, job)
-    totals = [_total(plant, found, longer[plant]) for plant, found in results.items()]
+    totals = [
+        _total(plant, found, longer[plant]) | {"unreadable": asdict(unreadable[plant])}
+        for plant, found in results.items()
+    ]
     for plant, one in longer.items():
         results[plant] += [one] if one is not None else []
     if args.json:
@@ -82,11 +88,14 @@ def main(args: argparse.Namespace) -> int:
     else:
         for total in totals:
             print(_sentence(total))
+        for own in dict.fromkeys(one for one in unreadable.values() if one.count):
+            print(f"  {own}", file=sys.stderr)
         for found in results.values():
             for one in found:
                 for line in (*one.findings, *one.examples):
                     print(f"  {line}", file=sys.stderr)
-    return 0 if all(one.is_fine for found in results.values() for one in found) else 1
+    is_whole = not any(one.count for one in unreadable.values())
+    return 0 if is_whole and all(one.is_fine for found in results.values() for one in found) else 1
 
 
 def _jobs(args: argparse.Namespace) -> Iterator[Job]:
@@ -135,12 +144,14 @@ def _day(text: str, offset_min: int, option: str) -> int:
     return found
 
 
-def _run(args: argparse.Namespace, job: Job) -> list[PartResult]:
+def _run(args: argparse.Namespace, job: Job) -> tuple[list[PartResult], Unreadable]:
+    from plumeproof.archive import Archive
     from plumeproof.bulk import split
 
+    archive = Archive(Path(job.archive))
     quiet = args.json or not sys.stderr.isatty()
     with tqdm(unit=" records", desc="index", disable=quiet) as progress:
-        parts = split(job, progress.update)
+        parts = split(job, progress.update, archive)
     known = {part.name: _kept(args.work, part.name) for part in parts}
     found = [one for one in known.values() if one is not None]
     todo = [part for part in parts if known[part.name] is None]
@@ -149,7 +160,7 @@ def _run(args: argparse.Namespace, job: Job) -> list[PartResult]:
         for result in _work_on(args, todo, progress.update):
             found.append(result)
             _keep(args.work, result)
-    return sorted(found, key=lambda one: one.start_utc_ms)
+    return sorted(found, key=lambda one: one.start_utc_ms), archive.unreadable
 
 
 def _compare_longer(args: argparse.Namespace, job: Job) -> PartResult | None:
