@@ -107,12 +107,16 @@ def test_the_status_says_who_and_since_when(line, broker, authority, root):  # n
 
 def test_the_newest_anchor_is_retained_and_a_late_one_is_not(line, broker, authority, root):  # noqa: F811
     bench, listener = line
+    bench.add(NewRow("broker", "gw-1", "anchor", "anchor/0", b"zero"))
+    bench.clock.advance(3_600.0)
+    bench.run()  # late, and the newest there is
     bench.add(NewRow("broker", "gw-1", "anchor", "anchor/1", b"first"))
     bench.clock.advance(3_600.0)
     bench.add(NewRow("broker", "gw-1", "anchor", "anchor/2", b"second"))
     bench.run()
-    wait_for(lambda: len(listener.bodies("anchor")) == 2)
+    wait_for(lambda: len(listener.bodies("anchor")) == 3)
     assert [(topic, body) for topic, body, _ in listener.heard if topic.endswith("anchor")] == [
+        (f"{root}/gw-1/anchor", b"zero"),
         (f"{root}/gw-1/anchor", b"second"),
         (f"{root}/gw-1/replay/anchor", b"first"),
     ]

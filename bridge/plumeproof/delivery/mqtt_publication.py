@@ -3,7 +3,7 @@
 Topics (DESIGN.md section 8): ROOT/gateway/module/envelope, .../average/<interval>, .../senml/<interval>. What the
 bridge could not send in time comes on ROOT/gateway/module/replay/... instead, so that nobody takes the past for the
 present. ROOT/gateway/status is retained and says who speaks (`status_of`); ROOT/gateway/anchor retains the newest
-anchor, and one that comes late, on ROOT/gateway/replay/anchor, is not retained: it would displace a newer one.
+anchor, also one that comes late; one behind a newer one goes to ROOT/gateway/replay/anchor and is not retained.
 """
 
 from __future__ import annotations
@@ -47,13 +47,14 @@ class Speaker:
         return f"{self.root}/{self.gateway}"
 
 
-def publication_of(row: OutboxRow, speaker: Speaker) -> Publication:
-    """A row of the outbox on its topic."""
+def publication_of(row: OutboxRow, speaker: Speaker, newest_anchor_id: int = 0) -> Publication:
+    """A row of the outbox on its topic. `newest_anchor_id`: the row of the newest anchor that was said."""
     attributes = dict(row.attributes)
     lane = "/replay" if row.is_replay else ""
     if row.kind == "anchor":  # of the gateway, about all its modules
-        topic = f"{speaker.branch}{lane}/anchor"
-        return Publication(topic, row.body, ENVELOPE_TYPE, row.attributes, is_retained=not row.is_replay)
+        is_newest = row.id > newest_anchor_id
+        topic = f"{speaker.branch}/anchor" if is_newest else f"{speaker.branch}/replay/anchor"
+        return Publication(topic, row.body, ENVELOPE_TYPE, row.attributes, is_retained=is_newest)
     branch = f"{speaker.branch}/{row.module}{lane}"
     if row.kind != "average":
         return Publication(f"{branch}/{row.kind}", row.body, ENVELOPE_TYPE, row.attributes)

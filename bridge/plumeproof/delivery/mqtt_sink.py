@@ -40,6 +40,7 @@ class MqttSink:
         self._speaker = Speaker(settings.root_topic, gateway, __version__, kid)
         self._connection: Connection | None = None
         self._online_since_utc_ms = 0
+        self._anchor_id = 0  # row of the newest anchor that was said
         self._counters = {"connections_total": 0, "published_total": 0, "no_subscriber_total": 0}
         self._has_warned = False
 
@@ -51,7 +52,7 @@ class MqttSink:
         fault: DeliveryError | None = None
         try:
             for row in rows:
-                one = publication_of(row, self._speaker)
+                one = publication_of(row, self._speaker, self._anchor_id)
                 if connection.is_too_large(one):
                     fault = FinalDelivery(f"{len(one.body)} bytes for {row.key} are more than the broker takes")
                     break
@@ -71,6 +72,8 @@ class MqttSink:
                 fault = refusal  # whatever befell those behind it
                 break  # the others go out again behind it: order before traffic
             receipts.append(Receipt(row.id, self.name, self._proof(row, mid, code), self._clock.utc_ms()))
+        proven = {receipt.outbox_id for receipt in receipts}
+        self._anchor_id = max([self._anchor_id, *(row.id for row in rows if row.kind == "anchor" and row.id in proven)])
         if fault is not None:
             fault.receipts = receipts
             raise fault
@@ -103,7 +106,7 @@ class MqttSink:
             self._drop()
 
     def _judge(self, row: OutboxRow, code: int, connection: Connection) -> DeliveryError | None:
-        topic = publication_of(row, self._speaker).topic
+        topic = publication_of(row, self._speaker, self._anchor_id).topic
         if code == NO_SUBSCRIBERS:
             self._counters["no_subscriber_total"] += 1
             if not self._has_warned:
@@ -122,7 +125,7 @@ class MqttSink:
     def _proof(self, row: OutboxRow, mid: int, code: int) -> bytes:
         proof = {
             "broker": f"{self._settings.host}:{self._settings.port}",
-            "topic": publication_of(row, self._speaker).topic,
+            "topic": publication_of(row, self._speaker, self._anchor_id).topic,
         }
         return json.dumps({"puback": code, "packet_id": mid} | proof, sort_keys=True).encode()
 
