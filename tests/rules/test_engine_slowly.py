@@ -65,7 +65,7 @@ def test_a_flow_without_its_moisture_is_lost_as_a_concentration_is(name):
     }
     one = strip(1, START_UTC_MS, 3_600)
     channels = tuple(replace(each, unit="m3/h") if each.id == "co" else each for each in one.parameters.channels)
-    strips = {"plume-01": [replace(one, parameters=replace(one.parameters, channels=channels))]}
+    strips = {"plume-01": [one._replace(parameters=replace(one.parameters, channels=channels))]}
     of = Engine(parse_plant(tree, Path("drawn.toml")), [load_rule_set(name)])
     found = of.short_term_figures(strips, START_UTC_MS, START_UTC_MS + HOUR_MS)
     flags = {one.layer: {"discarded", "peripheral_missing"} & set(one.flags) for one in found}
