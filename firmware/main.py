@@ -81,14 +81,14 @@ def _build(board):
     from acq.framing import FrameWriter
 
     writer = FrameWriter()
-    is_changing = board.exists("rotate") or board.exists("next_key.bin")
-    if is_changing:
-        from acq import key_change
+    change = None
+    if board.exists("rotate") or board.exists("next_key.bin"):
+        from acq.key_change import begin
 
-        is_changing = key_change.settle(board)
-    signer = start.open_signer()
+        signer, change = begin(board, start, plan.device)
+    else:
+        signer = start.open_signer()
     start.publish_key(signer.public_key)
-    change = key_change.KeyChange(board, plan.device, signer.kid) if is_changing else None
     from acq.cose import Sealer
 
     sealer = Sealer(signer)

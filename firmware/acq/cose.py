@@ -17,25 +17,19 @@ _HEAD_MAX_BYTES = 2 + 1 + _PROTECTED_BYTES + 1 + 3  # all that stands before the
 
 
 class Sealer:
-    """One envelope at a time; `envelope()` and `content_hash` are good from the True of `step` to the next `begin`."""
+    """One envelope at a time; `envelope()` and `content_hash` are good from the True of `step` to the next `begin`.
+    `signer` and `protected`, which holds its kid, change together and between two envelopes only (key_change.py)."""
 
     def __init__(self, signer) -> None:
         self._buf = bytearray(_HEAD_MAX_BYTES + limits.RECORD_MAX_BYTES + 2 + limits.SIGNATURE_BYTES)
         self._view = memoryview(self._buf)
         self.payload = self._view[_HEAD_MAX_BYTES : _HEAD_MAX_BYTES + limits.RECORD_MAX_BYTES]
         self.signer = signer
-        self._protected = build_protected(signer.kid)
+        self.protected = build_protected(signer.kid)
         self._start = 0
         self._end = 0
         self._is_busy = False
         self.content_hash = b""
-
-    def use(self, signer) -> None:
-        """Another key signs from the next record on."""
-        if self._is_busy:
-            raise ValueError("seal: busy")
-        self.signer = signer
-        self._protected = build_protected(signer.kid)
 
     def begin(self, count: int) -> None:
         """Start to seal payload[:count]; the payload must not change until `step` has said True."""
@@ -44,12 +38,12 @@ class Sealer:
         head = build_bytes_head(count)
         digest = hashlib.sha256(b"\x84\x6a" + labels.SIGNATURE_CONTEXT.encode())  # array of 4, text of 10
         digest.update(bytes((0x40 | _PROTECTED_BYTES,)))
-        digest.update(self._protected)
+        digest.update(self.protected)
         digest.update(b"\x40")  # external data: empty byte string
         digest.update(head)
         digest.update(self.payload[:count])
         self.content_hash = digest.digest()
-        front = _TAG + bytes((0x40 | _PROTECTED_BYTES,)) + self._protected + b"\xa0" + head
+        front = _TAG + bytes((0x40 | _PROTECTED_BYTES,)) + self.protected + b"\xa0" + head
         self._start = _HEAD_MAX_BYTES - len(front)
         self._view[self._start : _HEAD_MAX_BYTES] = front
         self._end = _HEAD_MAX_BYTES + count

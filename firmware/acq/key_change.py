@@ -10,11 +10,20 @@ import hashlib
 from acqwire import fields, key_change, limits
 
 from acq.cbor import Writer
+from acq.cose import build_protected
 from acq.soft_signer import SoftSigner
 
 ASKED = "rotate"  # whoever provisions the module makes this file
 NEXT = "next_key.bin"
 _ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # n of P-256, FIPS 186-5 / SP 800-186
+
+
+def begin(board, start, device: str):
+    """The signer of this start, and the KeyChange that is to be sealed, None where the key has changed already.
+    Raises JournalError, ValueError, SignerFault."""
+    is_changing = settle(board)
+    signer = start.open_signer()
+    return signer, KeyChange(board, device, signer.kid) if is_changing else None
 
 
 def settle(board) -> bool:
@@ -39,11 +48,12 @@ def settle(board) -> bool:
 
 
 class KeyChange:
-    """`signer`: of the next key; `build` and `told` are for sealing.py."""
+    """`signer`: of the next key; `build`, `sealed` and `take_over` are for sealing.py."""
 
     def __init__(self, board, device: str, old_kid: bytes) -> None:
         """Draws the key where there is none yet. Blocks for four signatures. Raises ValueError, SignerFault."""
         self._board = board
+        self._device = device
         if not board.exists(NEXT):
             board.replace(NEXT, _draw(board.entropy))
         # From here on the key's own file asks: were `rotate` left to the end, a power cut would ask for a third key
@@ -71,8 +81,11 @@ class KeyChange:
         """The record is signed and goes to flash next."""
         self._board.replace(NEXT, self._secret + content_hash)
 
-    def told(self) -> None:
+    def take_over(self, sealer, link) -> None:
         """It is durable. Killed in here, `settle` of the next start does the rest."""
+        sealer.signer = self.signer
+        sealer.protected = build_protected(self.signer.kid)
+        link.identity = self.signer.kid + self._device.encode()
         _take(self._board, self._secret)
         self._board.replace("public_key.bin", self.signer.public_key)
 

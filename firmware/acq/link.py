@@ -59,8 +59,7 @@ class Link:
         self.reader = FrameReader(_QUESTION_MAX_BYTES)
         self._journal = journal
         self._time = time
-        self._device = device
-        self.sign_as(kid)
+        self.identity = kid + device.encode()  # as WELCOME ends
         self._boot = boot
         self._writer = writer
         self.buf = self._writer.buf
@@ -74,10 +73,6 @@ class Link:
         self._number = 0
         self._refusal = -1  # REFUSE_* instead of the answer; 0: BUSY
         self._wait_ms = 0  # of an update's own BUSY
-
-    def sign_as(self, kid: bytes) -> None:
-        """Whose signatures WELCOME announces."""
-        self._identity = kid + self._device.encode()
         self._is_first = False
         self._asked = ()  # fields of the question's body
         self._taken = ()  # what became of a TIME_SET
@@ -218,8 +213,8 @@ class Link:
         struct.pack_into(
             ">BIQQ32s", body, 0, WIRE_VERSION, self._boot, journal.oldest_seq, journal.newest_seq, newest_hash
         )  # fmt: skip
-        end = 53 + len(self._identity)
-        body[53:end] = self._identity
+        end = 53 + len(self.identity)
+        body[53:end] = self.identity
         self._finish(frames.WELCOME, end)
 
     def _fetch(self) -> None:

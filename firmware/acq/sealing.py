@@ -81,13 +81,17 @@ class Sealing:
     def is_idle(self) -> bool:
         """Nothing is being sealed and nothing waits for room."""
         is_start_done = not self._is_boot_due and self._part == self._parts and self._fault[0] == 0
-        is_start_done = is_start_done and self.key_change is None
         if self.updates is not None and self.updates.due is not None:
             return False
         if self.notices is not None and self.notices.is_waiting:
             return False
         is_waiting = self._job != _NONE or self._batch is not None or self._span is not None
-        return is_start_done and not is_waiting and self._refused is None and self._timebase.pending is None
+        return (
+            is_start_done
+            and not is_waiting
+            and self.key_change is self._refused is None
+            and self._timebase.pending is None
+        )
 
     def wait_us(self, now) -> int:
         """How long `step` has nothing to do."""
@@ -139,7 +143,7 @@ class Sealing:
             return _BOOT
         if self._part < self._parts:
             return _PARAMETERS
-        if self.key_change is not None and self._journal.has_room(_SMALL_BYTES, False):
+        if self.key_change is not None:
             return _KEY_CHANGE
         if self._fault[0]:
             return _FAULT
@@ -233,9 +237,7 @@ class Sealing:
         elif job == _PARAMETERS:
             self._part += 1
         elif job == _KEY_CHANGE:
-            self._sealer.use(self.key_change.signer)
-            self._link.sign_as(self.key_change.signer.kid)
-            self.key_change.told()
+            self.key_change.take_over(self._sealer, self._link)
             self.key_change = None
         elif job == _FAULT:
             self._board.forget_fault()

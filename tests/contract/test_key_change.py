@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from acq.app import App
 from acq.cose import Sealer
 from acq.identity import BootFacts
-from acq.key_change import KeyChange, settle
+from acq.key_change import begin
 from acq.settings import read_plan
 from acq.soft_signer import SoftSigner
 from plumeproof.errors import RecordError
@@ -67,9 +67,10 @@ class KeyRig(Rig):
         """A boot, as main.py does it."""
         self.app = None
         self.line.arriving, self.line.sent = bytearray(), bytearray()
-        is_changing = ("rotate" in self.files or "next_key.bin" in self.files) and settle(self.board)
-        signer = SoftSigner(self.files["key.bin"])
-        change = KeyChange(self.board, "mod-1", signer.kid) if is_changing else None
+        self.open_signer = lambda: SoftSigner(self.files["key.bin"])
+        signer, change = self.open_signer(), None
+        if "rotate" in self.files or "next_key.bin" in self.files:
+            signer, change = begin(self.board, self, "mod-1")
         plan = read_plan(self.parameters, b'{"link_address": %d}' % ADDRESS)
         self.app = App(
             self.board, plan, BootFacts(RigStart(), signer.public_key), self._writer, Sealer(signer), change

@@ -1,7 +1,7 @@
 """From a figure to one of its short terms: computed again from the signed records, compared bit for bit, explained.
 
-Plant description and rule set are the documents whose hashes the figure names, so that nothing but the ledger is needed.
-Which hour is gone on with is the caller's choice, or the first that counts as measured.
+Plant description and rule set are the documents whose hashes the figure names, so that nothing but the ledger is
+needed. Which hour is gone on with is the caller's choice, or the first that counts as measured.
 """
 
 from __future__ import annotations
