@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import rfc8785
@@ -28,9 +29,12 @@ from plumeproof.bundle_averages import Compared, compare_day
 from plumeproof.bundle_columns import parse_columns
 from plumeproof.bundle_figure_columns import Row, parse_figures
 from plumeproof.bundle_figures import FigureCheck
+from plumeproof.bundle_receipts import ReceiptCheck
 from plumeproof.bundle_records import RecordCheck
 from plumeproof.bundle_writing import DAY_MS, FORMAT, SEQ_DIGITS
 from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
+from plumeproof.delivery.answers import PublicKeys, read_keys
+from plumeproof.delivery.exchange import Answer
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.statement import STATEMENT_MAX_BYTES
@@ -64,6 +68,19 @@ class Counts:
     findings: int = 0
 
 
+def read_platform_keys(path: Path) -> PublicKeys:
+    """Of a JWK set (RFC 7517). Raises ConfigError."""
+    with path.open("rb") as file:
+        raw = file.read(DOCUMENT_MAX_BYTES)
+    try:
+        keys = read_keys(Answer(200, {"content-type": "application/json"}, raw))
+    except ValueError as error:
+        raise ConfigError(str(path), f"is no JWK set: {error}") from error
+    if not keys:
+        raise ConfigError(str(path), "names no P-256 key; fetch the platform's JWK set")
+    return keys
+
+
 class BundleCheck:
     """One bundle. `registry`: keys that you have from elsewhere; None: those of the bundle itself, and it is said."""
 
@@ -75,8 +92,10 @@ class BundleCheck:
         tick: Callable[[int], object] = lambda count: None,
         kept: Sequence[KeptStatement] = (),
         certificates: Certificates = (),
+        platform_keys: PublicKeys | None = None,
     ) -> None:
-        """`kept`: anchors from a keeper; `certificates`: of time-stamp authorities."""
+        """`kept`: anchors from a keeper; `certificates`: of time-stamp authorities; `platform_keys`: of receipts."""
+        self.receipts = ReceiptCheck(platform_keys)
         self._kept, self._certificates = kept, certificates
         self.anchors: BundleAnchors | None = None
         self._file = file
@@ -148,6 +167,7 @@ class BundleCheck:
                 yield Finding("manifest_device", None, None, name, "is of a module that the manifest does not name")
         yield from self._check_averages()
         yield from self._check_figures(records)
+        yield from self._check_receipts()
 
     def _named(self, folder: str) -> list[str]:
         return [name for name in self._members if name.startswith(f"data/{folder}/") and _is_known(name)]
@@ -282,6 +302,16 @@ class BundleCheck:
             for level, count in check.not_recomputed.items():
                 known = self.counts.figures_not_recomputed
                 known[level] = known.get(level, 0) + count
+
+    def _check_receipts(self) -> Iterator[Finding]:
+        name = "data/receipts.jsonl"
+        if name not in self._members:
+            return
+        try:
+            for code, sentence in self.receipts.run(read_member(self._file, self._members[name])):
+                yield Finding(code, None, None, name, sentence)
+        except EvidenceError as error:
+            yield Finding("receipt_form", None, None, name, error.detail)
 
     def _figure_rows(self, plant: str, name: str) -> list[Row]:
         """Of a member. Raises EvidenceError, which names it."""

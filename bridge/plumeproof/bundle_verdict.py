@@ -18,7 +18,9 @@ _STYLE = (
     "h1{font-size:1.5rem;padding:.6rem 1rem;color:#fff;background:#a11}h1.fine{background:#17652f}"
     "table{border-collapse:collapse;width:100%;margin:.5rem 0 1.5rem}"
     "th,td{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #ccd;vertical-align:top}"
-    "td:first-child,td.n,th{white-space:nowrap}td.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em;word-break:break-all}"
+    "td:first-child,.f td:nth-child(2),td.n,th{white-space:nowrap}"
+    "td.n{text-align:right;font-variant-numeric:tabular-nums}"
+    "code{font-size:.85em;word-break:break-all}"
     "@media print{body{margin:0}}"
 )
 
@@ -37,6 +39,8 @@ def verdict_of(check: BundleCheck, findings: Sequence[Finding]) -> dict[str, Any
         "devices": check.manifest.get("devices", []) if check.counts.records_verified else [],
         "finding_count": check.counts.findings,
         **{name: value for name, value in asdict(check.counts).items() if name != "findings"},
+        "receipts_signed": check.receipts.signed,
+        "receipts_carried": check.receipts.carried,
         "limits": limits_of(check),
         "findings": [asdict(finding) for finding in findings],
     }
@@ -52,7 +56,9 @@ def limits_of(check: BundleCheck) -> list[str]:
         )
     if check.anchors is not None:
         found += check.anchors.limits()
-    found.append("Receipts are carried as the gateway keeps them; nobody here can judge them.")
+    if check.receipts.carried:
+        told = f"{check.receipts.carried} receipts are carried as the gateway keeps them: they bear no signature, or"
+        found.append(f"{told} no --platform-keys were named.")
     counts = check.counts
     if counts.averages_superseded or counts.figures_superseded:
         found.append(
@@ -99,7 +105,7 @@ def page_of(name: str, verdict: dict[str, Any], findings: Sequence[Finding]) -> 
         )
     parts.append("</table>")
     if findings:
-        parts.append("<h2>Findings</h2><table><tr><th>code<th>module<th>seq<th>where<th>what")
+        parts.append("<h2>Findings</h2><table class=f><tr><th>code<th>module<th>seq<th>where<th>what")
         for found in findings[:FINDINGS_SHOWN]:
             cells = (
                 found.code,

@@ -26,6 +26,7 @@ from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.keys import parse_keys
 from tests.doubles.chained_module import ChainedModule, write_plant
 from tests.doubles.timed_module import START_UTC_MS
+from tools.eu_platform.receipts import ReceiptKey
 
 ROOT = Path(__file__).resolve().parents[2]
 SECOND = ROOT / "tools" / "second_verifier.py"
@@ -340,3 +341,24 @@ def test_pycose_and_cwt_agree_with_every_signature_of_a_bundle(small):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [verify_envelope(raw, keys.public_key).payload.hex() for raw in raws]
     assert len(raws) == 10
+
+
+def test_receipts_are_judged_with_the_platforms_keys(small, tmp_path, capsys):
+    key, other = (ReceiptKey(tmp_path / f"{name}.key") for name in ("own", "other"))
+    whole = contents((small / "small.zip").read_bytes())
+
+    def written(signer, **changed):
+        receipt = signer.seal({"receiptId": "r-1", "idempotencyKey": "k-1"}) | changed
+        row = {"sink": "eu", "kind": "report", "key": "k-1", "module": "plume-01", "seq": 1, "received_utc_ms": 1}
+        line = rfc8785.dumps(row | {"proof": json.dumps(receipt)}) + b"\n"
+        (small / "receipts.zip").write_bytes(sealed_again(whole | {"data/receipts.jsonl": line}))
+        return small / "receipts.zip"
+
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.jwk]}))
+    options = ("--platform-keys", tmp_path / "jwks.json")
+    status, found = verify(capsys, written(key), *options)
+    assert (status, found["receipts_signed"], found["receipts_carried"]) == (0, 1, 0)
+    assert verify(capsys, written(key))[1]["receipts_carried"] == 1
+    for signer, changed in ((other, {}), (key, {"receiptId": "r-2"}), (key, {"idempotencyKey": "k-2"})):
+        status, found = verify(capsys, written(signer, **changed), *options)
+        assert (status, [one["code"] for one in found["findings"]]) == (1, ["receipt"])

@@ -59,6 +59,9 @@ def add_parser(subparsers: Any) -> None:
     verify.add_argument(
         "--tsa-certificate", type=Path, metavar="FILE", help="root of the time-stamp authority, and what lies between"
     )
+    verify.add_argument(
+        "--platform-keys", type=Path, metavar="FILE", help="JWK set of the platform that signs receipts"
+    )
     verify.add_argument("--html", type=Path, metavar="FILE", help="write the verdict as a page")
     verify.add_argument("--allow-test-keys", action="store_true", help="published test keys are no finding")
     verify.add_argument("--json", action="store_true", help="print one JSON object")
@@ -101,7 +104,7 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from plumeproof.bundle_checking import BundleCheck
+    from plumeproof.bundle_checking import BundleCheck, read_platform_keys
     from plumeproof.bundle_verdict import limits_of, page_of, verdict_of
 
     registry = load_keys(args.keys, allow_test_keys=True) if args.keys else None  # BundleCheck names them
@@ -111,10 +114,11 @@ def _verify(args: argparse.Namespace) -> int:
     if unsigned:
         raise ConfigError("--anchor", "names an unsigned anchor.json; a bundle is held against signed anchors only")
     certificates = certificates_of(args.tsa_certificate)
+    platform = None if args.platform_keys is None else read_platform_keys(args.platform_keys)
     findings: list[Finding] = []
     quiet = args.json or not sys.stderr.isatty()
     with args.bundle.open("rb") as file, tqdm(unit=" records", disable=quiet) as progress:
-        check = BundleCheck(file, registry, args.allow_test_keys, progress.update, kept, certificates)
+        check = BundleCheck(file, registry, args.allow_test_keys, progress.update, kept, certificates, platform)
         for finding in check.run():
             if len(findings) < FINDINGS_MAX:
                 findings.append(finding)
