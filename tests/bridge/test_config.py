@@ -177,6 +177,7 @@ def test_the_sample_is_a_configuration_and_shows_every_key():
         "gateway": shown["gateway"], "keys": shown["keys"], "modules": shown["module"][0],
         "averaging": shown["averaging"], "plants": shown["plant"][0], "dashboard": shown["dashboard"],
         "anchors": shown["anchors"],
+        "documents": {"site_file": None},
         "mqtt_sinks": shown["sink"]["mqtt"][0], "https_sinks": shown["sink"]["https"][0],
     }  # fmt: skip
     assert set(tables) == {entry.name for entry in dataclasses.fields(Config)}
