@@ -55,19 +55,12 @@ def members_of(raw: memoryview) -> dict[str, memoryview]:
         head = struct.pack("<4sHHHHHLLLHH", b"PK\3\4", 10, 0, 0, 0, 0x21, zlib.crc32(content), size, size, length, 0)
         if head + name != bytes(raw[at : at + 30 + length]) or name <= last or len(content) != size:
             raise ValueError(f"zip: member at byte {at} is not as it must be")
-        far = struct.pack("<HHQ", 1, 8, at) if at >= 2**32 - 1 else b""
-        version, place = 45 if far else 10, min(at, 2**32 - 1)
-        fixed = (b"PK\1\2", version, version, 0, 0, 0, 0x21, crc, size, size, length, len(far), 0, 0, 0, 0, place)
-        directory += struct.pack("<4sHHHHHHLLLHHHHHLL", *fixed) + name + far
+        fixed = (b"PK\1\2", 10, 10, 0, 0, 0, 0x21, crc, size, size, length, 0, 0, 0, 0, 0, at)
+        directory += struct.pack("<4sHHHHHHLLLHHHHHLL", *fixed) + name
         found[name.decode("ascii")] = content
         at, last = at + 30 + length + size, name
-    count, size = len(found), len(directory)
-    if count >= 0xFFFF or at >= 2**32 - 1 or size >= 2**32 - 1:
-        directory += struct.pack("<4sQHHLLQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, count, count, size, at)
-        directory += struct.pack("<4sLQL", b"PK\6\7", 0, at + size, 1)
-    few = min(count, 0xFFFF)
-    end = (b"PK\5\6", 0, 0, few, few, min(size, 2**32 - 1), min(at, 2**32 - 1), 0)
-    if bytes(raw[at:]) != directory + struct.pack("<4sHHHHLLH", *end):
+    end = struct.pack("<4sHHHHLLH", b"PK\5\6", 0, 0, len(found), len(found), len(directory), at, 0)
+    if bytes(raw[at:]) != directory + end:
         raise ValueError("zip: the directory is not that of the members before it")
     return found
 
@@ -84,9 +77,8 @@ class Check:
             raise ValueError("manifest: manifest.sha256 names another manifest.json")
         self.manifest = json.loads(manifest)
         named = {name: (size, digest) for name, size, digest in self.manifest["members"]}
-        seen = {
-            name: (len(one), hashlib.sha256(one).hexdigest()) for name, one in members.items() if name[:4] == "data"
-        }
+        data = [(name, one) for name, one in members.items() if name[:4] == "data"]
+        seen = {name: (len(one), hashlib.sha256(one).hexdigest()) for name, one in data}
         wrong = sorted(name for name in named.keys() | seen.keys() if named.get(name) != seen.get(name))
         self.findings += [f"member: {name} is not what the manifest names" for name in wrong]
         entries = json.loads(bytes(members["data/keys.json"])) if registry is None else registry
@@ -179,12 +171,10 @@ class Check:
         if not entry["valid_from_seq"] <= number <= until:
             raise ValueError(f"key {headers[4].hex()} is revoked or not valid for {number}")
         if headers[4] not in self.points:
-            key = serialization.load_pem_public_key(entry["public_key"].encode())
-            if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-                raise ValueError("no P-256 key")
+            key: Any = serialization.load_pem_public_key(entry["public_key"].encode())
             point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-            if hashlib.sha256(point).digest()[:16] != headers[4]:
-                raise ValueError("kid is not that of its key")
+            if not isinstance(key.curve, ec.SECP256R1) or hashlib.sha256(point).digest()[:16] != headers[4]:
+                raise ValueError("no P-256 key, or not that of its kid")
             self.points[headers[4]] = key
         r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
         signed = cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)
@@ -210,22 +200,17 @@ class Check:
                 if row["revision"] != due:
                     self.findings.append(f"average: {name}: revision {row['revision']} where {due} is due")
                 own[row["channel"]] = row
-            inside = [one for one in self.strips[device] if one.first < day + 86_400_000 and one.end > day]
+            strips = [one for one in self.strips[device] if one.first < day + 86_400_000 and one.end > day]
             for (interval_s, start), own in newest.items():
-                self.compare(name, inside, (interval_s, start), own)
+                until, end = max(row["last_seq"] for row in own.values()), start + interval_s * 1000
+                inside = [one for one in strips if one.seq <= until and one.first < end and one.end > start]
+                for channel in sorted({spec for one in inside for spec in one.specs} | set(own)):
+                    again, row = average(inside, channel, start, interval_s) or {}, own.get(channel, {})
+                    if bool(again) != bool(row) or {key: row[key] for key in again} != again:
+                        self.findings.append(f"average: {name}: {channel} {interval_s} s from {start} is another")
+                    self.averages += bool(again)
         if count != stated["average_count"]:
             self.findings.append(f"manifest: {device} has {count} averages")
-
-    def compare(self, name: str, strips: list[Strip], at: tuple[int, int], rows: dict[str, dict[str, Any]]) -> None:
-        """The newest rows of one interval."""
-        (interval_s, start), until = at, max(row["last_seq"] for row in rows.values())
-        end = start + interval_s * 1000
-        inside = [one for one in strips if one.seq <= until and one.first < end and one.end > start]
-        for channel in sorted({entry["id"] for one in inside for entry in one.set["channels"]} | set(rows)):
-            again, row = average(inside, channel, start, interval_s) or {}, rows.get(channel, {})
-            if bool(again) != bool(row) or {key: row[key] for key in again} != again:
-                self.findings.append(f"average: {name}: {channel} {interval_s} s from {start} is another")
-            self.averages += bool(again)
 
 
 def rows_of(raw: bytes) -> list[dict[str, Any]]:
@@ -302,8 +287,7 @@ class Strip:
                 number = np.ascontiguousarray(rows[:, order]).view(DTYPES[spec["type"]])[:, 0].astype(np.float64)
         with np.errstate(all="ignore"):  # what is no number or too large is named below
             value = number * float(spec["scale"]) + float(spec["offset"])
-        status = np.zeros(self.count, np.int64)
-        finite = np.isfinite(number) & np.isfinite(value)
+        status, finite = np.zeros(self.count, np.int64), np.isfinite(number) & np.isfinite(value)
         status[value > float(spec["max"])] = CODE["over_range"]
         status[value < float(spec["min"])] = CODE["under_range"]
         status[~finite] = CODE["not_finite"]
@@ -417,12 +401,11 @@ def average(strips: list[Strip], channel: str, start: int, interval_s: int) -> d
     sums = make(strips, channel, start, interval_s)
     if sums is None or not sums["has"]:  # overflow alone makes no row
         return None
-    newest, n = sums["newest"], sums["n"]
+    newest, n, (quantity, unit, _) = sums["newest"], sums["n"], sums["newest"].measured(channel)
     expected = -(-interval_s * 1000 // newest.slot_ms)
     invalid = {name: count for name, count in sums["invalid"].items() if count}
     absent = expected - n - sum(count for name, count in invalid.items() if name != "overlap")
     invalid |= {"absent": absent} if absent > 0 else {}
-    quantity, unit, _ = newest.measured(channel)
     numbers = {"mean": sums["total"] / n, "minimum": sums["low"], "maximum": sums["high"]} if n else {}
     numbers["deviation"] = math.sqrt(sums["m2"] / (n - 1)) if n > 1 else math.nan
     finite = {name: float(one) if math.isfinite(one) else None for name, one in numbers.items()}
