@@ -10,6 +10,7 @@ Exit status: 0 fine, 1 a fault in the evidence, 2 wrong usage or unusable file.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import sys
 from pathlib import Path
@@ -87,6 +88,7 @@ def _export(args: argparse.Namespace) -> int:
     for path in (ledger, keys):
         if args.output.exists() and path.exists() and args.output.samefile(path):
             raise ConfigError(str(args.output), "is read by this command; name another file to write")
+    gc.freeze()  # what is loaded stays: without it every full collection would go through all of numba
     raw = read_keys(keys)
     sign = sign_with(GatewayKey(key_file), raw, str(keys)) if key_file is not None else None
     with tqdm(unit=" records", disable=args.json or not sys.stderr.isatty()) as progress:
@@ -115,6 +117,7 @@ def _verify(args: argparse.Namespace) -> int:
         raise ConfigError("--anchor", "names an unsigned anchor.json; a bundle is held against signed anchors only")
     certificates = certificates_of(args.tsa_certificate)
     platform = None if args.platform_keys is None else read_platform_keys(args.platform_keys)
+    gc.freeze()  # what is loaded stays: without it every full collection would go through all of numba
     findings: list[Finding] = []
     quiet = args.json or not sys.stderr.isatty()
     with args.bundle.open("rb") as file, tqdm(unit=" records", disable=quiet) as progress:
