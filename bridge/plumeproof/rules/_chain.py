@@ -14,14 +14,12 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 from plumeproof.rules._kernels import (
-    OPTIONS,
     Decorator,
     compiled,
     fetch,
@@ -55,20 +53,18 @@ from plumeproof.rules._peripherals import (
 from plumeproof.rules._vectors import GROUP, I32, I64, LANES, SLOTS, Conversion, Slots, convert_four
 
 # numba's cache asks for the age of this file only: a test sees to it that others of these come with other lines.
-KERNELS_SHA256 = "794fb8cf7df78640"
+KERNELS_SHA256 = "132f1f1c7cf0f6d1"
 PERIPHERALS_SHA256 = "e9ac78b46af05230"
 
 TILE = 16  # minutes; 90 tiles a day
 _TO_DRY = NEEDS_T | NEEDS_P | NEEDS_H2O
 _built: Decorator = intrinsic(prefer_literal=True)
 _unpack: Callable[..., Any] = cgutils.unpack_tuple
-allocating: Decorator = numba.njit(**OPTIONS)
 _OTHER = 5
 _LINE = 8  # float64 of a cache line
 
 
-@allocating
-def _rows(count: Any, width: Any) -> Any:
+def _rows(count: int, width: int) -> Any:
     """Rows of float64 that begin with a cache line: loads that touch two take twice as long."""
     wide = (width + _LINE - 1) // _LINE * _LINE
     flat = np.empty(count * wide + _LINE)
@@ -135,27 +131,18 @@ def _fetch_results(counts: Any, sums: Any, place: Any) -> None:
             fetch_to_write(sums[row], i)
 
 
-@allocating
-def _kinds_of(channels: Any, roles: Any, needs: Any, load_of: Any) -> Any:
+def _kinds_of(channels: int, roles: Any, needs: Any, load_of: Any) -> Any:
     """What each channel is, the row of its load or -1, which gains are needed, and whose next slots are asked for
     together: a peripheral's with those of a concentration, little by little, or its own alone."""
     kinds, load_row, partner = np.full(channels, _OTHER), np.full(channels, -1), np.arange(channels)
     is_wanted = np.zeros(8, np.bool_)
-    for kind in range(_OTHER):
-        if roles[kind] >= 0:
-            kinds[roles[kind]] = kind
-    for to in range(load_of.shape[0]):
-        load_row[load_of[to]] = to
-    for at in range(channels):
-        if kinds[at] >= FLOW:
-            is_wanted[needs[at] & _TO_DRY] = True
-    kind = 0
-    for at in range(channels):
-        while kind < _OTHER and roles[kind] < 0:
-            kind += 1
-        if kinds[at] == _OTHER and kind < _OTHER:
-            partner[at], partner[roles[kind]] = roles[kind], at
-            kind += 1
+    for kind, at in enumerate(roles):
+        if at >= 0:
+            kinds[at] = kind
+    load_row[load_of] = np.arange(len(load_of))
+    is_wanted[needs[kinds >= FLOW] & _TO_DRY] = True
+    for at, other in zip(np.flatnonzero(kinds == _OTHER), roles[roles >= 0], strict=False):
+        partner[at], partner[other] = other, at
     return kinds, load_row, is_wanted, partner
 
 
@@ -262,7 +249,6 @@ def _other(
             _fetch(other_raw, other_status, place + ahead, width)
 
 
-@in_place
 def _run_tiles(
     begin: Any, end: Any, value: Any, factor: Any, gain: Any, rows: Any, bad: Any, marks: Any, lanes: Any,
     is_lost: Any, kinds: Any, load_row: Any, is_wanted: Any, partner: Any, raw: Any, status: Any, stopped: Any,
@@ -278,6 +264,8 @@ def _run_tiles(
         here = slice(first * slots, last * slots)
         out = stopped[here]
         is_stopped = is_over(out, NONE)
+        for i in range(last * slots, last * slots + width, 64):
+            fetch(stopped, i)
         if is_stopped:
             count_slots(out, slots, expected[first:last])
         else:
@@ -326,13 +314,21 @@ def _run_tiles(
 
 
 _CHAIN = (
-    "void({kind}[:, ::1], uint8[:, ::1], uint8[::1], uint8, int64, float64[:, ::1], uint8[::1], int64[::1],"
-    " float64[::1], float64[::1], boolean, boolean, boolean, int64[::1], int64, int64, int32[::1], int32[:, ::1],"
-    " int32[:, ::1], float64[:, :, ::1], int32[:, ::1], float64[:, ::1])"
+    "void(int64, int64, float64[:, ::1], float64[:, ::1], float64[:, ::1], float64[:, ::1], uint8[:, ::1],"
+    " uint8[:, ::1], float64[::1], boolean[:, ::1], int64[::1], int64[::1], boolean[::1], int64[::1],"
+    " {kind}[:, ::1], uint8[:, ::1], uint8[::1], uint8, int64, float64[:, ::1], uint8[::1], int64[::1],"
+    " float64[::1], float64[::1], boolean, boolean, boolean, int32[::1], int32[:, ::1], int32[:, ::1],"
+    " float64[:, :, ::1], int32[:, ::1], float64[:, ::1])"
 )
 
 
-def _run_chain(
+@functools.cache
+def kernel_for(kind: str) -> Callable[..., None]:
+    """Compiled for values of one kind when the first of them come: nobody waits for the other."""
+    return compiled(_CHAIN.format(kind=kind))(_run_tiles)
+
+
+def run_chain(
     raw: Any,
     status: Any,
     stopped: Any,
@@ -371,19 +367,9 @@ def _run_chain(
     value, factor, gain, rows = _rows(_OTHER, width), _rows(FLOW, width), _rows(8, width), _rows(2, GROUP * slots)
     bad, marks = np.zeros((_OTHER, width), np.uint8), np.zeros((2, GROUP * slots), np.uint8)
     gain[0] = 1.0  # multiplying by it changes no bit
-    scratch = (value, factor, gain, rows, bad, marks, np.empty(LANES), np.zeros((_OTHER, TILE // GROUP), np.bool_))
+    is_lost = np.zeros((_OTHER, TILE // GROUP), np.bool_)
+    scratch = (value, factor, gain, rows, bad, marks, np.empty(LANES), is_lost)
     inputs = (raw, status, stopped, worst, slots, lines, needs, roles, fixed, setting)
     flags = (is_o2_wet, is_low_spared, is_zeroed)
     results = (expected, own, n, sums, load_n, load)
-    _run_tiles(begin, end, *scratch, *kinds, *inputs, *flags, *results)
-
-
-@functools.cache
-def kernel_for(kind: str) -> Callable[..., None]:
-    """Compiled for values of one kind when the first of them come: nobody waits for the other."""
-    return compiled(_CHAIN.format(kind=kind))(_run_chain)
-
-
-def run_chain(raw: Any, *others: Any) -> None:
-    """`_run_chain` for float32 or float64."""
-    kernel_for(raw.dtype.name)(raw, *others)
+    kernel_for(raw.dtype.name)(begin, end, *scratch, *kinds, *inputs, *flags, *results)

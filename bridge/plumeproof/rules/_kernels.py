@@ -29,9 +29,11 @@ from plumeproof.rules._vectors import (
     I64,
     LANES,
     SLOTS,
+    Minutes,
     Slots,
     fold,
     load,
+    merge_four,
     spread,
     sum_four,
     sum_one,
@@ -39,7 +41,7 @@ from plumeproof.rules._vectors import (
 
 ORDER = "lanes20-v1"
 # numba's cache asks for the age of this file only: a test sees to it that other vectors come with another line here.
-VECTORS_SHA256 = "dc70afc2de1cbdb1"
+VECTORS_SHA256 = "a3bf2e5634689c16"
 
 OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "fastmath": False, "boundscheck": False}
 Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -47,16 +49,18 @@ Decorator: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 # nothing, and gives no array to a function that does count.
 _INNER: dict[str, Any] = {**OPTIONS, "_nrt": False}
 inner: Decorator = numba.njit(**_INNER)
-# Where it is called, once: a call hands over every field of every array, which takes longer than a group's sums.
-in_place: Decorator = numba.njit(**_INNER, forceinline=True)
+# Written out where it is called: a call hands over every field of every array, which takes longer than a group's sums,
+# and what is compiled by itself is compiled again with all that calls it.
+in_place: Decorator = numba.njit(**_INNER, inline="always")
 _built: Decorator = intrinsic
+_built_for: Decorator = intrinsic(prefer_literal=True)
 _unpack: Callable[..., Any] = cgutils.unpack_tuple
 _declare: Callable[..., Any] = cgutils.get_or_insert_function
 
 
 def compiled(*signatures: str) -> Decorator:
     """Compile for these signatures now."""
-    return lambda function: compile_now(function, signatures, OPTIONS)
+    return lambda function: compile_now(function, signatures, _INNER)
 
 
 def pointers(context: Any, b: Any, signature: Any, arguments: Sequence[Any], *which: int) -> list[Any]:
@@ -119,6 +123,26 @@ def _minute(typing_context: Any, values: Any, status: Any, worst: Any, at: Any, 
         return n
 
     return types.int64(values, status, types.uint8, types.int64, sums), build
+
+
+@_built_for
+def merge(typing_context: Any, n_of: Any, sums_of: Any, first: Any, n: Any, sums: Any, at: Any, length: Any) -> Any:
+    """Four intervals of `length` minutes (10, 30, 60) from minute `first` of a row, into `n` and `sums` from `at` on;
+    `sums_of` and `sums`: a tuple of rows, (total, m2, low, high) or (total,)."""
+    minutes = length.literal_value
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        def places(count_at: int, rows_at: int, place: Any) -> list[Any]:
+            kind = signature.args[rows_at].dtype
+            rows = [context.make_array(kind)(context, b, row).data for row in _unpack(b, arguments[rows_at])]
+            return [b.gep(row, [place]) for row in (*pointers(context, b, signature, arguments, count_at), *rows)]
+
+        found = merge_four(b, Minutes(b, places(0, 1, arguments[2]), minutes), sums.count > 1)
+        for vector, place in zip(found, places(3, 4, arguments[5]), strict=True):
+            b.store(vector, b.bitcast(place, vector.type.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(n_of, sums_of, types.int64, n, sums, types.int64, length), build
 
 
 def _fetcher(is_written: bool) -> Callable[..., Any]:

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from plumeproof.rules._kernels import compiled, inner, tree_of
-from plumeproof.rules._vectors import LANES
+from plumeproof.rules._kernels import compiled, in_place, inner, merge, tree_of
+from plumeproof.rules._vectors import GROUP, LANES
 
 # numba's cache asks for the age of this file only: a test sees to it that another _kernels.py comes with another line.
-KERNELS_SHA256 = "794fb8cf7df78640"
+KERNELS_SHA256 = "132f1f1c7cf0f6d1"
 _WIDE = 8  # least and greatest are sought in so many places at once
 
 
-@inner
+@in_place
 def _sum_of(terms: Any, lanes: Any) -> Any:
     """Sum of numbers by position, in the order lanes20-v1."""
     whole = terms.shape[0] - terms.shape[0] % LANES
@@ -61,7 +61,7 @@ def _greatest(numbers: Any, best: Any) -> Any:
     return found
 
 
-@inner
+@in_place
 def _merge(count: Any, total: Any, m2: Any, low: Any, high: Any, rows: Any, lanes: Any, best: Any) -> Any:
     """One interval: how many count, (sum, m2, least, greatest). `rows`: two of scratch, as long as the interval."""
     seen, fewest = 0, count[0]
@@ -92,34 +92,58 @@ def _merge(count: Any, total: Any, m2: Any, low: Any, high: Any, rows: Any, lane
     return seen, (whole, squares, _least(terms, best), _greatest(spare, best))
 
 
-@inner
+@in_place
+def _merge_fours(n_of: Any, sums_of: Any, length: Any, begin: Any, end: Any, n: Any, sums: Any) -> Any:
+    """Of a row, four intervals at a time, where there are kernels for their length; the first that is left."""
+    last = end - (end - begin) % GROUP
+    if length == 10:
+        for at in range(begin, last, GROUP):
+            merge(n_of, sums_of, at * length, n, sums, at, 10)
+    elif length == 30:
+        for at in range(begin, last, GROUP):
+            merge(n_of, sums_of, at * length, n, sums, at, 30)
+    elif length == 60:
+        for at in range(begin, last, GROUP):
+            merge(n_of, sums_of, at * length, n, sums, at, 60)
+    else:
+        return begin
+    return last
+
+
+@compiled(
+    "void(int32[:, ::1], float64[:, :, ::1], int64, int64, int64, float64[:, ::1], float64[::1], float64[::1],"
+    " int32[:, ::1], float64[:, :, ::1])"
+)
 def _merge_rows(
     n_of: Any, sums_of: Any, length: Any, begin: Any, end: Any, rows: Any, lanes: Any, best: Any, n: Any, sums: Any
 ) -> None:
     for row in range(n.shape[0]):
-        for at in range(begin, end):
+        minutes, found = (
+            (sums_of[0, row], sums_of[1, row], sums_of[2, row], sums_of[3, row]),
+            (sums[0, row], sums[1, row], sums[2, row], sums[3, row]),
+        )
+        first = _merge_fours(n_of[row], minutes, length, begin, end, n[row], found)
+        for at in range(first, end):
             here = slice(at * length, at * length + length)
             count, total, m2 = n_of[row, here], sums_of[0, row, here], sums_of[1, row, here]
             low, high = sums_of[2, row, here], sums_of[3, row, here]
-            n[row, at], found = _merge(count, total, m2, low, high, rows, lanes, best)
-            sums[0, row, at], sums[1, row, at], sums[2, row, at], sums[3, row, at] = found
+            n[row, at], one = _merge(count, total, m2, low, high, rows, lanes, best)
+            sums[0, row, at], sums[1, row, at], sums[2, row, at], sums[3, row, at] = one
 
 
-@compiled("void(int32[:, ::1], float64[:, :, ::1], int64, int64, int64, int32[:, ::1], float64[:, :, ::1])")
-def merge_minutes(n_of: Any, sums_of: Any, length: Any, begin: Any, end: Any, n: Any, sums: Any) -> None:
+def merge_minutes(n_of: Any, sums_of: Any, length: int, begin: int, end: int, n: Any, sums: Any) -> None:
     """The sums of the intervals `begin` to `end`, of `length` minutes each, from those of their minutes.
 
     `n_of` (rows, minutes), `sums_of` (4, rows, minutes); `n` (rows, intervals), `sums` (4, rows, intervals).
     """
-    rows = (np.empty(length), np.empty(length))
-    lanes, best = np.empty(LANES), np.empty(_WIDE)
-    _merge_rows(n_of, sums_of, length, begin, end, rows, lanes, best, n, sums)
+    _merge_rows(n_of, sums_of, length, begin, end, np.empty((2, length)), np.empty(LANES), np.empty(_WIDE), n, sums)
 
 
-@inner
+@compiled("void(int32[:, ::1], float64[:, ::1], int64, int64, int64, float64[::1], int32[:, ::1], float64[:, ::1])")
 def _merge_load_rows(n_of: Any, load_of: Any, length: Any, begin: Any, end: Any, lanes: Any, n: Any, load: Any) -> None:
     for row in range(n.shape[0]):
-        for at in range(begin, end):
+        first = _merge_fours(n_of[row], (load_of[row],), length, begin, end, n[row], (load[row],))
+        for at in range(first, end):
             here = slice(at * length, at * length + length)
             count = n_of[row, here]
             seen = 0
@@ -129,7 +153,6 @@ def _merge_load_rows(n_of: Any, load_of: Any, length: Any, begin: Any, end: Any,
             load[row, at] = _sum_of(load_of[row, here], lanes)
 
 
-@compiled("void(int32[:, ::1], float64[:, ::1], int64, int64, int64, int32[:, ::1], float64[:, ::1])")
-def merge_loads(n_of: Any, load_of: Any, length: Any, begin: Any, end: Any, n: Any, load: Any) -> None:
+def merge_loads(n_of: Any, load_of: Any, length: int, begin: int, end: int, n: Any, load: Any) -> None:
     """The same for rows that have only a sum; of a minute in which nothing counts it is 0."""
     _merge_load_rows(n_of, load_of, length, begin, end, np.empty(LANES), n, load)

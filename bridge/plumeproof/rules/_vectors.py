@@ -81,7 +81,10 @@ def _tree(b: Any, lanes: Sequence[Any]) -> Any:
 
 def _tree_of_four(b: Any, minutes: Sequence[Sequence[Any]]) -> Any:
     """The same for four minutes at once; one sum of each in a vector of four."""
-    tens = [_ten(b, lanes) for lanes in minutes]
+    return _tree_of_tens(b, [_ten(b, lanes) for lanes in minutes])
+
+
+def _tree_of_tens(b: Any, tens: Sequence[tuple[Any, Any]]) -> Any:
     even = [_shuffle(b, tens[i][0], tens[i + 1][0], [0, 8, 2, 10, 4, 12, 6, 14]) for i in (0, 2)]
     odd = [_shuffle(b, tens[i][0], tens[i + 1][0], [1, 9, 3, 11, 5, 13, 7, 15]) for i in (0, 2)]
     pairs = [_shuffle(b, tens[i][1], tens[i + 1][1], [0, 2, 1, 3]) for i in (0, 2)]
@@ -332,3 +335,66 @@ def convert_four(b: Any, conversion: Conversion, has_load: bool) -> tuple[list[A
         whole = b.fadd(_tree_of_four(b, [_add_rows(b, loads[3 * at : 3 * at + 3]) for at in range(GROUP)]), zero)
         of_load = [None if n is None else _count(b, conversion.load_marks), whole]
     return [n, *results], of_load
+
+
+class Minutes:
+    """The minutes of four intervals that follow each other: 10, 30 or 60 each, whole rows of 20 and then a half."""
+
+    def __init__(self, b: Any, rows: Sequence[Any], length: int) -> None:
+        """`rows`: pointers to n (int32) and total, and for more than those to m2, least, greatest."""
+        self.b, self.rows, self.length = b, rows, length
+        whole = [(row + first, count) for row in range(0, length - LANES + 1, LANES) for first, count in _PIECES]
+        half = length - length % LANES
+        self.places = whole + ([(half, 8), (half + 8, 2)] if length > half else [])
+
+    def numbers(self, which: int, interval: int) -> list[Any]:
+        """Of a row as float64, which holds every n."""
+        places = [(self.length * interval + place, count) for place, count in self.places]
+        if which:
+            return [load(self.b, self.rows[which], place, F64, count, 8) for place, count in places]
+        found = [load(self.b, self.rows[0], place, I32, count, 4) for place, count in places]
+        return [self.b.sitofp(piece, ir.VectorType(F64, piece.type.count)) for piece in found]
+
+    def ten(self, pieces: Sequence[Any]) -> tuple[Any, Any]:
+        """The first sums of the tree."""
+        b, whole = self.b, 3 * (self.length // LANES)
+        lanes, half = list(pieces[:3]), pieces[whole:]
+        if not whole:
+            return half[0], half[1]
+        for first in range(3, whole, 3):
+            lanes = [b.fadd(one, other) for one, other in zip(lanes, pieces[first : first + 3], strict=True)]
+        if half:
+            eight = _shuffle(b, half[1], _constant(F64, 2, 0.0), [0, 1, 2, 2, 2, 2, 2, 2])
+            lanes = [b.fadd(lanes[0], half[0]), b.fadd(lanes[1], eight), lanes[2]]
+        return _ten(b, lanes)
+
+
+def merge_four(b: Any, minutes: Minutes, has_spread: bool) -> list[Any]:
+    """Sums of four intervals: n, total and with `has_spread` m2, least, greatest; vectors of four."""
+    zero, intervals = _constant(F64, GROUP, 0.0), range(GROUP)
+    counts, totals = ([minutes.numbers(which, at) for at in intervals] for which in (0, 1))
+    n = _tree_of_tens(b, [minutes.ten(pieces) for pieces in counts])
+    total = b.fadd(_tree_of_tens(b, [minutes.ten(pieces) for pieces in totals]), zero)
+    whole = b.fptosi(n, ir.VectorType(I32, GROUP))
+    if not has_spread:
+        return [whole, total]
+    is_some = [[b.fcmp_ordered(">", own, _constant(F64, own.type.count, 0.0)) for own in pieces] for pieces in counts]
+    mean = b.fdiv(total, n)
+    squares = []
+    for at in intervals:
+        terms = []
+        for own, sum_of, square, has in zip(counts[at], totals[at], minutes.numbers(2, at), is_some[at], strict=True):
+            away = b.fsub(b.fdiv(sum_of, own), spread(b, _take(b, mean, at), own.type.count))
+            term = b.fadd(square, b.fmul(b.fmul(away, away), own))
+            terms.append(b.select(has, term, _constant(F64, own.type.count, 0.0)))
+        squares.append(minutes.ten(terms))
+    found = [total, b.fadd(_tree_of_tens(b, squares), zero)]
+    for which, choose, worse in ((3, _lesser, np.inf), (4, _greater, -np.inf)):
+        vectors = []
+        for at in intervals:
+            pieces = zip(minutes.numbers(which, at), is_some[at], strict=True)
+            own = [b.select(has, piece, _constant(F64, piece.type.count, worse)) for piece, has in pieces]
+            wide = [_shuffle(b, piece, piece, [i % piece.type.count for i in range(8)]) for piece in own]
+            vectors.append(fold(b, wide, choose))
+        found.append(_best_of_four(b, vectors, choose))
+    return [whole, *(b.select(b.fcmp_ordered("==", n, zero), zero, numbers) for numbers in found)]
