@@ -7,6 +7,7 @@ endless headers and one byte a second end too. What an answer means is https_sin
 
 from __future__ import annotations
 
+import errno
 import logging
 import ssl
 import time
@@ -214,7 +215,12 @@ def _counting_socket(budget: _Budget) -> type[ssl.SSLSocket]:
 
         def send(self, data: Any, flags: int = 0) -> int:
             self.settimeout(budget.timeout_s())
-            return super().send(data, flags)
+            try:
+                return super().send(data, flags)
+            except ssl.SSLEOFError as error:
+                # The other side has gone while we still wrote. What it said before, an early answer or an alert (TLS
+                # 1.3 refuses our certificate only after our handshake is over), urllib3 reads after a broken pipe.
+                raise BrokenPipeError(errno.EPIPE, "gone while we still wrote") from error
 
     return CountingSocket
 

@@ -55,6 +55,7 @@ def sign_request(
             label=rule.label,
             include_alg=rule.is_algorithm_named,
             covered_component_ids=rule.components,
+            use_existing_digest="content-digest" in request.headers,  # ours is the digest of these bytes
         )
     except HTTPMessageSignaturesException as error:
         raise BlockedDelivery(f"the request cannot be signed: {error}; check base_url and the profile") from error
