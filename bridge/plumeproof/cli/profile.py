@@ -19,8 +19,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from plumeproof.profile_desk import check_against, load_profile, read_profile, shipped
-
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
@@ -42,6 +40,8 @@ def add_parser(subparsers: Any) -> None:
 
 def check_main(args: argparse.Namespace) -> int:
     """Run `profile check`; ConfigError and UnreachableError are printed by the caller."""
+    from plumeproof.profile_desk import check_against, load_profile
+
     profile = load_profile(args.profile)
     today = dt.datetime.now(dt.UTC).date()
     findings = check_against(profile, args.openapi, args.ca_file, today) if args.openapi else ()
@@ -63,6 +63,8 @@ def check_main(args: argparse.Namespace) -> int:
 
 def list_main(args: argparse.Namespace) -> int:
     """Run `profile list`."""
+    from plumeproof.profile_desk import load_profile, shipped
+
     profiles = [load_profile(name) for name in shipped()]
     if args.json:
         told = [
@@ -78,6 +80,8 @@ def list_main(args: argparse.Namespace) -> int:
 
 def show_main(args: argparse.Namespace) -> int:
     """Run `profile show`: the bytes, so that a copy is one."""
+    from plumeproof.profile_desk import load_profile, read_profile
+
     load_profile(args.profile)
     raw, _ = read_profile(args.profile)
     sys.stdout.write(raw.decode("utf-8-sig"))
