@@ -38,8 +38,8 @@ class LoginCheck:
         schema = self._found.schema_of(operation.get("requestBody"), FORM, "the token request")
         form = self._form()
         if schema is not None:
-            for pointer, sentence in self._found.schemas.find_faults(schema, form):
-                self._found.said(ERROR, pointer, f"token request: {sentence}")
+            for pointer, sentence in self._found.schemas.find_faults(schema, form, "the token request"):
+                self._found.said(ERROR, pointer, sentence)
             for name in form:
                 if says_fields(schema) and not fields_of(schema, name):
                     text = f"no member {name}, which the profile sends (/auth/kind {profile.auth_kind})"
@@ -94,33 +94,44 @@ class LoginCheck:
         self._security(operation, fault)
 
     def _security(self, operation: Node, fault: Callable[[Node, list[str]], str]) -> list[str] | None:
-        """Kinds of the schemes of the first alternative that the profile satisfies; None where it satisfies none."""
+        """Kinds of the schemes of an alternative that the profile satisfies, rather one without a certificate; None
+        where it satisfies none."""
         needs = operation.get("security") or self._found.root.get("security")
         alternatives = [one for _, one in needs.items()] if needs is not None else []
         if not alternatives:
             return []
         faults: list[tuple[str, str]] = []
+        taken: list[tuple[list[str], str]] = []
         for alternative in alternatives:
-            kinds, wrong = [], []
-            for name, scopes in alternative.value.items() if isinstance(alternative.value, dict) else ():
-                scheme = self._found.root.get("components", "securitySchemes", str(name))
-                if scheme is None:
-                    wrong.append((alternative.pointer, f"security scheme {name} is not declared"))
-                    continue
-                kinds.append(f"{scheme.text('type')} {scheme.text('scheme').lower()}".strip())
-                reason = fault(scheme, [str(one) for one in scopes] if isinstance(scopes, list) else [])
-                if reason:
-                    wrong.append((scheme.pointer, reason))
+            kinds, wrong = self._try(alternative, fault)
             if not wrong:
-                if "mutualTLS" in kinds and self._found.profile.auth_kind not in (CERTIFICATE, NO_LOGIN):
-                    self._found.said(
-                        WARNING, alternative.pointer, "a client certificate is wanted; name cert_file, key_file"
-                    )
-                return kinds
+                taken.append((kinds, alternative.pointer))
             faults += wrong
-        for pointer, reason in dict.fromkeys(faults):
-            self._found.said(ERROR, pointer, f"login: {reason}")
-        return None
+        if not taken:
+            for pointer, reason in dict.fromkeys(faults):
+                self._found.said(ERROR, pointer, f"login: {reason}")
+            return None
+        kinds, pointer = next((one for one in taken if "mutualTLS" not in one[0]), taken[0])
+        if "mutualTLS" in kinds and self._found.profile.auth_kind not in (CERTIFICATE, NO_LOGIN):
+            self._found.said(WARNING, pointer, "a client certificate is wanted; name cert_file, key_file")
+        return kinds
+
+    def _try(
+        self, alternative: Node, fault: Callable[[Node, list[str]], str]
+    ) -> tuple[list[str], list[tuple[str, str]]]:
+        """Kinds of its schemes, and (place, reason) of those that the profile does not satisfy."""
+        kinds: list[str] = []
+        wrong: list[tuple[str, str]] = []
+        for name, scopes in alternative.value.items() if isinstance(alternative.value, dict) else ():
+            scheme = self._found.root.get("components", "securitySchemes", str(name))
+            if scheme is None:
+                wrong.append((alternative.pointer, f"security scheme {name} is not declared"))
+                continue
+            kinds.append(f"{scheme.text('type')} {scheme.text('scheme').lower()}".strip())
+            reason = fault(scheme, [str(one) for one in scopes] if isinstance(scopes, list) else [])
+            if reason:
+                wrong.append((scheme.pointer, reason))
+        return kinds, wrong
 
     def _flow_fault(self, scheme: Node, scopes: list[str]) -> str:
         flow = scheme.get("flows", "clientCredentials")

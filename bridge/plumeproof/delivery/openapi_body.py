@@ -55,7 +55,7 @@ class Schemas:
 
             self._kind = jsonschema.validators.extend(draft4, {"type": nullable})
 
-    def find_faults(self, schema: Node, body: Any) -> list[tuple[str, str]]:
+    def find_faults(self, schema: Node, body: Any, what: str = "the body") -> list[tuple[str, str]]:
         """(pointer of the broken rule, sentence), each once however many averages break it."""
         validator = self._kind({"$ref": f"{HOME}#{_quoted(schema.pointer)}"}, registry=self._registry)
         found: dict[tuple[str, str], None] = {}
@@ -64,7 +64,7 @@ class Schemas:
             for count, error in enumerate(validator.iter_errors(body)):
                 if count >= ERRORS_MAX:
                     break
-                found[self._place(schema, list(error.absolute_schema_path)[1:]), _sentence(error)] = None
+                found[self._place(schema, list(error.absolute_schema_path)), _sentence(error, what)] = None
         except re.error as error:
             found[schema.pointer, f"holds a pattern that cannot be tried here: {error}"] = None
         except self._broken as error:
@@ -73,17 +73,15 @@ class Schemas:
         return list(found)
 
     def _place(self, schema: Node, steps: list[Any]) -> str:
-        """The pointer of a rule, through the references on its way."""
+        """The pointer of a rule. The library leaves references out of its path, and `items` follows them."""
         node = schema
         for index, step in enumerate(steps):
-            if step == "$ref":
-                continue  # `get` has followed it
             try:
                 below = dict(node.items()).get(str(step))
             except DescriptionFault:
                 below = None
             if below is None:
-                return node.pointer + "".join(f"/{to_step(str(one))}" for one in steps[index:] if one != "$ref")
+                return node.pointer + "".join(f"/{to_step(str(one))}" for one in steps[index:])
             node = below
         return node.pointer
 
@@ -121,10 +119,10 @@ def allows_type(schema: Node, kind: str) -> bool:
     return not types or kind in types or (kind == "integer" and "number" in types)
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, what: str) -> str:
     """Without what stands in the body beyond one value."""
     place = "/".join("*" if isinstance(step, int) else str(step) for step in error.absolute_path)
-    at = f"member {place}" if place else "the body"
+    at = f"member {place}" if place else what
     rule, limit, value = str(error.validator), error.validator_value, error.instance
     if rule == "required" and isinstance(value, dict):
         return f"{at} needs {', '.join(name for name in limit if name not in value)}, which the profile does not send"

@@ -110,8 +110,8 @@ class _Check:
             schema = parameter.get("schema")
             value = sent.get(name.lower()) if is_sent else None
             if schema is not None and value is not None:
-                for pointer, sentence in self._found.schemas.find_faults(schema, value):
-                    self._found.said(ERROR, pointer, f"header {name}: {sentence}")
+                for pointer, sentence in self._found.schemas.find_faults(schema, value, f"header {name}"):
+                    self._found.said(ERROR, pointer, sentence)
         for header, at in ((profile.key_header, "idempotency_key"), (profile.digest_header, "content_digest")):
             if header.lower() not in declared:
                 text = f"header {header} is not declared (profile /headers/{at}); a misspelt one means nothing there"
