@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -60,20 +61,31 @@ def test_minutes_have_the_bits_of_the_live_path(seed, kind, slots, minutes, shar
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.sampled_from([1, 7, 10, 20, 30, 60, 1440]), st.integers(1, 3))
-def test_longer_intervals_have_the_bits_of_the_live_path(seed, length, intervals):
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    length=st.sampled_from([1, 7, 10, 10, 20, 30, 30, 60, 60, 1440]),
+    intervals=st.integers(1, 11),  # four of 10, 30 and 60 min have a kernel of their own
+    lost=st.sampled_from([0.0, 0.1, 0.9]),
+)
+def test_longer_intervals_have_the_bits_of_the_live_path(seed, length, intervals, lost):
     rng = np.random.default_rng(seed)
-    values = rng.normal(50, 20, (2, length * intervals * 60))
+    intervals = min(intervals, 2) if length == 1440 else intervals
+    values = rng.normal(50, 20, (2, length * intervals * 60)) * 10.0 ** rng.integers(-3, 9, (2, 1))
+    values += values.mean() * np.repeat(rng.normal(0, 5, (2, length * intervals)), 60, axis=1)  # minutes lie far apart
     status = (rng.random(values.shape) < 0.3).astype(np.uint8) * 9
     status[:, : rng.integers(0, 3) * 60] = 9  # minutes in which nothing counts
+    status[np.repeat(rng.random((2, length * intervals)) < lost, 60, axis=1)] = 9
+    status[:, : rng.integers(0, 2) * length * 60] = 9
     n_of, sums_of = summed(values, status, 60)
     n, sums = np.zeros((2, intervals), np.int32), np.zeros((4, 2, intervals))
-    _merges.merge_minutes(n_of, sums_of, length, 0, intervals, n, sums)
+    cut = int(rng.integers(0, intervals + 1))
+    for first, end in ((0, cut), (cut, intervals)):
+        _merges.merge_minutes(n_of, sums_of, length, first, end, n, sums)
     wide = [part.reshape(2 * intervals, length) for part in (n_of.astype(np.int64), *sums_of)]
     n_live, sums_live = np.zeros(2 * intervals, np.int64), np.zeros((4, 2 * intervals))
     live.merge_sums(*wide, n_live, *sums_live)
     assert np.array_equal(n.ravel(), n_live)
-    assert np.array_equal(sums.reshape(4, -1), sums_live)
+    assert np.array_equal(sums.reshape(4, -1), sums_live) and not np.signbit(sums[sums == 0.0]).any()
     load_n, load = np.zeros((2, intervals), np.int32), np.zeros((2, intervals))
     _merges.merge_loads(n_of, np.ascontiguousarray(sums_of[0]), length, 0, intervals, load_n, load)
     assert np.array_equal(load_n, n) and np.array_equal(load, sums[0])
@@ -239,34 +251,67 @@ def test_a_fixed_value_stands_for_a_channel():
 
 
 CHILD = """
-import hashlib
+import hashlib, sys
 import numpy as np
-from tests.rules.test_kernels import make_plant, run_chain
-from plumeproof.rules import _merges
-results = run_chain(make_plant(9, 600), (21.0, 11.0, np.inf, np.inf), True, False)
-n, sums = np.zeros((8, 10), np.int32), np.zeros((4, 8, 10))
-_merges.merge_minutes(results[2], results[3], 60, 0, 10, n, sums)
-print(hashlib.sha256(b"".join(rows.tobytes() for rows in (*results, n, sums))).hexdigest())
+from numba.core.registry import cpu_target
+from tests.rules.test_kernels import make_plant, run_chain, summed
+from plumeproof.rules import _chain, _kernels, _merges
+plant = make_plant(9, 600)
+found, made = list(summed(plant[0], plant[1], 60)), [_kernels._sum_minutes, _merges._merge_rows]
+for length in (10, 30, 60, 150):
+    n, sums = np.zeros((8, 600 // length), np.int32), np.zeros((4, 8, 600 // length))
+    _merges.merge_minutes(found[0], found[1], length, 0, 600 // length, n, sums)
+    found += [n, sums]
+print(cpu_target.target_context.codegen().magic_tuple()[1], *{type(one._cache).__name__ for one in made})
+print(_kernels.__file__)
+print(hashlib.sha256(b"".join(rows.tobytes() for rows in found)).hexdigest())
+if "chain" in sys.argv:
+    found = run_chain(plant, (21.0, 11.0, np.inf, np.inf), True, False)
+    print(hashlib.sha256(b"".join(rows.tobytes() for rows in found)).hexdigest())
 """
 
 
-@pytest.mark.timeout(240)
-def test_the_same_bits_for_the_oldest_processor(tmp_path):
-    """Code for x86-64 without vectors beyond SSE2, in a cache of its own."""
-    paths = os.pathsep.join(str(ROOT / folder) for folder in (".", "bridge", "firmware"))
-    digests = []
-    for more in ({}, {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_CACHE_DIR": str(tmp_path)}):
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD],
-            env={**os.environ, "PYTHONPATH": paths, **more},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=230,
-            check=True,
-        )
-        digests.append(done.stdout.split()[-1])
-    assert digests[0] == digests[1]
+def run_child(*more, bridge=ROOT / "bridge", **environment):
+    """Processor and how the code is kept; file of the kernels; hashes of minutes, and with "chain" of the chain."""
+    paths = os.pathsep.join(str(folder) for folder in (bridge, ROOT, ROOT / "firmware"))
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", CHILD, *more],
+        env={**os.environ, "PYTHONPATH": paths, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def child_here():
+    found = run_child("chain")
+    assert found[0].endswith(" FunctionCache") and not found[0].startswith("generic ")
+    return found
+
+
+def test_the_same_bits_for_the_oldest_processor(child_here):
+    """Code for x86-64 without vectors beyond SSE2; numba keeps it beside that for the processor here."""
+    found = run_child("chain", NUMBA_CPU_NAME="generic", NUMBA_CPU_FEATURES="")
+    assert found[0] == "generic FunctionCache" and found[2:] == child_here[2:] and len(found) == 4
+
+
+def test_without_a_cache_folder_the_kernels_are_compiled_each_time(child_here, tmp_path):
+    """A file stands where numba wants each of its folders: not even root can write there. Without optimisation, which
+    takes half the time and must not change a bit either."""
+    copy = tmp_path / "plumeproof"
+    shutil.copytree(ROOT / "bridge" / "plumeproof", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    blockers = [copy / folder / "__pycache__" for folder in ("rules", "evidence")]
+    for blocker in blockers:
+        blocker.write_text("")
+    home = str(blockers[0])
+    blocked = {"HOME": home, "XDG_CACHE_HOME": f"{home}/x", "NUMBA_CACHE_DIR": "", "NUMBA_OPT": "0"}
+    about, file, digest = run_child(bridge=tmp_path, **blocked)
+    assert about.endswith(" NullCache") and Path(file).parent == copy / "rules"
+    assert digest == child_here[2]
 
 
 def test_the_cache_knows_what_the_kernels_are_made_of():
