@@ -1,20 +1,19 @@
 """A second verifier of bundles, written from bridge/BUNDLE.md, bridge/EVIDENCE.md and firmware/SPEC.md alone.
 
-Imports nothing of PlumeProof: numpy, cryptography and cbor2 only. Checks container, manifest, keys, signatures, chains
-and parameter sets, and makes every fixed-interval average again (lanes20-v1); no figures of plants. Prints one JSON
-object; exit status 0 fine, 1 not, 2 unusable file.
+Imports numpy, cryptography and cbor2 only. Checks container, manifest, keys, signatures, chains, parameter sets, every
+fixed-interval average; not figures of plants. Prints one JSON object; exit status 0 fine, 1 not, 2 unusable file.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import hashlib
 import json
 import math
 import struct
 import sys
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
-ENVELOPE_MAX = 4224
 DTYPES = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4", "float32": ">f4", "float64": ">f8"}
-CAUSES = "valid timeout crc mismatch length backoff overrun bus_fault unconfirmed".split()
-CAUSES += [f"exception_{code - 64}" for code in range(len(CAUSES), 128)]  # 65 and above; between stands nothing
-OWN = (
+NAMES = "valid timeout crc mismatch length backoff overrun bus_fault unconfirmed".split()
+NAMES += [f"exception_{code - 64}" for code in range(len(NAMES), 128)]  # 65 and above; between stands nothing
+NAMES += (  # the numbers are of this program alone
     "overflow warning failure function_check out_of_specification status_missing over_range under_range not_finite"
     " loop_failure loop_out_of_specification wire_break calibration absent parameters_changed"
 ).split()
-NAMES = CAUSES + OWN  # the numbers are of this program alone
 WORDS = {"M": "warning", "S": "out_of_specification", "C": "function_check", "F": "failure"}
 TAGS = {69: "<u2", 70: "<u4", 79: "<i8", 86: "<f8"}  # RFC 8746
 SHARED = "interval_s start_utc_ms revision last_seq first_seq head_hash set n_expected rule reason".split()
@@ -69,103 +66,77 @@ class Check:
     """One bundle: `findings` are sentences."""
 
     def __init__(self, members: dict[str, memoryview], registry: list[dict[str, Any]] | None) -> None:
-        self.members = members
-        self.findings: list[str] = []
+        self.members, self.findings = members, list[str]()
         self.signatures = self.averages = 0
         manifest = bytes(members.get("manifest.json", b""))
         if bytes(members.get("manifest.sha256", b"")) != hashlib.sha256(manifest).hexdigest().encode():
             raise ValueError("manifest: manifest.sha256 names another manifest.json")
         self.manifest = json.loads(manifest)
         named = {name: (size, digest) for name, size, digest in self.manifest["members"]}
-        data = [(name, one) for name, one in members.items() if name[:4] == "data"]
-        seen = {name: (len(one), hashlib.sha256(one).hexdigest()) for name, one in data}
+        data = (name for name in members if name[:4] == "data")
+        seen = {name: (len(members[name]), hashlib.sha256(members[name]).hexdigest()) for name in data}
         wrong = sorted(name for name in named.keys() | seen.keys() if named.get(name) != seen.get(name))
         self.findings += [f"member: {name} is not what the manifest names" for name in wrong]
         entries = json.loads(bytes(members["data/keys.json"])) if registry is None else registry
         self.keys = {bytes.fromhex(entry["kid"]): entry for entry in entries}
-        self.points: dict[bytes, ec.EllipticCurvePublicKey] = {}
         texts = [bytes(members[name]) for name in self.inside("parameters")]  # found by their hash, not by their name
         self.sets = {hashlib.sha256(text).digest(): json.loads(text) for text in texts}
-        self.strips: dict[str, list[Strip]] = {}
-        self.anchored: dict[tuple[str, int], bytes] = {}
-        self.anchors(hashlib.sha256(manifest).digest())
-
-    def anchors(self, digest: bytes) -> None:
-        """Anchors of the period: signature, order, how far the records must reach; and who signed the manifest."""
-        reach = {one["device"]: one["last_seq"] for one in self.manifest["devices"]}
-        start, end = self.manifest["period_utc_ms"]
-        number, prev, heads = 0, b"", {}
-        for line in bytes(self.members.get("data/anchors.jsonl", b"")).splitlines():
-            _, said, this = self.record(base64.b64decode(json.loads(line)["statement"]), None, "anchor+cbor")
-            now = {device: (seq, content_hash, count) for device, seq, content_hash, count in said[6]}
-            grown = all(d in now and now[d][0] >= old[0] and now[d][2] >= old[2] for d, old in heads.items())
-            if said[3] <= number or (said[3] == number + 1 and number and said[4] != prev) or not grown:
-                self.findings.append(f"anchor: {said[3]} does not extend {number}")
-            short = [d for d, head in now.items() if start <= said[5] < end and reach.get(d, 0) < head[0]]
-            self.findings += [f"anchor: {d} seq {now[d][0]} of anchor {said[3]} is left out" for d in short]
-            self.anchored |= {(device, head[0]): head[1] for device, head in now.items()}
-            number, prev, heads = said[3], this, now
-        if "manifest.cose" in self.members:
-            _, said, _ = self.record(bytes(self.members["manifest.cose"]), None, "manifest+cbor")
-            if said[3] != number or said[4] != digest:
-                self.findings.append("manifest: manifest.cose is about another manifest, or other anchors")
+        self.points, self.strips = dict[bytes, ec.EllipticCurvePublicKey](), dict[str, list[Strip]]()
 
     def inside(self, folder: str) -> list[str]:
         return [name for name in self.members if name.startswith(f"data/{folder}/")]
+
+    def envelopes(self, device: str) -> Iterator[tuple[int, dict[int, Any], bytes]]:
+        """Of one module those that hold, in their order; the others are findings."""
+        for name in self.inside(f"envelopes/{device}"):
+            content, at = bytes(self.members[name]), 0
+            while at < len(content):
+                try:
+                    found = self.record(content[at : at + 4224], device)
+                except (ValueError, KeyError, TypeError, IndexError, cbor2.CBORError) as error:
+                    self.findings.append(f"record: {name} byte {at}: {error}")
+                    at = content.find(b"\xd2\x84", at + 1) if b"\xd2\x84" in content[at + 1 :] else len(content)
+                else:
+                    at += found[0]
+                    yield found
 
     def records(self, stated: dict[str, Any]) -> None:
         """Signatures and chain of one module."""
         device, head, count, first = stated["device"], None, 0, 0
         strips = self.strips[device] = []
-        for name in self.inside(f"envelopes/{device}"):
-            content = bytes(self.members[name])
-            at = 0
-            while at < len(content):
-                try:
-                    length, record, content_hash = self.record(content[at : at + ENVELOPE_MAX], device)
-                except (ValueError, KeyError, TypeError, IndexError, cbor2.CBORError) as error:
-                    self.findings.append(f"record: {name} byte {at}: {error}")
-                    following = content.find(b"\xd2\x84", at + 1)
-                    at = following if following > 0 else len(content)
-                    continue
-                at += length
-                self.signatures += 1
-                seq, order = record[5], (record[4], record[7])
-                if head is None:  # what lies before the bundle is named by the first record
-                    first, head = seq, (seq - 1, record[6] if seq > 1 else bytes(32), order)
-                if self.anchored.get((device, seq), content_hash) != content_hash:
-                    self.findings.append(f"anchor: {device} seq {seq} is another record than was anchored")
-                if seq != head[0] + 1 or record[6] != head[1] or order < head[2]:
-                    self.findings.append(f"chain: {device} seq {seq} does not follow seq {head[0]}")
-                head, count = (seq, content_hash, order), count + 1
-                if record[2] in (2, 6) and 8 in record:
-                    parameters = self.sets.get(record[12])
-                    if parameters is None or parameters["device"] != device:
-                        self.findings.append(f"parameters: those of {device} seq {seq} are not there")
-                    else:
-                        strips.append(Strip(record, content_hash, parameters))
+        for _, record, content_hash in self.envelopes(device):
+            self.signatures += 1
+            seq, order = record[5], (record[4], record[7])
+            if head is None:  # what lies before the bundle is named by the first record
+                first, head = seq, (seq - 1, record[6] if seq > 1 else bytes(32), order)
+            if seq != head[0] + 1 or record[6] != head[1] or order < head[2]:
+                self.findings.append(f"chain: {device} seq {seq} does not follow seq {head[0]}")
+            head, count = (seq, content_hash, order), count + 1
+            if record[2] in (2, 6) and 8 in record:
+                parameters = self.sets.get(record[12])
+                if parameters is None or parameters["device"] != device:
+                    self.findings.append(f"parameters: those of {device} seq {seq} are not there")
+                else:
+                    strips.append(Strip(record, content_hash, parameters))
         said = (stated["first_seq"], stated["last_seq"], stated["record_count"], stated["head_hash"])
         if head is None or said != (first, head[0], count, head[1].hex()):
             self.findings.append(f"manifest: records of {device} are not those it names")
 
     def record(self, raw: bytes, device: str | None, kind: str = "") -> tuple[int, dict[int, Any], bytes]:
-        """Length, payload and content hash of the envelope at the beginning, under a key that may sign it. `kind`: end
-        of the content type of what the gateway signs; a record has none."""
+        """Length, payload and content hash of the first envelope. `kind`: end of the gateway's content types."""
         protected, unprotected, payload, signature = cbor2.loads(raw).value
         again = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, signature]), canonical=True)
         if unprotected or not raw.startswith(again) or (kind and again != raw):
             raise ValueError("no envelope of the strict profile")
-        headers = cbor2.loads(protected)
-        record = cbor2.loads(payload)
+        headers, record = cbor2.loads(protected), cbor2.loads(payload)
         wanted = {1: -7, 4: headers[4]} | ({3: f"application/vnd.plumeproof.{kind}"} if kind else {})
-        if cbor2.dumps(wanted, canonical=True) != protected:
-            raise ValueError("other headers than it must have")
-        if not isinstance(record, dict) or cbor2.dumps(record, canonical=True) != payload or len(signature) != 64:
-            raise ValueError("payload is not deterministic")
+        is_map = isinstance(record, dict) and cbor2.dumps(record, canonical=True) == payload and len(signature) == 64
+        if not is_map or cbor2.dumps(wanted, canonical=True) != protected:
+            raise ValueError("other headers than it must have, or a payload that is not deterministic")
         entry = self.keys.get(headers[4])
         own, number = (record[2], record[3] or (entry or {}).get("valid_from_seq")) if kind else (record[3], record[5])
         purpose = "anchor" if kind else "record"
-        if entry is None or entry["purpose"] != purpose or entry["device"] != own or own != (device or own):
+        if entry is None or (entry["purpose"], entry["device"], device or own) != (purpose, own, own):
             raise ValueError(f"key {headers[4].hex()} may not sign for {device}")
         until = (0 if entry["revoked"] else 2**63) if entry["valid_until_seq"] is None else entry["valid_until_seq"]
         if not entry["valid_from_seq"] <= number <= until:
@@ -214,7 +185,7 @@ class Check:
 
 
 def rows_of(raw: bytes) -> list[dict[str, Any]]:
-    """The rows of a day from its columns (BUNDLE.md section 3), which must have their one form."""
+    """The rows of a day from its columns (BUNDLE.md section 3), in the one form of their CBOR."""
     tree = cbor2.loads(raw)
     if cbor2.dumps(tree, canonical=True) != raw or set(tree) != {*SHARED, *CELLS, *REST, *USED}:
         raise ValueError("average: other bytes than columns have")
@@ -223,18 +194,8 @@ def rows_of(raw: bytes) -> list[dict[str, Any]]:
     keys = list(zip(*(columns[name].tolist() for name in SHARED), strict=True))
     owners = np.repeat(np.arange(len(keys)), col["row_count"]).tolist()
     cells = list(zip(owners, *(col[name].tolist() for name in CELLS), strict=True))
-    counts = list(zip(col["invalid_row"].tolist(), col["invalid_cause"].tolist(), strict=True))
-    floats = np.concatenate([col[name] for name in CELLS[2:]])
-    fine = (np.isfinite(floats) & (floats.view("<u8") != 1 << 63)) | (floats.view("<u8") == 0x7FF8 << 48)
-    is_used = (set(col[name].tolist()) == set(range(len(tree[table]))) for table, name in USED.items())
-    ascending = [keys, [cell[:2] for cell in cells], counts, *(tree[table] for table in USED)]
-    is_next = (one < other for some in ascending for one, other in zip(some, some[1:], strict=False))
-    if not (
-        cells and fine.all() and all(is_used) and all(is_next) and all(col["row_count"]) and all(col["invalid_count"])
-    ):
-        raise ValueError("average: columns that are out of order, or do not fit together")
     invalid: dict[int, dict[str, int]] = {}
-    for (at, cause), number in zip(counts, col["invalid_count"].tolist(), strict=True):
+    for at, cause, number in zip(*(col[name].tolist() for name in REST[1:]), strict=True):
         invalid.setdefault(at, {})[tree["causes"][cause]] = number
     rows = []
     for at, (owner, *cell) in enumerate(cells):
@@ -255,11 +216,8 @@ class Strip:
         self.set_hash, self.count, self.slot_ms = record[12], record[21], record[22]
         self.first = record[8] - (record[7] - record[23])
         self.end = self.first + self.count * self.slot_ms
-        self.blocks = record.get(24)
-        self.specs = {one["id"]: one for one in parameters["channels"]}
-
-    def measured(self, channel: str) -> tuple[str, str, int]:
-        return self.specs[channel]["quantity"], self.specs[channel]["unit"], self.slot_ms
+        self.blocks, self.specs = record.get(24), {one["id"]: one for one in parameters["channels"]}
+        self.measured = {name: (one["quantity"], one["unit"], self.slot_ms) for name, one in self.specs.items()}
 
     def rows(self, index: int) -> tuple[Any, Any]:
         """Outcomes of a block, and its bytes for every slot (zeros where there is no value)."""
@@ -271,8 +229,8 @@ class Strip:
         return outcomes, rows
 
     def bit(self, index: int, bit: int) -> Any:
-        is_packed = self.set["blocks"][index]["function"] < 3
-        return self.rows(index)[1][:, bit // 8 if is_packed else 2 * (bit // 16) + 1 - bit % 16 // 8] >> bit % 8 & 1
+        at = bit // 8 if self.set["blocks"][index]["function"] < 3 else 2 * (bit // 16) + 1 - bit % 16 // 8
+        return self.rows(index)[1][:, at] >> bit % 8 & 1
 
     def decode(self, spec: dict[str, Any]) -> tuple[Any, Any]:
         """EVIDENCE.md section 1: the first cause that applies."""
@@ -303,8 +261,7 @@ class Strip:
             for entry in sorted(source["bits"], key=lambda one: "MSCF".index(one["code"])):  # the worst wins
                 said[self.bit(source["block"], entry["bit"]) == entry["is"]] = CODE[WORDS[entry["code"]]]
             said[self.rows(source["block"])[0] != 0] = CODE["status_missing"]
-            speaks = (said != 0) & ~((said == CODE["warning"]) & (status != 0))
-            status[speaks] = said[speaks]
+            np.copyto(status, said, where=(said != 0) & ~((said == CODE["warning"]) & (status != 0)))
         analyzer = self.set["blocks"][spec["block"]]["analyzer"]
         is_set, is_unknown = np.zeros(self.count, np.bool_), np.zeros(self.count, np.bool_)
         for one in self.set.get("calibrations", ()):
@@ -314,9 +271,8 @@ class Strip:
                 is_unknown |= ~known
         status[is_unknown & ((status == 0) | (status == CODE["warning"]))] = CODE["status_missing"]
         status[is_set] = CODE["calibration"]
-        gap = outcomes != 0
-        status[gap] = outcomes[gap]
-        return np.where(gap | ~finite, 0.0, value), status
+        np.copyto(status, outcomes, where=outcomes != 0)
+        return np.where((outcomes != 0) | ~finite, 0.0, value), status
 
 
 def add(numbers: Any) -> float:
@@ -324,21 +280,19 @@ def add(numbers: Any) -> float:
     lanes = np.zeros(20)
     for row in np.append(numbers, np.zeros(-len(numbers) % 20)).reshape(-1, 20):
         lanes = lanes + row
-    ten = lanes[:10] + lanes[10:]
-    five = ten[:5] + ten[5:]
+    five = (lanes[:5] + lanes[10:15]) + (lanes[5:10] + lanes[15:])
     return ((five[0] + five[1]) + (five[2] + five[3])) + five[4]
 
 
 def from_slots(strips: list[Strip], channel: str, start: int, interval_s: int) -> dict[str, Any] | None:
     """Sums of a channel over an interval from the slots of its records, by position."""
-    end = start + interval_s * 1000
-    spans = [(one, -((one.first - start) // one.slot_ms), -((one.first - end) // one.slot_ms)) for one in strips]
+    begins = [(one, one.first - start, one.slot_ms) for one in strips if channel in one.specs]
+    spans = [(one, -(at // slot_ms), -((at - interval_s * 1000) // slot_ms)) for one, at, slot_ms in begins]
     parts = [(one, max(0, a), min(one.count, b)) for one, a, b in spans if max(0, a) < min(one.count, b)]
-    parts = [part for part in parts if channel in part[0].specs]
     if not parts:
         return None
     newest = parts[-1][0]
-    measure = newest.measured(channel)
+    measure = newest.measured.get(channel)
     width = -(-interval_s * 1000 // newest.slot_ms)
     value, status = np.zeros(width), np.full(width, CODE["absent"])
     taken, overlap = np.zeros(width, np.bool_), 0
@@ -349,7 +303,7 @@ def from_slots(strips: list[Strip], channel: str, start: int, interval_s: int) -
         overlap += len(slots) - int(free.sum())
         places, slots = places[free], slots[where[free]]
         taken[places] = True
-        if one.measured(channel) != measure:
+        if one.measured.get(channel) != measure:
             status[places] = CODE["parameters_changed"]
         else:
             read, said = one.decode(one.specs[channel])
@@ -374,34 +328,30 @@ def from_minutes(strips: list[Strip], channel: str, start: int, interval_s: int)
     if not present:
         return None
     newest = max(present, key=lambda one: one["newest"].seq)["newest"]
-    invalid: dict[str, int] = {}
-    n, total, m2 = np.zeros(len(found), np.int64), np.zeros(len(found)), np.zeros(len(found))
-    low, high = np.full(len(found), np.inf), np.full(len(found), -np.inf)
-    for at, one in ((at, one) for at, one in enumerate(found) if one is not None):
-        for name, number in one["invalid"].items():
+    measure = newest.measured.get(channel)
+    same = [one if one and one["newest"].measured.get(channel) == measure else {} for one in found]
+    invalid: dict[str, int] = {"parameters_changed": 0}
+    for one, own in ((one, own) for one, own in zip(found, same, strict=True) if one):
+        for name, number in (*one["invalid"].items(), ("parameters_changed", 0 if own else one["n"])):
             invalid[name] = invalid.get(name, 0) + number
-        if one["newest"].measured(channel) != newest.measured(channel):
-            if one["n"]:
-                invalid["parameters_changed"] = invalid.get("parameters_changed", 0) + one["n"]
-        elif one["n"]:
-            n[at], total[at], m2[at], low[at], high[at] = (one[key] for key in ("n", "total", "m2", "low", "high"))
+    n, total, m2 = (np.array([one.get(key, 0) for one in same]) for key in ("n", "total", "m2"))
     has = n > 0
+    low, high = (np.array([one.get(key, 0.0) for one in same])[has] for key in ("low", "high"))
     whole, sum_of = int(n.sum()), add(total)
     away = np.where(has, total / np.where(has, n, 1) - sum_of / max(whole, 1), 0.0)
-    return {
-        "newest": newest, "first": min(one["first"] for one in present), "has": any(one["has"] for one in present),
-        "n": whole, "total": sum_of, "m2": add(np.where(has, m2 + (away * away) * n, 0.0)),
-        "low": low.min(), "high": high.max(), "invalid": invalid,
-    }  # fmt: skip
+    sums = {"n": whole, "total": sum_of, "m2": add(np.where(has, m2 + (away * away) * n, 0.0)), "invalid": invalid}
+    sums |= {"low": low.min(), "high": high.max()} if whole else {"low": 0.0, "high": 0.0}
+    has_any = any(one["has"] for one in present)
+    return sums | {"newest": newest, "first": min(one["first"] for one in present), "has": has_any}
 
 
 def average(strips: list[Strip], channel: str, start: int, interval_s: int) -> dict[str, Any] | None:
     """The row as a bundle has it, without revision and reason."""
-    make = from_minutes if interval_s % 60 == 0 and interval_s > 60 else from_slots
-    sums = make(strips, channel, start, interval_s)
+    is_long = interval_s % 60 == 0 and interval_s > 60
+    sums = (from_minutes if is_long else from_slots)(strips, channel, start, interval_s)
     if sums is None or not sums["has"]:  # overflow alone makes no row
         return None
-    newest, n, (quantity, unit, _) = sums["newest"], sums["n"], sums["newest"].measured(channel)
+    newest, n, (quantity, unit, _) = sums["newest"], sums["n"], sums["newest"].measured.get(channel)
     expected = -(-interval_s * 1000 // newest.slot_ms)
     invalid = {name: count for name, count in sums["invalid"].items() if count}
     absent = expected - n - sum(count for name, count in invalid.items() if name != "overlap")
@@ -418,29 +368,33 @@ def average(strips: list[Strip], channel: str, start: int, interval_s: int) -> d
     }  # fmt: skip
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def everything(check: Check) -> dict[str, Any]:
+    for stated in check.manifest["devices"]:
+        check.records(stated)
+        check.rows(stated)
+    return {"signatures": check.signatures, "averages": check.averages, "is_there": check.signatures > 0}
+
+
+def run(about: str, judge: Callable[[Check], dict[str, Any]]) -> int:
+    """A program: `judge` adds findings and tells what it has seen."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--keys", type=Path, help="key registry that you have from elsewhere")
     args = parser.parse_args()
-    told: dict[str, Any] = {"signatures": 0, "averages": 0}
     try:
         registry = json.loads(args.keys.read_bytes()) if args.keys else None
         raw = np.memmap(args.bundle, np.uint8, "r")  # read as it is needed: a month need not fit into memory
         check = Check(members_of(memoryview(raw)), registry)
-        for stated in check.manifest["devices"]:
-            check.records(stated)
-            check.rows(stated)
-        findings, told = check.findings, {"signatures": check.signatures, "averages": check.averages}
+        told, findings = judge(check), check.findings
     except OSError as error:
-        print(f"second_verifier: {error}", file=sys.stderr)
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error, cbor2.CBORError) as error:
-        findings = [f"{type(error).__name__}: {error}"]
-    told |= {"fine": not findings and told["signatures"] > 0, "finding_count": len(findings)}
+        told, findings = {"is_there": False}, [f"{type(error).__name__}: {error}"]
+    told |= {"fine": told.pop("is_there") and not findings, "finding_count": len(findings)}
     print(json.dumps(told | {"findings": findings[:1000]}))
     return 0 if told["fine"] else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(str(__doc__), everything))
