@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from tests.tools.platform_process import FORM, Client, Wire, digest_of, platform, report
 
 PATHS = (
-    "/oauth/token /v1/reports /v1/reports/{receiptId} /v1/keys /openapi.json / /reports/{receiptId} /problems/{kind}"
-    " /static/{name}"
+    "/oauth/token /v1/reports /v1/reports/{receiptId} /v1/anchors /v1/keys /openapi.json /"
+    " /reports/{receiptId} /problems/{kind} /static/{name}"
 ).split()
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
