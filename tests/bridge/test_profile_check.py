@@ -51,7 +51,8 @@ def tree_of(name: str) -> Any:
 
 
 def check(description: Any, *changes: tuple[str, Any], name: str = "eu-carbon-cloud") -> list[Finding]:
-    profile = parse_profile(json.dumps(changed(tree_of(name), *changes)).encode(), "test profile")
+    small = ("/report/averages_max", 100)  # a fifth of the time
+    profile = parse_profile(json.dumps(changed(tree_of(name), small, *changes)).encode(), "test profile")
     return check_profile(profile, read_description(json.dumps(description).encode(), "test"), TODAY)
 
 
