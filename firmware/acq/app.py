@@ -24,9 +24,9 @@ _READ_BYTES = 32
 class App:
     """One module. `boot`: its number; `seconds`: since, looked at in every round."""
 
-    def __init__(self, board, plan, facts, writer, sealer, key_change=None) -> None:
+    def __init__(self, board, plan, facts, writer, sealer) -> None:
         """board: what boards/host.HostBoard has; plan: plan.Plan; facts: identity.BootFacts;
-        writer: framing.FrameWriter; sealer: cose.Sealer; key_change: key_change.KeyChange, where the key is to change.
+        writer: framing.FrameWriter; sealer: cose.Sealer.
         Raises JournalError, OSError."""
         self._board = board
         signer = sealer.signer
@@ -47,7 +47,6 @@ class App:
             board, plan, facts, journal, chain, self._timebase, self._sampler, self._link, sealer
         )  # fmt: skip
         self._sealing.notices = self._notices
-        self._sealing.key_change = key_change
         self._link.faults = board.faults
         self._updates = None
         store = getattr(board, "updates", None)  # a board without a place for a second program has none

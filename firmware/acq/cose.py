@@ -25,6 +25,7 @@ class Sealer:
         self._view = memoryview(self._buf)
         self.payload = self._view[_HEAD_MAX_BYTES : _HEAD_MAX_BYTES + limits.RECORD_MAX_BYTES]
         self.signer = signer
+        self.change = None  # key_change.KeyChange, at a start that was asked for one
         self.protected = build_protected(signer.kid)
         self._start = 0
         self._end = 0

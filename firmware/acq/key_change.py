@@ -48,7 +48,7 @@ def settle(board) -> bool:
 
 
 class KeyChange:
-    """`signer`: of the next key; `build`, `sealed` and `take_over` are for sealing.py."""
+    """`signer`: of the next key; `build`, `finish` and `adopt` are for sealing.py."""
 
     def __init__(self, board, device: str, old_kid: bytes) -> None:
         """Draws the key where there is none yet. Blocks for four signatures. Raises ValueError, SignerFault."""
@@ -77,11 +77,11 @@ class KeyChange:
         writer.bytes(self._proof)
         return writer.end
 
-    def sealed(self, content_hash: bytes) -> None:
+    def finish(self, content_hash: bytes) -> None:
         """The record is signed and goes to flash next."""
         self._board.replace(NEXT, self._secret + content_hash)
 
-    def take_over(self, sealer, link) -> None:
+    def adopt(self, sealer, link) -> None:
         """It is durable. Killed in here, `settle` of the next start does the rest."""
         sealer.signer = self.signer
         sealer.protected = build_protected(self.signer.kid)

@@ -28,7 +28,7 @@ _OVERFLOW = const(8)
 _UPDATE = const(9)
 _HEALTH = const(10)
 _NOTICE = const(11)
-_KEY_CHANGE = const(12)
+# The job behind _NOTICE, _NOTICE + 1, is a key change: each name costs a module's heap (DESIGN.md, Heap)
 _KINDS = (
     0, fields.KIND_BOOT, fields.KIND_PARAMETERS, fields.KIND_EVENT, fields.KIND_EVENT, fields.KIND_EVENT,
     fields.KIND_TIME_SYNC, fields.KIND_SAMPLES, fields.KIND_OVERFLOW, fields.KIND_EVENT,
@@ -74,7 +74,7 @@ class Sealing:
         self._span = None
         self.records_total = 0
         self.notices = None  # notices.Notices, where the parameter set asks for them
-        self.key_change = None  # key_change.KeyChange, at a start that was asked for one
+        self.change = sealer.change
         self.updates = None  # update_door.UpdateDoor, where the board has a place for a second program
 
     @property
@@ -89,7 +89,7 @@ class Sealing:
         return (
             is_start_done
             and not is_waiting
-            and self.key_change is self._refused is None
+            and self.change is self._refused is None
             and self._timebase.pending is None
         )
 
@@ -115,8 +115,8 @@ class Sealing:
                 self._erase_ahead(now)
         elif not self._is_signed:
             if self._sealer.step():
-                if self._job == _KEY_CHANGE:
-                    self.key_change.sealed(self._sealer.content_hash)
+                if self._job == _NOTICE + 1:
+                    self.change.finish(self._sealer.content_hash)
                 self._is_signed = True
                 self._signed.set(now)
         elif now.since_us(self._retry) >= 0 and self._is_bus_quiet(now):
@@ -143,8 +143,8 @@ class Sealing:
             return _BOOT
         if self._part < self._parts:
             return _PARAMETERS
-        if self.key_change is not None:
-            return _KEY_CHANGE
+        if self.change is not None:
+            return _NOTICE + 1
         if self._fault[0]:
             return _FAULT
         if self.updates is not None and self.updates.due is not None:
@@ -179,8 +179,8 @@ class Sealing:
             return builder.build_parameters(
                 chain, stamp, self._read_parameters, self._raw_bytes, self._part, self._parts
             )  # fmt: skip
-        if job == _KEY_CHANGE:
-            return self.key_change.build(builder, chain, stamp)
+        if job == _NOTICE + 1:
+            return self.change.build(builder, chain, stamp)
         if job == _FAULT:
             return builder.build_event(chain, stamp, self._fault[0], self._fault[1:])
         if job == _UPDATE:
@@ -236,9 +236,9 @@ class Sealing:
             self._facts = None
         elif job == _PARAMETERS:
             self._part += 1
-        elif job == _KEY_CHANGE:
-            self.key_change.take_over(self._sealer, self._link)
-            self.key_change = None
+        elif job == _NOTICE + 1:
+            self.change.adopt(self._sealer, self._link)
+            self.change = None
         elif job == _FAULT:
             self._board.forget_fault()
             self._fault = self._board.noted_fault()

@@ -72,9 +72,9 @@ class KeyRig(Rig):
         if "rotate" in self.files or "next_key.bin" in self.files:
             signer, change = begin(self.board, self, "mod-1")
         plan = read_plan(self.parameters, b'{"link_address": %d}' % ADDRESS)
-        self.app = App(
-            self.board, plan, BootFacts(RigStart(), signer.public_key), self._writer, Sealer(signer), change
-        )  # fmt: skip
+        sealer = Sealer(signer)
+        sealer.change = change
+        self.app = App(self.board, plan, BootFacts(RigStart(), signer.public_key), self._writer, sealer)
 
     def collect(self) -> None:
         """All that is durable, verified as the bridge does; who signed stands in `kids`."""
