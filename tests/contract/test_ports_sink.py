@@ -129,7 +129,8 @@ def test_tend_counters_and_close_may_be_asked_at_any_time(side):
     side.sink.tend()
     side.sink.deliver([side.row(1)])
     side.sink.tend()
-    assert all(name.endswith(("_total", "_days")) and type(value) is int for name, value in side.sink.counters().items())
+    counters = side.sink.counters().items()
+    assert all(name.endswith(("_total", "_days")) and type(value) is int for name, value in counters)
     side.sink.close()
     side.sink.close()
 

@@ -117,7 +117,7 @@ def test_a_fleet_is_a_stack_by_proportion():
 def test_an_unknown_name_is_told_what_there_is():
     ended = bench("lines")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "bench: no benchmark 'lines'; there are: averaging bus fleet line module wear\n"
+    assert ended.stderr == "bench: no benchmark 'lines'; there are: averaging bus evidence fleet line module wear\n"
 
 
 def test_a_missing_interpreter_is_said_in_one_line():
