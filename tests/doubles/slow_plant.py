@@ -499,6 +499,13 @@ class _Measurand:
         mass = 3 * Fraction("12.011") if gas == "TOC" else Fraction(MOLAR[gas])
         return ppm * mass / exact(self.judge.settings["molar_volume"])
 
+    def _to_state_of_flow(self) -> Fraction:
+        """mg in a normal m3 for each mg in a m3 at the state of the rule set's molar volume. 22.4 is a rounded 22.414;
+        24.055 is that of 20 degC, 293.15 K."""
+        volume = exact(self.judge.settings["molar_volume"])
+        is_normal = self.one["unit"] in ("mg/m3", "ug/m3", "g/m3") or volume == Fraction("22.4")
+        return Fraction(1) if is_normal else volume / Fraction("22.414")
+
     def _standardised(self, value: Fraction, needs: list[str], with_exception: bool) -> Fraction | None:
         settings = self.judge.settings
         around = {kind: self.around[kind].value for kind in needs}
@@ -566,7 +573,7 @@ class _Measurand:
             dry = self._standardised(mg, needs, True)
         rate = None
         if dry is not None and self.flow.value is not None:
-            rate = dry * self.flow.value / 1_000_000
+            rate = dry * self._to_state_of_flow() * self.flow.value / 1_000_000
             if self.judge.settings["mass_zero_when_negative"] and (dry < 0 or self.flow.value < 0):
                 rate = NOTHING
         is_valid = rate is not None and covered and self.flow.is_valid and self.judge.has_run

@@ -23,6 +23,7 @@ from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import CO2E, FLOW, FLOW_ID, MASS, STANDARDISED, SUBSTITUTED, YEAR, Figure
 from plumeproof.rules.figure_maker import Expanded, FigureMaker
 from plumeproof.rules.gwp import load_gwp
+from plumeproof.rules.our_units import mass_state_factor
 from plumeproof.rules.plant import Measurand, Plant
 from plumeproof.rules.settings import Settings
 from plumeproof.rules.term_series import TermSeries
@@ -131,7 +132,7 @@ def fill(plant: Plant, measurand: Measurand, series: Series, settings: Settings,
         return None
     has_run = mass.has_run & seen(mass)
     if method == "mean_plus_2sigma":
-        return _by_concentration(plant, measurand, series, mass, has_run, settings.sigma)
+        return _by_concentration(plant, measurand, series, mass, has_run, settings)
     if method == "hj75_mass_only":
         return _by_mass(mass, has_run, offset_min)
     if method == "75.33":
@@ -147,21 +148,21 @@ def _by_concentration(
     series: Series,
     mass: TermSeries,
     has_run: npt.NDArray[np.bool_],
-    sigma: str,
+    settings: Settings,
 ) -> Hours | None:
     concentration, gas = series.get((measurand.id, STANDARDISED)), series.get((FLOW_ID, FLOW))
     if concentration is None or gas is None:
         return None
     valid = concentration.is_valid & has_run
-    substitute = substitution.mean_plus_two_sigma(concentration.values, valid, sigma)
+    substitute = substitution.mean_plus_two_sigma(concentration.values, valid, settings.sigma)
     filled = substitution.fill(concentration.values, valid, has_run, substitute)
     # c [g/Nm3] V [Nm3/h] / 1000: kg/h (Annex VIII equation 1); both are means of the part in operation
     carbon = next((one for one in plant.measurands if one.greenhouse_gas == "CO2"), measurand)
     co2, has_co2 = filled.values, filled.has
     if carbon is not measurand and (other := series.get((carbon.id, STANDARDISED))) is not None:
         co2, has_co2 = other.values, other.is_valid
-    gas_flow = fill_flow(plant, gas, has_run, co2, has_co2)
-    rate = filled.values / G_PER_MG * gas_flow.values / 1000.0 * mass.run_share
+    gas_flow = fill_flow(plant, gas, has_run, co2 * mass_state_factor(carbon, settings), has_co2)
+    rate = filled.values * mass_state_factor(measurand, settings) / G_PER_MG * gas_flow.values / 1000.0 * mass.run_share
     has = filled.has & gas_flow.exists
     flags: tuple[str, ...] = ()
     flags += (SIGMA_UNDEFINED,) if substitute.is_sigma_undefined and filled.is_substituted.any() else ()
@@ -209,7 +210,8 @@ def _by_availability(plant: Plant, measurand: Measurand, series: Series, setting
         return None
     concentration, gas = found
     mass = series[measurand.id, MASS]
-    rate, _ = flow.mass_kg_h(concentration.values, gas.values, settings.mass_zero_when_negative)
+    at_flow = concentration.values * mass_state_factor(measurand, settings)
+    rate, _ = flow.mass_kg_h(at_flow, gas.values, settings.mass_zero_when_negative)
     has = concentration.has & gas.has
     replaced = has & (concentration.is_substituted | gas.is_substituted)
     methods = {name for one in found for name in one.methods if name}

@@ -109,7 +109,10 @@ def _convert(
         needs.append(_bits(kinds))
     first = len(values)
     for one in group:
-        take((our_units.to_mg_m3(rows[one.id].values, one, settings), _marks(rows[one.id])))
+        found_mg_m3 = our_units.to_mg_m3(rows[one.id].values, one, settings)
+        if what == LOAD:  # at the state of the flow
+            found_mg_m3 = found_mg_m3 * our_units.mass_state_factor(one, settings)
+        take((found_mg_m3, _marks(rows[one.id])))
         needs.append(_bits([kind for kind in one.needs if kind != "O2" or reference is not None]))
     oxygen = plant.peripheral("O2")
     is_wet = oxygen is not None and oxygen.basis == "wet"

@@ -25,7 +25,7 @@ from plumeproof.rules.explain_uncertainty import uncertainty_steps
 from plumeproof.rules.explain_us import appendix_f_steps
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, STANDARDISED, VALIDATED, Figure
 from plumeproof.rules.first_level import FLOW_ROW, name_of_peripheral
-from plumeproof.rules.our_units import TOC
+from plumeproof.rules.our_units import TOC, mass_state_factor
 from plumeproof.rules.plant import Calibration, Measurand, Plant
 from plumeproof.rules.plant_state import NAMES
 from plumeproof.rules.rule_set import RuleSet
@@ -371,6 +371,11 @@ class _Writer:
         dry, flow = self._of(own, "dry_mg_m3"), self._of(own, "flow_m3_h")
         text = " * ".join(map(repr, (self._of(own, "mg_m3"), *bare)))
         yield Step("normal, dry, oxygen as measured", text, dry, "mg/m3", "concentration and flow at one state")
+        if own.measurand is not None and mass_state_factor(own.measurand, self.rules.settings) != 1.0:
+            volume, at_flow = self.rules.settings.molar_volume, conditions.MOLAR_VOLUME
+            text, source = f"{dry!r} * ({volume!r} / {at_flow!r})", self._source("Vm / Vm at 0 degC", "molar_volume")
+            dry = dry * mass_state_factor(own.measurand, self.rules.settings)
+            yield Step("at the state of the flow", text, dry, "mg/m3", source, "mg/m3 of ppm were not at 0 degC")
         is_zero = self.rules.settings.mass_zero_when_negative and (dry < 0.0 or flow < 0.0)
         text = "0.0" if is_zero else f"{dry!r} * {flow!r} / 1000000.0"
         remark = "negative: taken as zero" if is_zero else ""

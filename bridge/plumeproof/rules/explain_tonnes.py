@@ -17,6 +17,7 @@ from plumeproof.rules.calendar import DAY_MIN, DAY_MS, MINUTE_MS
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, STANDARDISED
 from plumeproof.rules.figure_maker import FigureMaker
 from plumeproof.rules.gwp import load_gwp
+from plumeproof.rules.our_units import mass_state_factor
 from plumeproof.rules.plant import Measurand
 from plumeproof.rules.step import ORDER, Row, Step, Table, source_of, write_sum
 from plumeproof.rules.substitution import mean_plus_two_sigma
@@ -162,7 +163,7 @@ class _Writer:
         filled = flow.values if found.flow_m3_h is None else found.flow_m3_h
         for place in np.flatnonzero(found.is_substituted)[:HOURS_WRITTEN].tolist():
             c, q = float(found.concentration[place]), float(filled[place])
-            text = f"{c!r} / 1000.0 * {q!r} / 1000.0 * {float(mass.run_share[place])!r}"
+            text = f"{c!r}{self._at_flow()} / 1000.0 * {q!r} / 1000.0 * {float(mass.run_share[place])!r}"
             yield Step(
                 f"substituted hour {self._time(mass, place)}",
                 text,
@@ -217,9 +218,18 @@ class _Writer:
             told = f"concentration by {concentration.methods[place] or 'measurement'}"
             told += f", flow by {gas.methods[place] or 'measurement'}; history from the period's begin"
             is_zero = self.maker.rules.settings.mass_zero_when_negative and (c < 0.0 or q < 0.0)
-            text = f"{c!r} * {q!r} / 1000000.0 * {float(mass.run_share[place])!r}" if not is_zero else "0.0"
+            text = (
+                f"{c!r}{self._at_flow()} * {q!r} / 1000000.0 * {float(mass.run_share[place])!r}"
+                if not is_zero
+                else "0.0"
+            )
             title = f"substituted hour {self._time(mass, place)}"
             yield Step(title, text, float(found.mass_kg_h[place]), "kg/h", source, told)
+
+    def _at_flow(self) -> str:
+        """What brings the concentration to the state of the flow; nothing where it is there."""
+        factor = mass_state_factor(self.measurand, self.maker.rules.settings)
+        return "" if factor == 1.0 else f" * {factor!r}"
 
     def _table_of_tonnes(self, mass_t: Any, counts: Any, substituted: Any, mass: TermSeries) -> Table:
         per_day = DAY_MIN // mass.length_min

@@ -1,7 +1,8 @@
 """Mass of an hour once more by 40 CFR 75 Appendix F, in pounds or short tons, beside what the engine made in kg.
 
-The engine's mass is that of every rule set: mg/m3 times m3/h. A US reader compares with the formulas of Appendix F
-(DK 0.9), which take ppm or % and standard cubic feet an hour at 68 degF and 29.92 inHg, both dry here.
+The engine's mass is that of every rule set: mg/m3 times m3/h, both at 0 degC (our_units.mass_state_factor). A US reader
+compares with the formulas of Appendix F (DK 0.9), which take ppm or % and standard cubic feet an hour at 68 degF and
+29.92 inHg, both dry here.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 
 from plumeproof.rules import conditions, part75
 from plumeproof.rules.figure import MASS
+from plumeproof.rules.our_units import BY_VOLUME
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.short_terms import MeasurandTerms
 from plumeproof.rules.step import Step
@@ -17,6 +19,8 @@ from plumeproof.rules.term_sums import TermSums
 
 PART_75 = "us_part75"
 STANDARD_K = 293.15  # 68 degF
+KG_PER_LB = 0.45359237
+KG_PER_SHORT_TON = 2000.0 * KG_PER_LB
 CUBIC_FEET = 35.31466672148859  # of a cubic metre
 SOURCE = "40 CFR 75 Appendix F; ppm and scfh at 68 degF, 29.92 inHg, dry; for comparison, no figure rests on it"
 OF_GAS = {"SO2": "SO2", "NO": "NOx", "NO2": "NOx", "NOx": "NOx", "CO2": "CO2"}
@@ -33,7 +37,7 @@ def appendix_f_steps(rules: RuleSet, sums: TermSums, own: MeasurandTerms) -> Ite
     dry, normal = float(own.workings["dry_mg_m3"][0]), float(own.workings["flow_m3_h"][0])
     weight = conditions.molar_mass_g_mol("NO2" if gas == "NOx" else gas)
     # Back to ppm by what made mg/m3 of it; a channel in mg/m3 is normal, at 0 degC
-    volume = rules.settings.molar_volume if one.unit in ("ppm", "ppb", "%") else conditions.MOLAR_VOLUME
+    volume = rules.settings.molar_volume if one.unit in BY_VOLUME else conditions.MOLAR_VOLUME
     ppm, zero = dry * volume / weight, conditions.ZERO_CELSIUS_K
     yield Step(f"{gas}, dry", f"{dry!r} * {volume!r} / {weight!r}", ppm, "ppm", SOURCE)
     scfh = normal * STANDARD_K / zero * CUBIC_FEET
@@ -46,12 +50,11 @@ def appendix_f_steps(rules: RuleSet, sums: TermSums, own: MeasurandTerms) -> Ite
         is_so2, value, unit = gas == "SO2", ppm, "lb/h"
         factor = part75.SO2_LB_PER_PPM_SCF if is_so2 else part75.NOX_LB_PER_PPM_SCF
         rate = (part75.so2_lb_h if is_so2 else part75.nox_lb_h)(value, scfh)
-    # Of a channel in ppm mg/m3 are at the state of the molar volume, 20 degC, and the flow is at 0 degC
-    told = (
-        ""
-        if volume == conditions.MOLAR_VOLUME
-        else f"the mass above lacks a factor of {volume!r}/{conditions.MOLAR_VOLUME!r}: ppm at 20 degC, flow at 0 degC"
-    )
+    made = float(own.layers[MASS].values[0])
+    kg_h = float(rate) * (KG_PER_SHORT_TON if gas == "CO2" else KG_PER_LB)
+    told = f"{kg_h:.6g} kg/h; the mass above is {made:.6g} kg/h"
+    if made:
+        told += f", apart by {abs(kg_h / made - 1.0) * 100.0:.2f} %: the factor of Appendix F is rounded"
     yield Step("rate by Appendix F", f"{factor!r} * {value!r} * {scfh!r}", float(rate), unit, SOURCE, told)
     run, whole = int(sums.expected[own.row, 0]), int(sums.period[own.row])
     told = f"{run} of {whole} slots in operation"

@@ -9,6 +9,8 @@ from plumeproof.rules.elementwise import Numbers
 from plumeproof.rules.plant import Flow, Measurand
 from plumeproof.rules.settings import Settings
 
+BY_VOLUME = ("ppm", "ppb", "%")  # units of a volume fraction, whose mg/m3 are at the state of the molar volume
+ROUNDED = 0.005  # a molar volume so near is that of 0 degC as a national text rounds it: 22.4 in China
 TOC = "TOC"  # an analyzer calibrated with propane: three carbon atoms a molecule, mg C/m3
 
 
@@ -30,6 +32,14 @@ def to_mg_m3(values: Numbers, one: Measurand, settings: Settings) -> Numbers:
     if one.no2_share_pct is None:
         return found
     return np.asarray(conditions.nox_from_no_only_mg_m3(found, one.no2_share_pct))
+
+
+def mass_state_factor(one: Measurand, settings: Settings) -> float:
+    """What makes mg per normal m3, which may be multiplied by a normal flow, of what `to_mg_m3` gives: a concentration
+    and a flow must be at one state (averaging-rules 4.5). 1.0 of a channel in mg/m3, which is at 0 degC, and where the
+    rule set's molar volume is that of 0 degC; 24.055/22.414 of ppm, ppb and % where it is that of 20 degC."""
+    ratio = settings.molar_volume / conditions.MOLAR_VOLUME
+    return ratio if one.unit in BY_VOLUME and abs(ratio - 1.0) > ROUNDED else 1.0
 
 
 def _as_measured(values: Numbers, one: Measurand, settings: Settings) -> Numbers:

@@ -261,12 +261,13 @@ def _measurand(
         layers[VALIDATED] = Layer(np.asarray(value), there, counts & there & compared, "mg/m3")
     if gas_flow is not None:
         # At one state: normal, dry, oxygen as measured; so the factor for oxygen is left out of both
+        at_flow = our_units.mass_state_factor(one, settings)
         dry, has_dry = conditions.standardise(
             np.where(has, measured, 0.0), *(factor for kind, factor in factors.items() if kind != "O2")
         )
         q = gas_flow.layers[FLOW]
         workings |= {"dry_mg_m3": np.asarray(dry), "flow_m3_h": q.values}
-        rate, has_rate = flow.mass_kg_h(np.asarray(dry), q.values, settings.mass_zero_when_negative)
+        rate, has_rate = flow.mass_kg_h(np.asarray(dry) * at_flow, q.values, settings.mass_zero_when_negative)
         if is_by_slot:
             rows[MASS] = _row(sums, each_slot.name_of(one.id, each_slot.LOAD))
             load, known, enough_load = _of_slots(sums, rows[MASS], settings)

@@ -27,7 +27,7 @@ from plumeproof.rules import conditions, flow, term_sums
 from plumeproof.rules.figure import FLOW, MASS, MEASURED, PLAIN, STANDARDISED, VALIDATED
 from plumeproof.rules.figure_maker import Expanded
 from plumeproof.rules.first_level import FLOW_ROW, name_of_peripheral
-from plumeproof.rules.our_units import to_mg_m3
+from plumeproof.rules.our_units import mass_state_factor, to_mg_m3
 from plumeproof.rules.plant import Component, Measurand, Plant
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.settings import Settings
@@ -156,7 +156,9 @@ def sensitivities_of(
     if MASS in own.layers:
         assert terms.flow is not None  # or there is no mass
         gas = _flow(plant, settings, terms, np.asarray(terms.flow.layers[FLOW].values))
-        found[MASS] = _masked(_mass(plant, settings, terms, own, unit, gas), own.layers[MASS].exists)
+        found[MASS] = _masked(
+            _mass(plant, settings, terms, own, unit * mass_state_factor(one, settings), gas), own.layers[MASS].exists
+        )
     return found
 
 
