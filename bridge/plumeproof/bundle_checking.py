@@ -27,7 +27,7 @@ from plumeproof.bundle_anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleA
 from plumeproof.bundle_arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle_averages import Compared, compare_day
 from plumeproof.bundle_columns import parse_columns
-from plumeproof.bundle_figure_columns import Row, parse_figures
+from plumeproof.bundle_figure_columns import FigureColumns, parse_figures
 from plumeproof.bundle_figures import FigureCheck
 from plumeproof.bundle_receipts import ReceiptCheck
 from plumeproof.bundle_records import RecordCheck
@@ -110,6 +110,7 @@ class BundleCheck:
         self._sets: dict[bytes, ParameterSet] = {}
         self._compared: dict[str, Compared] = {}  # by member, of averages
         self._refused: dict[str, str] = {}  # by member, why it is none
+        self._checked: dict[str, bytes] = {}  # by member of figures, SHA-256 of what was read strictly
 
     def run(self) -> Iterator[Finding]:
         """Every finding. What makes the rest unreadable ends it."""
@@ -293,7 +294,7 @@ class BundleCheck:
         for plant, members in plants.items():
             check = FigureCheck(plant, documents, records.strips, tuple(self.manifest["period_utc_ms"]))
             try:
-                for place, code, sentence in check.run(members, partial(self._figure_rows, plant)):
+                for place, code, sentence in check.run(members, partial(self._figure_columns, plant)):
                     yield Finding(code, None, None, place, sentence)
             except BridgeError as error:
                 yield Finding("figure_form", None, None, f"data/figures/{plant}", str(error))
@@ -313,12 +314,16 @@ class BundleCheck:
         except EvidenceError as error:
             yield Finding("receipt_form", None, None, name, error.detail)
 
-    def _figure_rows(self, plant: str, name: str) -> list[Row]:
+    def _figure_columns(self, plant: str, name: str) -> FigureColumns:
         """Of a member. Raises EvidenceError, which names it."""
+        raw = read_whole(self._file, self._members[name], COLUMNS_MAX_BYTES)
+        digest = hashlib.sha256(raw).digest()
         try:
-            return parse_figures(read_whole(self._file, self._members[name], COLUMNS_MAX_BYTES), plant)
+            found = parse_figures(raw, plant, self._checked.get(name) == digest)
         except EvidenceError as error:
             raise EvidenceError(error.code, f"{name}: {error.detail}") from error
+        self._checked[name] = digest
+        return found
 
 
 def _is_known(name: str) -> bool:

@@ -1,22 +1,26 @@
 """The figures of a plant in a bundle, computed again from its records by the descriptions and rule sets in it.
 
 Day by day of the plant's clock: short terms from the records, days and longer periods from the short terms, as the
-bridge makes them. Thirty days and years are made again too: what stands in a bundle lies inside its period. Older
-revisions are there in their order; figures of another version of the arithmetic are counted and not made again.
+bridge makes them; compared as columns, and one by one where those are not equal. Thirty days and years are made again
+too: what stands in a bundle lies inside its period. Older revisions are there in their order; figures of another
+version of the arithmetic are counted and not made again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from plumeproof.bundle_figure_columns import NAMES, Row
+import numpy as np
+
+from plumeproof.bundle_arrays import Truths
+from plumeproof.bundle_figure_columns import NAMES, FigureColumns, Row
+from plumeproof.bundle_terms import are_equal, count_short
 from plumeproof.errors import EvidenceError, RuleError
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import calendar, long_term, long_terms
@@ -34,20 +38,17 @@ Said = tuple[str, str, str]  # member, code, sentence
 _CONTENT = len(CONTENT_NAMES)
 _PLACE = ("rule_set", "measurand", "layer", "level", "start_utc_ms", "end_utc_ms")
 _AT = tuple(NAMES.index(name) for name in _PLACE)
-_RULE_SET, _LEVEL, _START = NAMES.index("rule_set"), NAMES.index("level"), NAMES.index("start_utc_ms")
-_PLANT_HASH, _RULE_HASH, _ENGINE = (NAMES.index(name) for name in ("plant_hash", "rule_hash", "engine"))
-_REVISION = NAMES.index("revision")
+_PLANT_HASH, _RULE_HASH = NAMES.index("plant_hash"), NAMES.index("rule_hash")
 SEQ_DIGITS = 19
 
 
 @dataclass(slots=True)
 class _Unit:
-    """One description and the rule sets of one clock. `own`: its newest rows of the days that are loaded."""
+    """One description and the rule sets of one clock. `days`: that are to be made."""
 
     engine: Engine
     offset_min: int
-    rows: dict[Place, Row] = field(default_factory=dict)
-    days: set[int] = field(default_factory=set)  # that are to be made
+    days: set[int] = field(default_factory=set)
     longer: dict[Place, Row] = field(default_factory=dict)
     batches: list[tuple[str, list[int], OpenPeriod]] = field(default_factory=list)
 
@@ -68,7 +69,7 @@ class FigureCheck:
         self._strips_of = strips_of
         self._period = period_utc_ms
         self._units: dict[tuple[bytes, bytes], _Unit] = {}  # by hashes of description and rule set
-        self._short: dict[Place, Row] = {}  # newest short terms of the days that are loaded
+        self._loaded: list[tuple[int, FigureColumns]] = []  # by day, those that a day to be made may touch
         self.equal = 0
         self.superseded = 0
         self.not_recomputed: dict[str, int] = {}
@@ -76,7 +77,7 @@ class FigureCheck:
     def run(
         self,
         members: Sequence[tuple[int, str]],
-        rows_of: Callable[[str], list[Row]],
+        columns_of: Callable[[str], FigureColumns],
         tick: Callable[[int], object] = lambda count: None,
     ) -> Iterator[Said]:
         """Every fault. `members`: day and name, ascending; `tick` is told of members. Raises ConfigError, RuleError,
@@ -84,12 +85,17 @@ class FigureCheck:
         pairs: set[tuple[bytes, bytes]] = set()
         longer: list[Row] = []
         for day, name in members:
-            newest, faults = self._newest(day, rows_of(name))
-            yield from faults
-            for row in newest:
-                if row[_ENGINE] == ENGINE_VERSION:
-                    pairs.add((row[_PLANT_HASH], row[_RULE_HASH]))
-                    longer += [row] if row[_LEVEL] not in (SHORT_TERM, DAY) else []
+            columns = columns_of(name)
+            yield from self._check_places(day, columns)
+            newest = _newest(columns)
+            is_ours = columns.arrays["engine"] == columns.text(ENGINE_VERSION)
+            self._count_others(columns, newest & ~is_ours)
+            hashes = np.stack([columns.arrays[one][newest & is_ours] for one in ("plant_hash", "rule_hash")])
+            table = columns.tables["hashes"]
+            pairs |= {(table[plant], table[rules]) for plant, rules in np.unique(hashes, axis=1).T.tolist()}
+            levels = columns.arrays["level"]
+            is_longer = (levels != columns.text(SHORT_TERM)) & (levels != columns.text(DAY))
+            longer += columns.rows(np.flatnonzero(newest & is_ours & is_longer))
         units = self._make_units(pairs)
         for row in longer:
             self._units[row[_PLANT_HASH], row[_RULE_HASH]].longer[_place_of(row)] = row
@@ -100,79 +106,113 @@ class FigureCheck:
         waiting = list(members)
         for start in sorted(set().union(*(unit.days for unit in units))):
             while waiting and waiting[0][0] < start + DAY_MS:
-                self._load(rows_of(waiting.pop(0)[1]))
+                day, name = waiting.pop(0)
+                self._loaded.append((day, columns_of(name)))
                 tick(1)
             for unit in units:
                 if start in unit.days:
                     yield from self._day(unit, start)
-            self._short = {place: row for place, row in self._short.items() if row[_START] >= start}
+            self._loaded = [(day, columns) for day, columns in self._loaded if day + DAY_MS > start]
         for unit in units:
             yield from self._close_longer(unit, self._period[1])
             yield from (self._say(place, "figure_unfounded", "no signed record makes it") for place in unit.longer)
 
-    def _newest(self, day: int, rows: Iterable[Row]) -> tuple[list[Row], list[Said]]:
-        """The last revision of every place of a member, and what is wrong with revisions."""
-        found: list[Row] = []
-        faults: list[Said] = []
-        for place, revisions in groupby(rows, key=_place_of):
-            own = list(revisions)
-            level, start, end = place[3:]
-            is_here = day <= start < day + DAY_MS and self._period[0] <= start < end <= self._period[1]
-            if not is_here or level not in LEVELS:
-                raise EvidenceError("form", f"{_told(place)}: is none of this day and of the bundle's period")
-            if [row[_REVISION] for row in own] != list(range(len(own))):
-                faults.append(self._say(place, "figure_revisions", f"revisions are not 0 to {len(own) - 1}"))
-            self.superseded += len(own) - 1
-            found.append(own[-1])
-            if own[-1][_ENGINE] != ENGINE_VERSION:
-                told = f"engine {own[-1][_ENGINE]}"[:40]
-                self.not_recomputed[told] = self.not_recomputed.get(told, 0) + 1
-        return found, faults
+    def _check_places(self, day: int, columns: FigureColumns) -> Iterator[Said]:
+        """What is wrong with places and revisions of a member."""
+        arrays = columns.arrays
+        start, end = arrays["start_utc_ms"], arrays["end_utc_ms"]
+        is_here = (day <= start) & (start < day + DAY_MS) & (self._period[0] <= start) & (start < end)
+        is_here &= (end <= self._period[1]) & np.isin(arrays["level"], [columns.text(level) for level in LEVELS])
+        if not is_here.all():
+            place = _place_of(columns.rows(np.flatnonzero(~is_here)[:1])[0])
+            raise EvidenceError("form", f"{_told(place)}: is none of this day and of the bundle's period")
+        begins = np.flatnonzero(columns.begins())
+        sizes = np.diff(begins, append=columns.row_count)
+        self.superseded += columns.row_count - len(begins)
+        due = np.arange(columns.row_count) - np.repeat(begins, sizes)
+        wrong = np.unique(np.repeat(np.arange(len(begins)), sizes)[arrays["revision"] != due])
+        for number in wrong.tolist():
+            place = _place_of(columns.rows(begins[number : number + 1])[0])
+            yield self._say(place, "figure_revisions", f"revisions are not 0 to {int(sizes[number]) - 1}")
 
-    def _load(self, rows: Iterable[Row]) -> None:
-        for place, revisions in groupby(rows, key=_place_of):
-            *_, row = revisions
-            if row[_LEVEL] == SHORT_TERM:
-                self._short[place] = row
-            if row[_LEVEL] in (SHORT_TERM, DAY) and row[_ENGINE] == ENGINE_VERSION:
-                self._units[row[_PLANT_HASH], row[_RULE_HASH]].rows[place] = row
+    def _count_others(self, columns: FigureColumns, chosen: Truths) -> None:
+        """Figures of another version of the arithmetic."""
+        numbers, counts = np.unique(columns.arrays["engine"][chosen], return_counts=True)
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+            told = f"engine {columns.tables['texts'][number]}"[:40]
+            self.not_recomputed[told] = self.not_recomputed.get(told, 0) + count
 
     def _day(self, unit: _Unit, start: int) -> Iterator[Said]:
         """Short terms and the day itself, and what longer periods take of it."""
         end = start + DAY_MS
         yield from self._close_longer(unit, start)
-        own = {place: row for place, row in unit.rows.items() if start <= row[_START] < end}
+        stored = [columns for day, columns in self._loaded if day < end and day + DAY_MS > start]
+        own = {_place_of(row): row for row in self._rows(unit, stored, start, end, DAY)}
+        is_short = any(_own_rows(unit, columns, start, end, SHORT_TERM).any() for columns in stored)
         periods = [one for _, _, one in unit.batches if one.period and one.period[0] < end and one.period[1] > start]
-        if not own and not periods:
+        if not own and not is_short and not periods:
             return
-        columns: list[TermFigures] = []
-        if any(row[_LEVEL] == SHORT_TERM for row in own.values()):
+        made: list[TermFigures] = []
+        if is_short:
             strips = {device: self._strips_of(device, start, end) for device in unit.engine.devices()}
-            columns = unit.engine.short_term_columns(strips, start, end)
+            made = unit.engine.short_term_columns(strips, start, end)
         day = unit.engine.open_period(DAY, start)
-        stored: dict[str, list[Row]] = {}
-        for row in self._short.values():
-            if start <= row[_START] < end:
-                stored.setdefault(row[_RULE_SET], []).append(row)
-        for rules in unit.engine.rule_sets:
-            made = [one for one in columns if one.maker.rules.id == rules.id]
-            known = self.equal
+        if self._is_fine(unit, stored, made, start, end):
             for found in made:
-                yield from self._compare(unit.rows, own, found)
-            # Longer periods rest on what stands in the bundle; where all of it is equal, on the columns it came from
-            is_all = self.equal - known == sum(map(len, made)) == len(stored.get(rules.id, ()))
-            for period in (day, *periods):
-                if is_all:
-                    for found in made:
-                        period.take(found)
-                else:
-                    for row in stored.get(rules.id, ()):
-                        period.add(figure_of(row))
-        yield from self._compare(unit.rows, own, day.figures())
-        for place in own:
-            if unit.rows.pop(place, None) is not None:
-                yield self._say(place, "figure_unfounded", "no signed record makes it")
+                self.equal += len(found)
+                for period in (day, *periods):
+                    period.take(found)
+        else:
+            yield from self._compare_terms(unit, stored, made, (start, end), (day, *periods))
+        left = dict(own)
+        yield from self._compare(left, own, day.figures(), own.keys())
+        for place in left:
+            yield self._say(place, "figure_unfounded", "no signed record makes it")
         yield from self._close_longer(unit, end)
+
+    def _is_fine(
+        self, unit: _Unit, stored: Sequence[FigureColumns], made: Sequence[TermFigures], start: int, end: int
+    ) -> bool:  # fmt: skip
+        """Whether the short terms of a day are those that stand in the bundle, none more and none less, all equal."""
+        if any(columns.row_count != int(np.count_nonzero(columns.begins())) for columns in stored):
+            return False  # of older revisions each place is asked by itself
+        for rules in unit.engine.rule_sets:
+            own = [found for found in made if found.maker.rules.id == rules.id]
+            if count_short(stored, rules.id, start, end) != sum(map(len, own)):
+                return False
+            if not all(are_equal(found, stored) for found in own):
+                return False
+        return True
+
+    def _compare_terms(
+        self,
+        unit: _Unit,
+        stored: Sequence[FigureColumns],
+        made: Sequence[TermFigures],
+        day_utc_ms: tuple[int, int],
+        periods: Sequence[OpenPeriod],
+    ) -> Iterator[Said]:
+        """The short terms of a day one by one. Longer periods rest on what stands in the bundle."""
+        own = {_place_of(row): row for row in self._rows(unit, stored, *day_utc_ms, SHORT_TERM)}
+        every: dict[Place, Row] = {}
+        for columns in stored:
+            rows = columns.rows(np.flatnonzero(_newest(columns) & _is_within(columns, *day_utc_ms, SHORT_TERM)))
+            every |= {_place_of(row): row for row in rows}
+        left = dict(own)
+        for found in made:
+            yield from self._compare(left, own, found, every.keys())
+        for row in every.values():
+            for period in periods:
+                period.add(figure_of(row))
+        for place in left:
+            yield self._say(place, "figure_unfounded", "no signed record makes it")
+
+    def _rows(
+        self, unit: _Unit, stored: Sequence[FigureColumns], start: int, end: int, level: str
+    ) -> Iterator[Row]:  # fmt: skip
+        """The newest revisions of a level that begin in [start, end) and are the unit's."""
+        for columns in stored:
+            yield from columns.rows(np.flatnonzero(_own_rows(unit, columns, start, end, level)))
 
     def _close_longer(self, unit: _Unit, until: int) -> Iterator[Said]:
         """Compare the longer periods that end here at last."""
@@ -181,20 +221,22 @@ class FigureCheck:
             ended = [start for start in starts if _end_of(level, start, unit.offset_min) <= until]
             for start in ended:
                 found = periods.figures_of(level, start)
-                yield from self._compare(unit.longer, dict(unit.longer), found)
+                yield from self._compare(unit.longer, dict(unit.longer), found, ())
             starts = [start for start in starts if start not in ended]
             left += [(level, starts, periods)] if starts else []
         unit.batches = left
 
-    def _compare(self, left: dict[Place, Row], own: Mapping[Place, Row], found: Iterable[Figure]) -> Iterator[Said]:
-        """`own`: rows that are due; of the periods that they have, none may lack. What is compared leaves `left`."""
+    def _compare(
+        self, left: dict[Place, Row], own: Mapping[Place, Row], found: Iterable[Figure], known: Collection[Place]
+    ) -> Iterator[Said]:
+        """`own`: rows that are due; of the periods that they have, none may lack, unless `known` says that a later
+        description made it. What is compared leaves `left`."""
         periods = {(place[0], *place[3:]) for place in own}
         for figure in found:
             place = figure.place[1:]
             row = left.pop(place, None)
             if row is None:
-                is_stored = place in self._short or place in own  # a later description may have made it
-                if (place[0], *place[3:]) in periods and not is_stored:
+                if (place[0], *place[3:]) in periods and place not in known and place not in own:
                     yield self._say(place, "figure_missing", "the records make it and it is not there")
                 continue
             content = content_of(figure)
@@ -246,6 +288,28 @@ class FigureCheck:
 
 def _place_of(row: Row) -> Place:
     return tuple(row[at] for at in _AT)
+
+
+def _newest(columns: FigureColumns) -> Truths:
+    """The last revision of every place."""
+    found = np.ones(columns.row_count, np.bool_)
+    found[:-1] = columns.begins()[1:]
+    return found
+
+
+def _is_within(columns: FigureColumns, start: int, end: int, level: str) -> Truths:
+    begins = columns.arrays["start_utc_ms"]
+    return np.asarray((begins >= start) & (begins < end) & (columns.arrays["level"] == columns.text(level)))
+
+
+def _own_rows(unit: _Unit, columns: FigureColumns, start: int, end: int, level: str) -> Truths:
+    """The newest revisions of a level that begin in [start, end), made by this version for the unit."""
+    arrays = columns.arrays
+    found = _newest(columns) & _is_within(columns, start, end, level)
+    found &= arrays["engine"] == columns.text(ENGINE_VERSION)
+    found &= arrays["plant_hash"] == columns.hash(unit.engine.plant.digest)
+    rules = [columns.hash(one.digest) for one in unit.engine.rule_sets]
+    return np.asarray(found & np.isin(arrays["rule_hash"], rules))
 
 
 def _open_longer(unit: _Unit) -> None:

@@ -234,14 +234,14 @@ def test_an_altered_figure_or_rule_is_named(day):
     rng = random.Random(SEED)
     name = next(one for one in whole if one.startswith("data/figures/line-1/"))
     for _ in range(4):
-        rows = parse_figures(whole[name], "line-1")
+        rows = parse_figures(whole[name], "line-1").rows()
         number = rng.randrange(len(rows))
         changed = dict(zip(FIGURE_NAMES, rows[number], strict=True))
         changed["n_valid" if changed["value"] is None else "value"] = 3.0000000000000004
         rows[number] = tuple(changed.values())
         found, _ = findings_of(sealed_again(whole | {name: build_figures(rows)}))
         assert [one.code for one in found] == ["figure"]
-    found, _ = findings_of(sealed_again(whole | {name: build_figures(parse_figures(whole[name], "line-1")[1:])}))
+    found, _ = findings_of(sealed_again(whole | {name: build_figures(parse_figures(whole[name], "line-1").rows()[1:])}))
     assert [one.code for one in found] == ["figure_missing"]
     for folder in ("data/rules/", "data/plants/"):
         name = next(one for one in whole if one.startswith(folder))

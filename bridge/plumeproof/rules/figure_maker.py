@@ -47,6 +47,10 @@ class FigureMaker:
             FigureDocument(rules.digest, "rule_set", rules.id, rules.document),
         )
 
+    def decimals(self, measurand: str) -> int:
+        """For display and comparison; of what is no measurand, one."""
+        return self._decimals.get(measurand, 1)
+
     def make(
         self,
         place: tuple[str, str, str],
@@ -95,7 +99,7 @@ class FigureMaker:
             None if uncertainty is None or number is None else uncertainty.total,  # uncertainty
             None if uncertainty is None or number is None else uncertainty.common,  # uncertainty_common
             substituted_share,  # substituted_share
-            self._decimals.get(measurand, 1),  # decimals
+            self.decimals(measurand),  # decimals
             tuple(inputs),  # inputs
             0,  # revision
             reason,  # reason
