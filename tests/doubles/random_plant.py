@@ -24,7 +24,8 @@ from plumeproof.rules.figure import Figure
 from plumeproof.rules.plant import parse_plant
 from plumeproof.rules.rule_set import RuleSet, load_rule_set
 from tests.doubles.slow_periods import SlowPeriod, local, period
-from tests.doubles.slow_plant import MINUTE, NAMES, Recorded, SlowFigure, SlowPlant
+from tests.doubles.slow_plant import SlowPlant
+from tests.doubles.slow_terms import MINUTE, NAMES, Recorded, SlowFigure
 
 DAY = 1440 * MINUTE
 TOLERANCE = 1e-9
@@ -52,6 +53,7 @@ CHANGES: dict[str, tuple[Any, ...]] = {  # settings that no rule set of ours has
     "year_from": ("days", "sta"),
     "month": ("rolling_30d", "calendar"),
     "sigma": ("population",),
+    "standardise_at": ("FLD",),
 }
 SLOTS = (10_000, 20_000, 30_000, 60_000, 15_000)
 
@@ -257,13 +259,12 @@ def begins_of(level: str, start: int, end: int, offset_min: int) -> list[int]:
 def long_figures(
     engine: Engine, level: str, begin: int, short: list[Figure], rule_set: str
 ) -> dict[tuple[str, str], Figure]:  # fmt: skip
-    """What the slow engine makes too: it has no substitutes of 40 CFR 75.33."""
-    found = {
+    """By measurand and layer."""
+    return {
         (one.measurand, one.layer): one
         for one in engine.long_term_figures(level, begin, short)
         if one.rule_set == rule_set
     }
-    return {key: one for key, one in found.items() if rule_set != "us_part75" or key[1] != "substituted"}
 
 
 def strip_of(one: Recorded) -> Strip:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.doubles.random_plant import compare
-from tests.doubles.slow_plant import MINUTE, Recorded
+from tests.doubles.slow_terms import MINUTE, Recorded
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = Path(os.environ.get("PLUMEPROOF_REFERENCE", ROOT.parent / "shared" / "reference"))

@@ -1,7 +1,7 @@
 """Days, months, rolling windows and years of a plant once more, slowly, from the slow short-term figures.
 
 Written from reference/averaging-rules.md sections 6, 9 and 10 and the documentation of the settings; loops over short
-terms, fractions. HJ 75's substitutes are those of slow_substitution.py. Does not imitate: 40 CFR 75.33, uncertainty.
+terms, fractions. Substitutes of HJ 75 and 40 CFR 75.33: slow_substitution.py. Does not imitate: uncertainty.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
-from tests.doubles.slow_plant import MINUTE, NOTHING, Key, SlowFigure, SlowPlant, exact
-from tests.doubles.slow_substitution import Hour, hj75
+from tests.doubles.slow_measurand import state_of_flow
+from tests.doubles.slow_plant import SlowPlant
+from tests.doubles.slow_substitution import Hour, hj75, part75
+from tests.doubles.slow_terms import MINUTE, NOTHING, Key, SlowFigure, exact
 
 DAY = 1440 * MINUTE
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -171,7 +173,7 @@ class SlowPeriod:
         settings, name = self.settings, one["id"]
         is_greenhouse = "greenhouse_gas" in one and settings["gwp"] is not None
         method = settings["substitution"]
-        if method == "75.33" or not (is_greenhouse or method == "hj75_mass_only"):
+        if not (is_greenhouse or method in ("hj75_mass_only", "75.33")):
             return {}
         own = self.inside[name, "mass"]
         run = [at for at in self.terms if self._has_run(own, at)]
@@ -181,6 +183,10 @@ class SlowPeriod:
             hours, flags = self._by_concentration(name, run)
         elif method == "hj75_mass_only":
             hours, flags = self._by_mass(own, run)
+        elif method == "75.33":
+            if "O2" in one.get("needs", []):
+                return {}  # a concentration at reference oxygen has no flow of its state
+            hours, flags = self._by_availability(one, run)
         else:
             hours = {at: (own[at].value or NOTHING, False) for at in run if at in own and own[at].is_valid}
         total, replaced = NOTHING, 0
@@ -251,6 +257,37 @@ class SlowPeriod:
                 elif substitute is not None:
                     found[at] = (Fraction(substitute[0]), True)
         return found, flags
+
+    def _by_availability(
+        self, one: dict[str, Any], run: list[int]
+    ) -> tuple[dict[int, tuple[Fraction, bool]], set[str]]:  # fmt: skip
+        """Section 11.3 of concentration and flow, each by itself; the history begins with the period."""
+        ran, flags = set(run), set()
+        assert self.plant.flow is not None
+        filled: list[dict[int, tuple[Fraction, bool]]] = []
+        is_nox = "NOx" in (one["id"], one.get("gas")) or one.get("gas") in ("NO", "NO2")
+        for source, family, worst, key in (
+            (one, "nox_flow" if is_nox else "concentration", one.get("max_potential"), (one["id"], "standardised")),
+            (self.plant.flow, "nox_flow", self.plant.flow.get("max_potential"), ("flow", "flow")),
+        ):
+            own, times = self.inside[key], Fraction(1)
+            if source is one:
+                times = state_of_flow(one, self.settings)
+            values = {at: own[at].value * times for at in run if at in own and own[at].is_valid}
+            hours = [Hour(float(values[at]) if at in values else None, at in ran) for at in self.terms]
+            taken = {at: (value, False) for at, value in values.items()}
+            for at, found in zip(self.terms, part75(hours, family, worst), strict=True):
+                if found is not None and found[0] is not None:
+                    taken[at] = (Fraction(found[0]), True)
+                    flags.add(f"by_{found[1]}")
+            filled.append(taken)
+        concentration, flow = filled
+        both: dict[int, tuple[Fraction, bool]] = {}
+        for at in concentration.keys() & flow.keys():
+            (c, c_new), (q, q_new) = concentration[at], flow[at]
+            is_zero = self.settings["mass_zero_when_negative"] and (c < 0 or q < 0)
+            both[at] = (NOTHING if is_zero else c * q / 1_000_000, c_new or q_new)
+        return both, flags
 
 
 def _mean(values: list[Fraction]) -> Fraction | None:

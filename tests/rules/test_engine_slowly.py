@@ -17,7 +17,7 @@ from plumeproof.rules.engine import Engine
 from plumeproof.rules.plant import parse_plant
 from plumeproof.rules.rule_set import load_rule_set
 from tests.doubles.random_plant import TOLERANCE, Case, strip_of
-from tests.doubles.slow_plant import Recorded
+from tests.doubles.slow_terms import Recorded
 from tests.rules.test_minutes import PLANT, START_UTC_MS, plant
 
 HOUR_MS = 3_600_000

@@ -19,7 +19,7 @@ from plumeproof.rules.figure import MEASURED
 from plumeproof.rules.plant import parse_plant
 from plumeproof.rules.rule_set import load_rule_set
 from tests.doubles.random_plant import strip_of
-from tests.doubles.slow_plant import Recorded
+from tests.doubles.slow_terms import Recorded
 from tests.doubles.timed_module import START_UTC_MS
 from tests.rules.examples import assert_close, example
 

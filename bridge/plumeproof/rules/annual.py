@@ -186,20 +186,20 @@ def _by_mass(mass: TermSeries, has_run: npt.NDArray[np.bool_], offset_min: int) 
 def available(
     plant: Plant, measurand: Measurand, series: Series, settings: Settings
 ) -> tuple[part75.Filled, part75.Filled] | None:
-    """Concentration and flow of a period's hours after 40 CFR 75.33. None where one is not measured, or where the
-    concentration is at reference oxygen: its flow is at the oxygen as measured."""
+    """Concentration, at the state of the flow, and flow of a period's hours after 40 CFR 75.33. None where one is not
+    measured, or where the concentration is at reference oxygen: its flow is at the oxygen as measured."""
     concentration, gas = series.get((measurand.id, STANDARDISED)), series.get((FLOW_ID, FLOW))
     if concentration is None or gas is None or plant.flow is None or "O2" in measurand.needs:
         return None
     has_run = concentration.has_run & seen(concentration)
     family = "nox_flow" if "NOx" in (measurand.id, measurand.gas) or measurand.gas in ("NO", "NO2") else "concentration"
 
-    def filled(one: TermSeries, family: str, max_potential: float | None) -> part75.Filled:
+    def filled(one: TermSeries, family: str, max_potential: float | None, at_flow: float = 1.0) -> part75.Filled:
         valid = one.is_valid & has_run
-        return part75.fill_hours(one.values, valid, has_run, family, max_potential, None, settings.percentile)
+        return part75.fill_hours(one.values * at_flow, valid, has_run, family, max_potential, None, settings.percentile)
 
     return (
-        filled(concentration, family, measurand.max_potential),
+        filled(concentration, family, measurand.max_potential, mass_state_factor(measurand, settings)),
         filled(gas, "nox_flow", plant.flow.max_potential),
     )
 
@@ -210,8 +210,7 @@ def _by_availability(plant: Plant, measurand: Measurand, series: Series, setting
         return None
     concentration, gas = found
     mass = series[measurand.id, MASS]
-    at_flow = concentration.values * mass_state_factor(measurand, settings)
-    rate, _ = flow.mass_kg_h(at_flow, gas.values, settings.mass_zero_when_negative)
+    rate, _ = flow.mass_kg_h(concentration.values, gas.values, settings.mass_zero_when_negative)
     has = concentration.has & gas.has
     replaced = has & (concentration.is_substituted | gas.is_substituted)
     methods = {name for one in found for name in one.methods if name}

@@ -218,11 +218,7 @@ class _Writer:
             told = f"concentration by {concentration.methods[place] or 'measurement'}"
             told += f", flow by {gas.methods[place] or 'measurement'}; history from the period's begin"
             is_zero = self.maker.rules.settings.mass_zero_when_negative and (c < 0.0 or q < 0.0)
-            text = (
-                f"{c!r}{self._at_flow()} * {q!r} / 1000000.0 * {float(mass.run_share[place])!r}"
-                if not is_zero
-                else "0.0"
-            )
+            text = f"{c!r} * {q!r} / 1000000.0 * {float(mass.run_share[place])!r}" if not is_zero else "0.0"
             title = f"substituted hour {self._time(mass, place)}"
             yield Step(title, text, float(found.mass_kg_h[place]), "kg/h", source, told)
 

@@ -303,7 +303,9 @@ def _of_slots(sums: TermSums, row: int, settings: Settings) -> tuple[Values, Tru
 def _has_substitute(kinds: Sequence[str], plant: Plant, sums: TermSums) -> Truths:
     """A slot in operation took the permit's substitute of a peripheral."""
     found = np.zeros(sums.count, np.bool_)
-    for kind in kinds:
+    oxygen = plant.peripheral("O2")
+    is_wet = "O2" in kinds and oxygen is not None and oxygen.basis == "wet"  # such a cell needs the moisture too
+    for kind in (*kinds, *(("H2O",) if is_wet and "H2O" not in kinds else ())):
         one, row = plant.peripheral(kind), _row(sums, name_of_peripheral(kind))
         if one is not None and one.substitute is not None:
             found = found | (sums.n[row] < sums.expected[row])
