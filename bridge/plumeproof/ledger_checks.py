@@ -19,7 +19,6 @@ from plumeproof.rules.gas_check import CheckReading, GasCheck, pair_checks, read
 from plumeproof.rules.plant import Measurand
 from plumeproof.store.records_by_time import RecordsByTime
 
-KINDS = (fields.KIND_CALIBRATION, fields.KIND_CALIBRATION)
 SEQS_MAX = 20_000  # of one check: a day of records, three times over; a check that spans more was never ended
 
 
@@ -63,19 +62,16 @@ class LedgerChecks:
 
     def _records(self, devices: Sequence[str]) -> dict[str, list[Record]]:
         found: dict[str, list[Record]] = {device: [] for device in devices}
-        for portion in self._reader.behind(0, KINDS):
-            for row in portion:
-                if row.device not in found:
-                    continue
+        for device, own in found.items():
+            for row in (row for portion in self._reader.calibrations(device) for row in portion):
                 try:
                     record = open_stored(row)
                 except EvidenceError:
-                    self.unreadable[row.device] = self.unreadable.get(row.device, 0) + 1
+                    self.unreadable[device] = self.unreadable.get(device, 0) + 1
                     continue
                 if isinstance(record.body, Calibration):
-                    found[row.device].append(record)
-        # Commit order is seq order but for records that came late, after a restored ledger
-        return {device: sorted(rows, key=lambda one: one.seq) for device, rows in found.items()}
+                    own.append(record)
+        return found
 
     def _rows(self, check: GasCheck) -> list[Record]:
         """Readable samples records between begin and end; a damaged one is missing, and its slots with it."""

@@ -7,9 +7,11 @@ import math
 
 import apsw
 import pytest
+from acqwire import fields
 
 from plumeproof.errors import StoreError
 from plumeproof.rules.figure import DAY, SHORT_TERM, VALIDATED, Figure, FigureDocument, InputRange
+from plumeproof.store import records_by_time
 from plumeproof.store.connection import SCHEMA_VERSION, Writer, migrations, open_reader
 from plumeproof.store.figures import SqliteFigures, figures_of
 from tests.doubles.timed_module import START_UTC_MS
@@ -144,3 +146,56 @@ def test_an_older_ledger_is_brought_up_to_date_and_keeps_its_rows(tmp_path):
     assert reader.execute("SELECT code FROM audit").get == "kept"
     assert list(figures_of(reader, "line-1", DAY, (0, 1))) == []
     reader.close()
+
+
+ROW = "INSERT INTO record (device, seq, kind, boot, content_hash, received_utc_ms, envelope)"
+ROW += " VALUES (?, ?, ?, 1, zeroblob(32), 0, x'00')"
+
+
+def old_ledger(path):
+    """Of schema 4: two modules, every third record a calibration."""
+    connection = apsw.Connection(str(path))
+    for script in migrations(0)[:4]:
+        connection.execute(script.read_text(encoding="utf-8"))
+    connection.pragma("application_id", 0x504C4D50)
+    connection.pragma("user_version", 4)
+    with connection:
+        for device in ("plume-01", "plume-02"):
+            for seq in (0, *range(2000, 0, -1)):  # 0, and those that came late
+                kind = fields.KIND_SAMPLES if seq % 3 else fields.KIND_CALIBRATION
+                connection.execute(ROW, (device, seq, kind))
+    connection.close()
+
+
+def plan_of(path):
+    connection = open_reader(path)
+    question = "EXPLAIN QUERY PLAN " + records_by_time.CALIBRATIONS.format("*")
+    found = [row[3] for row in connection.execute(question, ("plume-01", 0, 10))]
+    connection.close()
+    return found
+
+
+def test_calibrations_are_found_by_their_index_and_without_it(tmp_path):
+    path, wanted = tmp_path / "ledger.sqlite", [seq for seq in range(2001) if seq % 3 == 0]
+    old_ledger(path)
+
+    def found():
+        reader = records_by_time.RecordsByTime(path)
+        portions = list(reader.calibrations("plume-01"))
+        reader.close()
+        assert len(portions[0]) == records_by_time.PAGE_RECORDS
+        assert {(one.device, one.kind) for part in portions for one in part} == {("plume-01", fields.KIND_CALIBRATION)}
+        return [one.seq for part in portions for one in part]
+
+    assert found() == wanted and "record_calibration" not in plan_of(path)[0]  # a face does not migrate
+    Writer(path).close()
+    assert found() == wanted
+    assert plan_of(path) == ["SEARCH record USING INDEX record_calibration (device=? AND seq>?)"]
+    writer = Writer(path)
+    with writer.transaction() as connection:
+        connection.execute("ANALYZE")  # also where SQLite has counted what is there
+        told = connection.execute("SELECT stat FROM sqlite_stat1 WHERE idx = 'record_calibration'").get
+        assert told.split()[0] == str(2 * len(wanted))  # nothing but calibrations is in it
+        question = "EXPLAIN QUERY PLAN " + records_by_time.CALIBRATIONS.format("*")
+        assert "record_calibration" in connection.execute(question, ("plume-01", 0, 10)).fetchall()[0][3]
+    writer.close()

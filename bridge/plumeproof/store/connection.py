@@ -20,7 +20,7 @@ import apsw
 
 from plumeproof.errors import StoreError
 
-SCHEMA_VERSION = 4  # highest number in schema/
+SCHEMA_VERSION = 5  # highest number in schema/
 APPLICATION_ID = 0x504C4D50  # "PLMP" in the file header, so that a foreign file is never written to
 SQLITE_FIXED = (3, 51, 3)  # WAL-reset race fixed here
 SQLITE_BACKPORTS = ((3, 50, 7), (3, 44, 6))  # and in these lines

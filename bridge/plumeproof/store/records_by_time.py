@@ -22,6 +22,8 @@ PAGE_RECORDS = 256
 VARIABLES = 500  # seqs named in one question; SQLite allows more
 
 _T = TypeVar("_T")
+# The kind as a number in the text: only so does SQLite see that the index of schema 5 holds all rows asked for.
+CALIBRATIONS = "SELECT {} FROM record WHERE kind = 8 AND device = ? AND seq > ? ORDER BY seq LIMIT ?"
 _COLUMNS = "position, device, seq, kind, boot, content_hash, utc_ms, received_utc_ms, envelope"
 
 
@@ -56,6 +58,17 @@ class RecordsByTime:
             if rows:
                 yield [StoredRecord(*row) for row in rows]
                 position = rows[-1][0]
+            if len(rows) < PAGE_RECORDS:
+                return
+
+    def calibrations(self, device: str) -> Iterator[list[StoredRecord]]:
+        """Calibration records of a module, in portions, by seq; a ledger before schema 5 is gone through for them."""
+        seq = -1
+        while True:
+            rows = self._ask(CALIBRATIONS.format(_COLUMNS), (device, seq, PAGE_RECORDS))
+            if rows:
+                yield [StoredRecord(*row) for row in rows]
+                seq = rows[-1][2]
             if len(rows) < PAGE_RECORDS:
                 return
 
