@@ -31,6 +31,7 @@ from plumeproof.bundle_figure_columns import FigureColumns, parse_figures
 from plumeproof.bundle_figures import FigureCheck
 from plumeproof.bundle_receipts import ReceiptCheck
 from plumeproof.bundle_records import RecordCheck
+from plumeproof.bundle_strips import Run
 from plumeproof.bundle_writing import DAY_MS, FORMAT, SEQ_DIGITS
 from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
 from plumeproof.delivery.answers import PublicKeys, read_keys
@@ -152,10 +153,18 @@ class BundleCheck:
             return
         records.inspector.state(self.anchors.anchors)
         yield from self.anchors.findings()
+        runs: list[Run] = []
         for stated in self.manifest["devices"]:
             device = stated["device"]
             members = [self._members[name] for name in self._named(f"envelopes/{device}")]
-            yield from records.verify(stated, members, partial(self._compare_day, device))
+            runs.append(records.open(stated, members, partial(self._compare_day, device)))
+        documents, plants = self._plants()
+        # Each module once: its records are verified as the figures ask for them, and decoded for both at once
+        is_plain = len({run.device for run in runs}) == len(runs)
+        ahead = {plant: self._figures_ahead(plant, members, documents, records, runs)
+                 for plant, members in plants.items() if is_plain}  # fmt: skip
+        for run in runs:
+            yield from run.finish()
         inspector = records.inspector
         self.counts.records_verified = inspector.verified_count
         for finding in inspector.finish():
@@ -167,7 +176,15 @@ class BundleCheck:
             if name.split("/")[2] not in {one["device"] for one in self.manifest["devices"]}:
                 yield Finding("manifest_device", None, None, name, "is of a module that the manifest does not name")
         yield from self._check_averages()
-        yield from self._check_figures(records)
+        for name in self._named("figures"):
+            if not _is_of_day(name):
+                yield Finding("figure_form", None, None, name, "is of no day")
+        for plant, own in plants.items():
+            done = ahead.get(plant)
+            if done is not None and all(run.is_usable for run in runs):
+                self._count_figures(done)
+            else:  # not all right, or not all that it rests on had come: now everything is verified
+                yield from self._check_figures(plant, own, documents, records.strips)
         yield from self._check_receipts()
 
     def _named(self, folder: str) -> list[str]:
@@ -259,7 +276,7 @@ class BundleCheck:
         counted: dict[str, int] = {}
         for name in self._named("averages"):
             _, _, device, day = name.split("/")
-            if not DAY_NAME.fullmatch(day) or int(day[:SEQ_DIGITS]) % DAY_MS:
+            if not _is_of_day(name):
                 yield Finding("average_form", device, None, name, "is of no day")
                 continue
             if name not in self._compared and name not in self._refused:
@@ -279,30 +296,57 @@ class BundleCheck:
                 told = f"{device}: {counted.get(device, 0)} averages; manifest: {count}"
                 yield Finding("manifest_device", device, None, "manifest.json", told)
 
-    def _check_figures(self, records: RecordCheck) -> Iterator[Finding]:
+    def _plants(self) -> tuple[dict[str, bytes], dict[str, list[tuple[int, str]]]]:
+        """Descriptions and rule sets by member, and of each plant days and members of figures."""
         documents: dict[str, bytes] = {}
         for name in (*self._named("plants"), *self._named("rules")):
             with suppress(EvidenceError):  # too large: whoever needs it says that it is missing
                 documents[name] = read_whole(self._file, self._members[name], DOCUMENT_MAX_BYTES)
         plants: dict[str, list[tuple[int, str]]] = {}
         for name in self._named("figures"):
-            _, _, plant, day = name.split("/")
-            if not DAY_NAME.fullmatch(day) or int(day[:SEQ_DIGITS]) % DAY_MS:
-                yield Finding("figure_form", None, None, name, "is of no day")
-                continue
-            plants.setdefault(plant, []).append((int(day[:SEQ_DIGITS]), name))
-        for plant, members in plants.items():
-            check = FigureCheck(plant, documents, records.strips, tuple(self.manifest["period_utc_ms"]))
-            try:
-                for place, code, sentence in check.run(members, partial(self._figure_columns, plant)):
-                    yield Finding(code, None, None, place, sentence)
-            except BridgeError as error:
-                yield Finding("figure_form", None, None, f"data/figures/{plant}", str(error))
-            self.counts.figures_equal += check.equal
-            self.counts.figures_superseded += check.superseded
-            for level, count in check.not_recomputed.items():
-                known = self.counts.figures_not_recomputed
-                known[level] = known.get(level, 0) + count
+            if _is_of_day(name):
+                plants.setdefault(name.split("/")[2], []).append((int(name.split("/")[3][:SEQ_DIGITS]), name))
+        return documents, plants
+
+    def _figures_ahead(
+        self,
+        plant: str,
+        members: Sequence[tuple[int, str]],
+        documents: dict[str, bytes],
+        records: RecordCheck,
+        runs: Sequence[Run],
+    ) -> FigureCheck | None:
+        """A plant whose figures are all found right while its records are verified; None: it is asked again."""
+        check = FigureCheck(plant, documents, records.next_strips, tuple(self.manifest["period_utc_ms"]))
+        try:
+            is_fine = next(check.run(members, partial(self._figure_columns, plant)), None) is None
+        except BridgeError:
+            is_fine = False
+        for run in runs:
+            run.forget()
+        return check if is_fine else None
+
+    def _check_figures(
+        self,
+        plant: str,
+        members: Sequence[tuple[int, str]],
+        documents: dict[str, bytes],
+        strips_of: Callable[[str, int, int], list[Strip]],
+    ) -> Iterator[Finding]:
+        check = FigureCheck(plant, documents, strips_of, tuple(self.manifest["period_utc_ms"]))
+        try:
+            for place, code, sentence in check.run(members, partial(self._figure_columns, plant)):
+                yield Finding(code, None, None, place, sentence)
+        except BridgeError as error:
+            yield Finding("figure_form", None, None, f"data/figures/{plant}", str(error))
+        self._count_figures(check)
+
+    def _count_figures(self, check: FigureCheck) -> None:
+        self.counts.figures_equal += check.equal
+        self.counts.figures_superseded += check.superseded
+        for level, count in check.not_recomputed.items():
+            known = self.counts.figures_not_recomputed
+            known[level] = known.get(level, 0) + count
 
     def _check_receipts(self) -> Iterator[Finding]:
         name = "data/receipts.jsonl"
@@ -324,6 +368,11 @@ class BundleCheck:
             raise EvidenceError(error.code, f"{name}: {error.detail}") from error
         self._checked[name] = digest
         return found
+
+
+def _is_of_day(name: str) -> bool:
+    day = name.split("/")[3]
+    return DAY_NAME.fullmatch(day) is not None and int(day[:SEQ_DIGITS]) % DAY_MS == 0
 
 
 def _is_known(name: str) -> bool:

@@ -20,7 +20,7 @@ import numpy as np
 
 from plumeproof.bundle_arrays import Truths
 from plumeproof.bundle_figure_columns import NAMES, FigureColumns, Row
-from plumeproof.bundle_terms import are_equal, count_short
+from plumeproof.bundle_terms import Terms, count_short
 from plumeproof.errors import EvidenceError, RuleError
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import calendar, long_term, long_terms
@@ -180,7 +180,7 @@ class FigureCheck:
             own = [found for found in made if found.maker.rules.id == rules.id]
             if count_short(stored, rules.id, start, end) != sum(map(len, own)):
                 return False
-            if not all(are_equal(found, stored) for found in own):
+            if not all(Terms(found).are_equal(stored) for found in own):
                 return False
         return True
 

@@ -5,7 +5,7 @@ An Inspector judges the records of a module in their order. Of those of one form
 slots of what holds are given on day by day when the day has passed. Memory is that of some days of one module, and of
 some hundred bytes for each portion, by which its records are found and decoded again, if they are still the same.
 
-    records = RecordCheck(file, keys, sets); for finding in records.verify(device, members, on_day): ...
+    records = RecordCheck(file, keys, sets); run = records.open(stated, members, on_day); findings = run.finish()
     records.strips(device, start_utc_ms, end_utc_ms)
 """
 
@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 
 from acqwire import fields
 
+from plumeproof.bundle_strips import LATE_MS, Run
 from plumeproof.bundle_zip import Member
 from plumeproof.envelope_sequence import Item, outline_of, read_sequence
 from plumeproof.errors import EvidenceError
@@ -33,7 +34,6 @@ from plumeproof.model import Head, Record, Samples, StoredRecord
 
 PORTION = 512  # records: whole portions are faster than one by one
 DAY_MS = 86_400_000
-LATE_MS = 2 * 3_600_000  # a day is over when a record begins so long behind it
 DAYS_HELD_MAX = 8  # a module whose clock jumps about has its days made from what is read again
 WITH_SLOTS = (fields.KIND_SAMPLES, fields.KIND_OVERFLOW)
 
@@ -47,6 +47,10 @@ class BundleInspector(Inspector):
         """Of a module nothing has passed yet."""
         module = self._modules.setdefault(device, Seen())
         module.sets.update({one: found for one, found in sets.items() if found.device == device})
+
+    def turn_to(self, device: str) -> None:
+        """What comes next stands among the envelopes of this module."""
+        self._last_device = device
 
     def hash_of(self, device: str, seq: int) -> bytes | None:
         """Content hash of a record that has just passed; None for one that was refused."""
@@ -151,11 +155,20 @@ class RecordCheck:
         self._sets = sets
         self._tick = tick
         self._portions: dict[str, list[_Portion]] = {}
+        self._runs: dict[str, Run] = {}
 
-    def verify(self, stated: dict[str, object], members: Sequence[Member], on_day: OnDay) -> Iterator[Finding]:
-        """The envelopes of one module. `on_day` is told the slots of each day that has any, in seq order, once or, if
-        some come late, again."""
+    def open(self, stated: dict[str, object], members: Sequence[Member], on_day: OnDay) -> Run:
+        """The envelopes of one module, which are verified when they are asked for. `on_day` is told the slots of each
+        day that has any, in seq order, once or, if some come late, again."""
         device = str(stated["device"])
+        run = Run(device, self._verify(device, stated, members, on_day))
+        self._runs[device] = run
+        return run
+
+    def _verify(
+        self, device: str, stated: dict[str, object], members: Sequence[Member], on_day: OnDay
+    ) -> Iterator[list[Finding]]:
+        """By portion."""
         self.inspector.begin(device, self._sets)
         self._portions[device] = []
         said = _Said()
@@ -163,10 +176,12 @@ class RecordCheck:
             items = read_sequence(cast(BinaryIO, Window(self._file, member.offset, member.size)))
             is_first = True
             while portion := list(islice(items, PORTION)):
-                yield from self._take(device, said, member, portion, is_first)
+                self.inspector.turn_to(device)
+                found = list(self._take(device, said, member, portion, is_first))
                 is_first = False
                 self._tick(len(portion))
                 self._close(device, said, on_day, is_end=False)
+                yield found
         self._close(device, said, on_day, is_end=True)
         head = self.inspector.head_of(device)
         last, digest = (head.seq, head.content_hash.hex()) if head is not None and said.count else (0, "")
@@ -174,7 +189,19 @@ class RecordCheck:
         if wanted != (said.first_seq, last, said.count, digest):
             told = f"{device}: {said.count} records, seq {said.first_seq} to {last}"
             told += f"; manifest: {wanted[2]}, seq {wanted[0]} to {wanted[1]}"
-            yield Finding("manifest_device", device, last, "manifest.json", told)
+            yield [Finding("manifest_device", device, last, "manifest.json", told)]
+
+    def next_strips(self, device: str, start_utc_ms: int, end_utc_ms: int) -> list[Strip]:
+        """As `strips`, verified when asked for; of each module in ascending days. Raises EvidenceError (ahead): ask
+        for them behind the verification."""
+        run = self._runs.get(device)
+        if run is None:
+            return []
+        if run.can_give(start_utc_ms):
+            found = run.give(start_utc_ms, end_utc_ms)
+            if run.is_usable:
+                return found
+        raise EvidenceError("ahead", f"records of {device} are not given in the order of their days")
 
     def strips(self, device: str, start_utc_ms: int, end_utc_ms: int) -> list[Strip]:
         """Verified slots of a module that touch [start, end), in seq order. Raises EvidenceError (changed): the file is
@@ -231,6 +258,7 @@ class RecordCheck:
             first, last = min(one.first_utc_ms for one in found), max(one.end_utc_ms for one in found)
             here = frozenset(place - int(items[0].place) for place in refused)
             self._portions[device].append(_Portion(begin, end - begin, first, last, _digest(found), here))
+            self._runs[device].take(found)
             _spread(said, found)
 
     def _opened(self, raw: bytes) -> list[Strip]:

@@ -6,7 +6,8 @@ is not found equal is not judged here: bundle_figures.py goes through it one by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -21,32 +22,11 @@ Integers = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 _NONE = np.array(NO_FLOAT, np.uint64).view(np.float64)
-_NO_TERM = -2  # no number of a table, and not -1, which is no entry of it
 
 
 def count_short(stored: Sequence[FigureColumns], rule_set: str, start_utc_ms: int, end_utc_ms: int) -> int:
     """Short-term figures of a rule set that begin in [start, end), whoever made them."""
     return sum(int(np.count_nonzero(_short(one, rule_set, start_utc_ms, end_utc_ms))) for one in stored)
-
-
-def are_equal(found: TermFigures, stored: Sequence[FigureColumns]) -> bool:
-    """Whether each of these figures stands in one of the members, once and equal in all but revision and reason."""
-    end = found.start_utc_ms + len(found.inputs) * found.length_ms
-    is_seen = np.zeros((len(found.inputs), sum(len(row.layers) for row in found.rows)), np.bool_)
-    for columns in stored:
-        chosen = np.flatnonzero(_short(columns, found.maker.rules.id, found.start_utc_ms, end))
-        arrays = columns.arrays
-        starts = arrays["start_utc_ms"][chosen]
-        fits = (arrays["end_utc_ms"][chosen] - starts == found.length_ms) & (
-            (starts - found.start_utc_ms) % found.length_ms == 0
-        )
-        chosen = chosen[fits]
-        if not len(chosen):
-            continue
-        terms = (arrays["start_utc_ms"][chosen] - found.start_utc_ms) // found.length_ms
-        if not _Member(found, columns).agrees(chosen, terms, is_seen):
-            return False
-    return bool((is_seen == found.is_there[:, np.newaxis]).all())
 
 
 def _short(columns: FigureColumns, rule_set: str, start_utc_ms: int, end_utc_ms: int) -> Truths:
@@ -55,97 +35,143 @@ def _short(columns: FigureColumns, rule_set: str, start_utc_ms: int, end_utc_ms:
     return np.asarray(found & (arrays["start_utc_ms"] >= start_utc_ms) & (arrays["start_utc_ms"] < end_utc_ms))
 
 
-class _Member:
-    """The rows of one member that are these terms'."""
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What the figures of a term say, by figure and term. `invalid` by cause; `flags`: of which each is a bit."""
 
-    def __init__(self, found: TermFigures, columns: FigureColumns) -> None:
-        self._found, self._columns, self._arrays = found, columns, columns.arrays
-        self._counts = columns.counts_by_cause()
-        inputs = {_entry(one): number for number, one in enumerate(columns.tables["records"])}
-        told = [[(one.device, one.first_seq, one.last_seq, one.head_hash, one.parameters_hash) for one in own]
-                for own in found.inputs]  # fmt: skip
-        self._inputs = np.array([inputs.get(tuple(own), -1) if own else _NO_TERM for own in told], np.int64)
-        self._states = np.array([columns.text(name) for name in NAMES], np.int64)[found.states]
+    floats: dict[str, Floats]
+    wholes: dict[str, Integers]
+    invalid: dict[str, Integers]
+    flags: tuple[str, ...]
+    flag_bits: Integers
 
-    def agrees(self, chosen: Integers, terms: Integers, is_seen: Truths) -> bool:
-        """Notes in `is_seen` (terms, figures of a term) what stands there; False at the first that is not equal."""
-        arrays, columns, rules = self._arrays, self._columns, self._found.maker.rules
+
+class Terms:
+    """`found` in a form that is compared with any number of members."""
+
+    def __init__(self, found: TermFigures) -> None:
+        self._found = found
+        self._own = [(row, one) for row in found.rows for one in row.layers]
+        self._made = _made(self._own)
+
+    def are_equal(self, stored: Sequence[FigureColumns]) -> bool:
+        """Whether each of these figures stands in one of the members, once and equal in all but revision and reason."""
+        found = self._found
+        end = found.start_utc_ms + len(found.inputs) * found.length_ms
+        is_seen = np.zeros((len(self._own), len(found.inputs)), np.bool_)
+        for columns in stored:
+            chosen = np.flatnonzero(_short(columns, found.maker.rules.id, found.start_utc_ms, end))
+            since = columns.arrays["start_utc_ms"][chosen] - found.start_utc_ms
+            length = columns.arrays["end_utc_ms"][chosen] - columns.arrays["start_utc_ms"][chosen]
+            fits = (length == found.length_ms) & (since % found.length_ms == 0)
+            places = self._places(columns, chosen[fits])
+            terms = since[fits] // found.length_ms
+            if (places < 0).any() or not self._is_member_equal(columns, chosen[fits], places, terms):
+                return False
+            is_seen[places, terms] = True  # places of a member ascend: no figure stands twice there, nor in two days
+        return bool((is_seen == found.is_there).all())
+
+    def _places(self, columns: FigureColumns, chosen: Integers) -> Integers:
+        """Of each row its number among the figures of a term; -1 where they have none such."""
+        texts = len(columns.tables["texts"])
+        numbers = np.full(texts * texts, -1, np.int64)
+        for number, (row, one) in enumerate(self._own):
+            measurand, layer = columns.text(row.name), columns.text(one.name)
+            if measurand >= 0 and layer >= 0:
+                numbers[measurand * texts + layer] = number
+        arrays = columns.arrays
+        found: Integers = numbers[arrays["measurand"][chosen].astype(np.int64) * texts + arrays["layer"][chosen]]
+        return found
+
+    def _is_member_equal(self, columns: FigureColumns, chosen: Integers, places: Integers, terms: Integers) -> bool:
+        arrays, maker, made = columns.arrays, self._found.maker, self._made
         alike = {
-            "plant_hash": columns.hash(self._found.maker.plant.digest),
-            "rule_hash": columns.hash(rules.digest),
-            "rule_version": columns.text(rules.version),
+            "plant_hash": columns.hash(maker.plant.digest),
+            "rule_hash": columns.hash(maker.rules.digest),
+            "rule_version": columns.text(maker.rules.version),
             "engine": columns.text(ENGINE_VERSION),
+            "substituted_share": 0,
         }
-        if any((arrays[name][chosen] != number).any() for name, number in alike.items()):
-            return False
-        if arrays["substituted_share"][chosen].any():
-            return False
-        if (arrays["inputs"][chosen] != self._inputs[terms]).any() or (
-            arrays["state"][chosen] != self._states[terms]
-        ).any():
-            return False
-        measurand, layer = arrays["measurand"][chosen], arrays["layer"][chosen]
-        known = 0
-        for number, (row, one) in enumerate(self._everything()):
-            own = (measurand == columns.text(row.name)) & (layer == columns.text(one.name))
-            at, where = terms[own], chosen[own]
-            if is_seen[at, number].any() or not self._is_equal(row, one, where, at):
-                return False
-            is_seen[at, number] = True
-            known += len(at)
-        return known == len(chosen)
-
-    def _everything(self) -> Iterator[tuple[RowColumns, LayerColumns]]:
-        return ((row, one) for row in self._found.rows for one in row.layers)
-
-    def _is_equal(self, row: RowColumns, one: LayerColumns, where: Integers, at: Integers) -> bool:
-        arrays, columns = self._arrays, self._columns
-        n, own_n = row.n[at], one.n[at]
-        exists, is_uncertain = one.exists[at], one.exists[at] & one.is_uncertain[at]
-        decimals = self._found.maker.decimals(row.name)
-        if (arrays["unit"][where] != columns.text(one.unit)).any() or (arrays["decimals"][where] != decimals).any():
-            return False
-        is_spread = one.name == MEASURED
-        floats = {
-            "value": (one.values, exists),
-            "minimum": (row.low, is_spread & (n > 0)),
-            "maximum": (row.high, is_spread & (n > 0)),
-            "deviation": (row.deviation, is_spread & (n > 1)),
-            "uncertainty": (one.uncertainty, is_uncertain),
-            "uncertainty_common": (one.uncertainty_common, is_uncertain),
+        of_figure = {
+            "unit": [columns.text(one.unit) for _, one in self._own],
+            "decimals": [maker.decimals(row.name) for row, _ in self._own],
         }
-        for name, (values, is_there) in floats.items():
-            made = np.where(is_there, values[at], _NONE)
-            if (made.view(np.uint64) != arrays[name][where].view(np.uint64)).any():
-                return False
-        wholes = {"is_valid": one.is_valid, "n_expected": row.expected, "n_valid": one.n}
-        if any((arrays[name][where] != made[at]).any() for name, made in wholes.items()):
-            return False
-        return self._are_counts_equal(row, where, at, n, own_n) and self._are_flags_equal(row, where, at)
+        of_term = {"state": np.array([columns.text(name) for name in NAMES])[self._found.states]}
+        of_term["inputs"] = self._inputs(columns)
+        return (
+            all((arrays[name][chosen] == number).all() for name, number in alike.items())
+            and all((arrays[name][chosen] == np.array(own)[places]).all() for name, own in of_figure.items())
+            and all((arrays[name][chosen] == own[terms]).all() for name, own in of_term.items())
+            and all((arrays[name][chosen] == own[places, terms]).all() for name, own in made.wholes.items())
+            and all(
+                (arrays[name][chosen].view(np.uint64) == own[places, terms].view(np.uint64)).all()
+                for name, own in made.floats.items()
+            )
+            and self._are_counts_equal(columns, chosen, places, terms)
+            and bool((self._flag_bits(columns)[arrays["flags"][chosen]] == made.flag_bits[places, terms]).all())
+        )
 
-    def _are_counts_equal(self, row: RowColumns, where: Integers, at: Integers, n: Integers, own_n: Integers) -> bool:
-        entries = self._arrays["n_invalid"][where]
-        made = {cause: counts[at] for cause, counts in row.invalid.items()}
-        before = made.get(PERIPHERAL, np.zeros(len(at), np.int64))
-        made[PERIPHERAL] = np.where(own_n < n, n - own_n, before)
-        for cause in {*made, *self._counts}:
-            stored = self._counts[cause][entries] if cause in self._counts else 0
-            if (np.asarray(stored) != made.get(cause, 0)).any():
+    def _inputs(self, columns: FigureColumns) -> Integers:
+        """Of each term the number of its records in the table."""
+        at = {tuple(map(tuple, entry)): number for number, entry in enumerate(columns.tables["records"])}
+        told = [
+            tuple((one.device, one.first_seq, one.last_seq, one.head_hash, one.parameters_hash) for one in own)
+            for own in self._found.inputs
+        ]
+        return np.array([at.get(own, -1) if own else -1 for own in told], np.int64)
+
+    def _are_counts_equal(self, columns: FigureColumns, chosen: Integers, places: Integers, terms: Integers) -> bool:
+        entries, stored = columns.arrays["n_invalid"][chosen], columns.counts_by_cause()
+        for cause in {*self._made.invalid, *stored}:
+            own = stored[cause][entries] if cause in stored else np.zeros(len(entries), np.int64)
+            again = self._made.invalid[cause][places, terms] if cause in self._made.invalid else 0
+            if (own != again).any():
                 return False
         return True
 
-    def _are_flags_equal(self, row: RowColumns, where: Integers, at: Integers) -> bool:
-        entries = self._columns.tables["flag_sets"]
-        stored = self._arrays["flags"][where]
-        if any(list(entries[number]) != sorted(set(entries[number])) for number in np.unique(stored).tolist()):
-            return False
-        for flag in {*row.flags, *(flag for number in np.unique(stored).tolist() for flag in entries[number])}:
-            has = np.array([flag in entry for entry in entries], np.bool_)[stored]
-            made = row.flags[flag][at] if flag in row.flags else False
-            if (has != made).any():
-                return False
-        return True
+    def _flag_bits(self, columns: FigureColumns) -> Integers:
+        """Of each set of the table; -1 for one that no figure here has."""
+        bit = {flag: 1 << number for number, flag in enumerate(self._made.flags)}
+        sets = [list(entry) for entry in columns.tables["flag_sets"]]
+        is_known = [own == sorted(set(own)) and bit.keys() >= set(own) for own in sets]
+        bits = [sum(map(bit.__getitem__, own)) if fine else -1 for own, fine in zip(sets, is_known, strict=True)]
+        return np.array(bits, np.int64)
 
 
-def _entry(one: Sequence[Sequence[object]]) -> tuple[tuple[object, ...], ...]:
-    return tuple(tuple(own) for own in one)
+def _made(own: Sequence[tuple[RowColumns, LayerColumns]]) -> _Made:
+    """As TermFigures makes a Figure of each."""
+    n = np.stack([row.n for row, _ in own])
+    own_n = np.stack([one.n for _, one in own])
+    exists = np.stack([one.exists for _, one in own])
+    is_uncertain = np.stack([one.is_uncertain for _, one in own]) & exists
+    is_spread = np.array([one.name == MEASURED for _, one in own])[:, np.newaxis]
+    floats = {
+        "value": (exists, [one.values for _, one in own]),
+        "minimum": (is_spread & (n > 0), [row.low for row, _ in own]),
+        "maximum": (is_spread & (n > 0), [row.high for row, _ in own]),
+        "deviation": (is_spread & (n > 1), [row.deviation for row, _ in own]),
+        "uncertainty": (is_uncertain, [one.uncertainty for _, one in own]),
+        "uncertainty_common": (is_uncertain, [one.uncertainty_common for _, one in own]),
+    }
+    none = np.zeros(n.shape[1], np.int64)
+    causes = {PERIPHERAL, *(cause for row, _ in own for cause in row.invalid)}
+    invalid = {cause: np.stack([row.invalid.get(cause, none) for row, _ in own]) for cause in causes}
+    invalid[PERIPHERAL] = np.where(own_n < n, n - own_n, invalid[PERIPHERAL])
+    flags = tuple(sorted({flag for row, _ in own for flag in row.flags}))
+    bits = {
+        row.name: sum(
+            (row.flags[flag].astype(np.int64) << number for number, flag in enumerate(flags) if flag in row.flags), none
+        )
+        for row, _ in own
+    }
+    return _Made(
+        floats={name: np.where(is_there, np.stack(values), _NONE) for name, (is_there, values) in floats.items()},
+        wholes={
+            "is_valid": np.stack([one.is_valid for _, one in own]).astype(np.int64),
+            "n_expected": np.stack([row.expected for row, _ in own]),
+            "n_valid": own_n,
+        },
+        invalid=invalid,
+        flags=flags,
+        flag_bits=np.stack([bits[row.name] for row, _ in own]),
+    )
