@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV := .cache/venv/bin
 ARGS ?=
 
-.PHONY: setup mpy demo kills powercuts noise figures bitequal test cortex bench rig check trial picture conform clean
+.PHONY: setup mpy demo kills powercuts noise deliveries figures bitequal test cortex bench rig check trial picture conform clean
 
 setup:
 	@$(PYTHON) tools/setup/environment.py
@@ -23,6 +23,9 @@ powercuts: setup
 
 noise: setup
 	@$(VENV)/python -m tools.noise $(ARGS)
+
+deliveries: setup
+	@$(VENV)/python -m tools.deliveries $(ARGS)
 
 figures: setup
 	@$(VENV)/python -m tools.figures $(ARGS)

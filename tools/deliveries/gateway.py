@@ -36,16 +36,16 @@ class Stuck(Exception):
 
 
 class Gateway:
-    """`offered`: rows so far; `failures`: sentences of the newest fault of each kind; `next_s`: when the next turn is."""
+    """`offered`: rows so far. `failures`: the newest sentence of each kind of fault. `first_kib`, `peak_kib`."""
 
     def __init__(
         self, folder: Path, sink: str, clock: CampaignClock, build: Callable[[Outbox, Clock], DeliveryStage], seed: int
     ) -> None:
-        """`build` makes the stage of `sink`; it is called again for a restart."""
+        """`build` makes the stage of `sink`."""
         self.clock, self.offered, self.failed_steps = clock, 0, 0
         self.failures: dict[str, str] = {}
         self.peak_kib = self.first_kib = anonymous_kib()
-        self._sink, self._build, self._random = sink, build, random.Random(seed)
+        self._sink, self._random, self._is_idle = sink, random.Random(seed), False
         self._writer = Writer(folder / "ledger.sqlite")
         self._outbox = SqliteOutbox(self._writer, clock)
         self._stage = build(self._outbox, clock)
@@ -108,15 +108,15 @@ class Gateway:
             self.failed_steps += 1
             self.failures[type(error).__name__] = str(error)[:200]
             rest_s = self._stage.recover(error)
+        self._is_idle = rest_s is None
         self._next_s = self.clock.monotonic_s() + (IDLE_S if rest_s is None else rest_s)
         if self._turns % 20 == 0:
             self.peak_kib = max(self.peak_kib, anonymous_kib())
 
-    def restart(self) -> None:
-        """As after a restart of the bridge: a new sink, nothing remembered but the outbox."""
-        self._stage.close()
-        self._stage = self._build(self._outbox, self.clock)
-        self._next_s = self.clock.monotonic_s()
+    def wake(self) -> None:
+        """A relay has work: that ends the rest of who had none, and no other."""
+        if self._is_idle:
+            self.turn()
 
     def waiting(self) -> int:
         """Rows that are neither delivered nor set aside."""

@@ -1,0 +1,167 @@
+"""Command line of the delivery campaign; what it does: docstring of tools.deliveries.
+
+With --json standard output holds one JSON object only. Exit status: 0 every promise was kept; 1 one was broken; 2 wrong
+usage; 3 broker or platform do not start; 130 stopped at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tqdm import tqdm
+
+from tools.broker import find_broker
+from tools.deliveries import broker_cases, platform_cases
+from tools.deliveries.share import Job, Task, play
+from tools.demo.part import PartError
+
+FINE, FINDINGS, NOT_STARTED, INTERRUPTED = 0, 1, 3, 130
+CHUNK = 250  # batches of one share of a fault of the platform
+BATCHES_MAX = 100_000  # of one fault, whatever the budget
+CASES = (*broker_cases.CASES, *platform_cases.CASES)
+LARGEST = ("most_per_s", "peak_kib", "first_kib")  # of shares of a case; everything else is added
+PLATFORM_COLUMNS = "batches requests repeats set_aside effects most_per_s lost doubled".split()
+BROKER_COLUMNS = "offered delivered set_aside duplicates disordered late gone most_per_s lost".split()
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The choices of a command line; argparse ends with 2 on wrong ones."""
+    parser = argparse.ArgumentParser(prog="python -m tools.deliveries", description="faults of broker and platform")
+    parser.add_argument("--seconds", type=float, default=60, help="budget (60); every fault gets the same share")
+    parser.add_argument("--batches", type=int, help="no budget: so many under each fault of the platform (1000: whole)")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the length of each fault of the broker (1)")
+    parser.add_argument("--seed", type=int, help="of everything drawn (drawn and printed)")
+    parser.add_argument(
+        "--faults", nargs="+", choices=CASES, default=list(CASES), metavar="FAULT", help=" ".join(CASES)
+    )
+    parser.add_argument("--processes", type=int, default=2 * (os.cpu_count() or 1), help="at once (two a processor)")
+    parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
+    chosen = parser.parse_args(arguments)
+    if chosen.seconds <= 0 or chosen.processes < 1 or (chosen.batches is not None and chosen.batches < 1):
+        parser.error("--seconds, --batches and --processes are above 0")
+    if not 0 < chosen.scale <= 1:
+        parser.error("--scale is above 0 and at most 1")
+    if chosen.seed is None:
+        chosen.seed = time.time_ns() % 1_000_000
+    return chosen
+
+
+def draw_tasks(chosen: argparse.Namespace) -> Iterator[Task]:
+    """The long ones first, each once; then shares of the platform's faults in turns."""
+    for name in chosen.faults:
+        if name in broker_cases.CASES or name == platform_cases.MIXED:
+            yield name, chosen.seed, chosen.batches or CHUNK, 0, chosen.scale
+    batches = chosen.batches or BATCHES_MAX
+    for done in range(0, batches, CHUNK):
+        for name in chosen.faults:
+            if name in platform_cases.FAULTS:
+                yield name, chosen.seed * 1000 + done // CHUNK, min(CHUNK, batches - done), done, chosen.scale
+
+
+class Campaign:
+    """`run` plays the tasks; afterwards `cases` and `failures` hold what came of it."""
+
+    def __init__(self, chosen: argparse.Namespace) -> None:
+        self.chosen = chosen
+        self.cases: dict[str, dict[str, Any]] = {}
+        self.failures: list[str] = []
+        self.seconds = 0.0
+
+    def run(self) -> None:
+        """Raises PartError."""
+        chosen, began_s = self.chosen, time.monotonic()
+        if any(name in broker_cases.CASES for name in chosen.faults):
+            find_broker("mosquitto")
+        until_s = float("inf") if chosen.batches else began_s + chosen.seconds
+        tasks = list(draw_tasks(chosen)) if chosen.batches else None
+        with (
+            multiprocessing.get_context("spawn").Pool(chosen.processes, maxtasksperchild=1) as pool,
+            tqdm(total=tasks and len(tasks), desc="deliveries", unit="share", disable=None, leave=False) as bar,
+        ):
+            for name, found in pool.imap_unordered(play, self._jobs(until_s)):
+                bar.update()
+                if found is not None:
+                    self._take(name, found)
+        self.seconds = round(time.monotonic() - began_s, 1)
+
+    def figures(self) -> dict[str, Any]:
+        """The one JSON object."""
+        return {
+            "seed": self.chosen.seed,
+            "seconds": self.seconds,
+            "lost": sum(case.get("lost", 0) for case in self.cases.values()),
+            "doubled": sum(case.get("doubled", 0) for case in self.cases.values()),
+            "disordered": sum(case.get("disordered", 0) for case in self.cases.values()),
+            "broken": len(self.failures),
+            "cases": self.cases,
+        }
+
+    def _jobs(self, until_s: float) -> Iterator[Job]:
+        # A pool takes all jobs at once: with a budget, not more shares than any machine plays.
+        most = float("inf") if self.chosen.batches else self.chosen.seconds + len(CASES)
+        for number, task in enumerate(draw_tasks(self.chosen)):
+            if number > most:
+                return
+            yield task, until_s
+
+    def _take(self, name: str, found: dict[str, Any]) -> None:
+        self.failures += [f"{name}: {sentence}" for sentence in found.pop("wrong")]
+        sums = self.cases.setdefault(name, {})
+        for key, value in found.items():
+            sums[key] = max(sums.get(key, 0), value) if key in LARGEST else round(sums.get(key, 0) + value, 1)
+
+
+def report(campaign: Campaign) -> None:
+    """The counts; what was broken and the seed that shows it again."""
+    figures = campaign.figures()
+    if campaign.chosen.json:
+        print(json.dumps(figures), flush=True)
+    else:
+        print(
+            f"seed {figures['seed']}: {len(figures['cases'])} faults in {figures['seconds']} s: {figures['lost']} lost,"
+            f" {figures['doubled']} doubled, {figures['disordered']} out of order"
+        )
+        _print_table(
+            "broker", BROKER_COLUMNS, [name for name in broker_cases.CASES if name in campaign.cases], campaign
+        )
+        names = [name for name in platform_cases.CASES if name in campaign.cases]
+        _print_table("platform", PLATFORM_COLUMNS, names, campaign)
+    for text in campaign.failures[:10]:
+        print(f"deliveries: seed {figures['seed']}: {text}", file=sys.stderr)
+
+
+def _print_table(title: str, columns: list[str], names: list[str], campaign: Campaign) -> None:
+    if not names:
+        return
+    print(f"{title:20}" + "".join(f"{column:>12}" for column in columns) + f"{'hours':>9}{'MiB':>13}")
+    for name in names:
+        case = campaign.cases[name]
+        counts = "".join(f"{case.get(column, '-'):>12}" for column in columns)
+        kib = [f"{case[key] / 1024:.1f}" for key in ("first_kib", "peak_kib") if key in case]
+        print(f"{name:20}{counts}{case.get('clock_s', 0) / 3600:>9.1f}{' to '.join(kib):>13}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the campaign; returns the exit status."""
+    campaign = Campaign(parse_arguments(arguments))
+    try:
+        campaign.run()
+    except KeyboardInterrupt:
+        print(f"deliveries: seed {campaign.chosen.seed}: stopped at once; there are no counts", file=sys.stderr)
+        return INTERRUPTED
+    except PartError as error:
+        print(f"deliveries: seed {campaign.chosen.seed}: {error}", file=sys.stderr)
+        return NOT_STARTED
+    report(campaign)
+    return FINDINGS if campaign.failures else FINE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
