@@ -76,12 +76,13 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     """From rows of a ledger in the order of ROW_NAMES, no row twice. Raises ValueError, TypeError, OverflowError for
     what no bridge writes."""
     own = dict(zip(ROW_NAMES, zip(*rows, strict=True), strict=True))
-    counts = [sorted(json.loads(text).items()) if text != "{}" else () for text in own["n_invalid"]]
+    read = {text: sorted(json.loads(text).items()) for text in set(own["n_invalid"])}
+    counts = list(map(read.__getitem__, own["n_invalid"]))
     tables: dict[str, tuple[tuple[str, ...], ...]] = {}
     tables["channels"], channel = numbered(list(zip(own["channel"], own["quantity"], own["unit"], strict=True)))
     tables["rules"], rule = numbered(list(zip(own["rule"], own["rule_version"], own["summation"], strict=True)))
     tables["reasons"], reason = numbered([(one,) for one in own["reason"]])
-    tables["causes"], cause = numbered([(name,) for one in counts for name, _ in one])
+    tables["causes"], cause = numbered([(name,) for one in counts if one for name, _ in one])
     sets, set_at = numbered(own["parameters_hash"])
     heads, head_at = numbered(own["head_hash"])
     shared: dict[str, Array] = {name: np.array(own[name], INTERVALS[name]) for name in WHOLE}
@@ -99,7 +100,7 @@ def columns_of(rows: Sequence[Row]) -> Columns:
     arrays["row_count"] = np.diff(first, append=len(rows))
     arrays |= {"channel": channel[order], "n_valid": np.array(own["n_valid"], "<u4")[order]}
     arrays |= {name: np.array(own[name], "<f8")[order] for name in FLOATS}  # None becomes the NaN
-    triples = [(row, number) for row, one in enumerate(counts) for _, number in one]
+    triples = [(row, number) for row, one in enumerate(counts) if one for _, number in one]
     place = np.empty(len(rows), np.int64)
     place[order] = np.arange(len(rows))
     at = place[[row for row, _ in triples]] if triples else np.zeros(0, np.int64)

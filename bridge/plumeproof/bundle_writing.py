@@ -188,14 +188,18 @@ class _Export:
             held = part.behind
 
     def _noted(self, own: _Device, part: _Part) -> Iterator[bytes]:
+        named, at, length = b"", -1, 0
         for seq, content_hash, raw in part:
             if own.record_count == 0:
                 own.first_seq = seq
             own.last_seq, own.head_hash = seq, content_hash.hex()
             own.record_count += 1
-            named = claimed_payload(raw).get(PARAMETERS_KEY)
-            if isinstance(named, bytes) and len(named) == limits.HASH_BYTES:
-                own.parameters.add(named)
+            # Most name the set of the one before at the same place, and are not taken apart for it
+            if at < 0 or not raw.startswith(named, at) or len(raw) != length:
+                found = claimed_payload(raw).get(PARAMETERS_KEY)
+                named = found if isinstance(found, bytes) and len(found) == limits.HASH_BYTES else b""
+                at, length = raw.find(named) if named else -1, len(raw)
+                own.parameters |= {named} if named else set()
             self._tick(1)
             yield raw
 

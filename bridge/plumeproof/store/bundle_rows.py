@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class BundleRows:
         )
         found: list[tuple[Any, ...]] = []
         for length in self._each("average", "device", device, "interval_s", 0):
-            found += self._rows(question, (device, length, start_utc_ms, end_utc_ms))
+            found += self._all(question, (device, length, start_utc_ms, end_utc_ms))
         return found
 
     def _each(self, table: str, owner: str, name: str, column: str, below: Any) -> Iterator[Any]:
@@ -98,7 +99,7 @@ class BundleRows:
         )
         found: list[tuple[Any, ...]] = []
         for level in self._each("figure", "plant", plant, "level", ""):
-            found += self._rows(question, (plant, level, start_utc_ms, end_utc_ms, until_utc_ms))
+            found += self._all(question, (plant, level, start_utc_ms, end_utc_ms, until_utc_ms))
         return found
 
     def document(self, digest: bytes) -> FigureDocument | None:
@@ -128,8 +129,18 @@ class BundleRows:
         return next(self._rows(question, values), None)
 
     def _rows(self, question: str, values: tuple[Any, ...] = ()) -> Iterator[Any]:
-        try:
+        with self._faults():
             yield from self._connection.execute(question, values)
+
+    def _all(self, question: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The rows of a day: half a million of a month, too many to pass through here one by one."""
+        with self._faults():
+            return self._connection.execute(question, values).fetchall()
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
         except FAULTS as error:
             raise StoreError(f"{self.path}: {error}") from error
         except (ValueError, TypeError) as error:  # a row that no bridge wrote
