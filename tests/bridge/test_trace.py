@@ -30,7 +30,7 @@ from plumeproof.figure_ids import (
 from plumeproof.model import Average
 from plumeproof.rules.figure import LAYERS, LEVELS, SHORT_TERM, Figure
 from plumeproof.trace.exact import is_rounded_right, read_exactly, steps_of
-from tests.doubles.tonnes_plant import write_tonnes
+from tests.doubles.tonnes_plant import PLANT, write_tonnes
 
 MONTH = "line-1/CO2/co2e/month/20261130T2300Z/eu_mrr/r0"
 HOUR = "line-1/CO2/mass/60min/20261228T0500Z/eu_mrr/r0"
@@ -114,6 +114,69 @@ def test_every_step_of_a_slot_can_be_typed(plant, capsys):
     typed = [eval(step["numbers"]) for step in (scaled, value)]  # noqa: S307 # arithmetic that we wrote
     assert typed == [scaled["result"], value["result"]]
     assert scaled["result"] == first["result"] * 2.5 and value["result"] == scaled["result"] - 12.5
+
+
+COMPUTED = (
+    PLANT.replace('[flow]\nsource = "plume-01/flow"', '[flow]\nsource = "computed/dry"')
+    + """
+[[computed]]
+id = "dry"
+formula = "flow_by_o2_balance"
+slot_ms = 60000
+[[computed.input]]
+name = "air"
+source = "plume-01/flow"
+slot_ms = 60000
+[[computed.input]]
+name = "O2_air"
+fixed = 20.9
+[[computed.input]]
+name = "O2"
+source = "plume-01/co2"
+slot_ms = 60000
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("computed")
+    write_tonnes(folder, 2, COMPUTED)
+    return folder
+
+
+def test_a_computed_channel_goes_down_to_its_inputs(computed, capsys):
+    words = ("line-1/flow/flow/60min/20261231T1000Z/eu_mrr/r0", "--slot", "2026-12-31T11:07")
+    tree, stages = traced(capsys, computed, *words)
+    assert tree["fine"] and bad(tree) == []
+    names = [stage["name"] for stage in tree["stages"]]
+    assert names[2:] == ["computed", *["average", "record", "slot", "parameters"] * 2]
+    air, o2 = (stage for stage in tree["stages"] if stage["name"] == "slot")
+    assert "blocks" not in air["facts"] and air["title"].endswith(": flow") and o2["title"].endswith(": co2")
+    assert {one["facts"]["planned at"] for one in (air, o2)} == {"2026-12-31T10:07:00.000Z"}
+    inputs = [stage["steps"][-1]["result"] for stage in (air, o2)]
+    assert stages["computed"]["steps"][0]["result"] == inputs[0] * (100 - 20.9) / (100 - inputs[1])
+    assert list(stages["computed"]["facts"].values()) == [f"{inputs[0]} m3/h", "20.9 %", f"{inputs[1]} %"]
+    # Without a slot it is the first that counts, and its month goes the same way
+    for name in ("line-1/flow/flow/60min/20261231T1000Z/eu_mrr/r0", "line-1/CO2/mass/60min/20261231T1000Z/eu_mrr/r0"):
+        tree, _ = traced(capsys, computed, name, "--input", "flow")
+        assert tree["fine"] and [stage["name"] for stage in tree["stages"]].count("slot") == 2
+
+
+def test_a_computed_slot_that_does_not_count_says_why(computed, capsys):
+    tree, stages = traced(capsys, computed, "line-1/flow/flow/60min/20261231T0500Z/eu_mrr/r0")
+    assert tree["fine"] and stages["computed"]["facts"]["in the mean"] == "timeout: left out"
+    assert stages["computed"]["facts"]["O2 = plume-01/co2 [%]"] == "timeout"
+    assert stages["computed"]["steps"][0]["result"] is None
+    assert [stage["name"] for stage in tree["stages"]].count("slot") == 2  # both inputs are shown
+
+
+def test_a_changed_input_of_a_computed_channel_is_named(computed, capsys, monkeypatch):
+    from plumeproof.trace import computed_walk
+
+    monkeypatch.setattr(computed_walk, "compute", lambda made, inputs: (np.array([1.0]), np.zeros(1, np.uint8)))
+    tree, _ = traced(capsys, computed, "line-1/flow/flow/60min/20261231T1000Z/eu_mrr/r0")
+    assert not tree["fine"] and any(one.startswith("averaging took ") for one in bad(tree))
 
 
 def test_an_hour_is_chosen(plant, capsys):

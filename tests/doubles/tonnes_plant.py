@@ -82,10 +82,10 @@ def build_set() -> bytes:
     )
 
 
-def write_tonnes(folder: Path, days: int = 4) -> ChainedModule:
+def write_tonnes(folder: Path, days: int = 4, plant: str = PLANT) -> ChainedModule:
     """Ledger with averages and figures, keys.json and line-1.toml: the last days of December 2026 on the site's clock,
     and two hours of January."""
-    (folder / "line-1.toml").write_text(PLANT)
+    (folder / "line-1.toml").write_text(plant)
     module, rng = ChainedModule(raw_set=build_set()), random.Random(5)
     module.clock_offset_ms = START_UTC_MS - HOUR_MS + (31 - days) * 24 * HOUR_MS
     module.start()

@@ -30,7 +30,7 @@ class Grid:
 
 @dataclass(slots=True)
 class Stage:
-    """`name`: a stable word: figure, explanation, terms, term, average, record, slot, parameters."""
+    """`name`: a stable word: figure, explanation, terms, term, computed, average, record, slot, parameters."""
 
     name: str
     title: str

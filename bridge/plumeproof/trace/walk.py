@@ -29,6 +29,7 @@ from plumeproof.rules.explain import Explanation
 from plumeproof.rules.figure import LEVELS, Figure
 from plumeproof.rules.first_level import Quantity, quantities_of
 from plumeproof.rules.step import Step
+from plumeproof.trace.computed_walk import ComputedWalk
 from plumeproof.trace.figure_walk import FigureWalk, channel_name, clock_of
 from plumeproof.trace.record_walk import RecordWalk, SlotAt
 from plumeproof.trace.source import Source
@@ -78,6 +79,10 @@ def trace_id(
     quantity = next(one for one in quantities_of(walk.engine.plant) if one.name == name)
     channel = quantity.source
     period = _minute(term, choice.slot_utc_ms)
+    if (made := walk.engine.plant.computed_of(channel)) is not None:
+        strips = source.of_period(devices, *period)
+        ComputedWalk(walk.engine, quantity, made, records).walk(trace, strips, period[0], choice.slot_utc_ms)
+        return trace
     slot = records.find_slot(channel.device, channel.channel, period, choice.slot_utc_ms)
     if slot is None:
         slot = records.find_slot(channel.device, channel.channel, (term.start_utc_ms, term.end_utc_ms), None)
