@@ -5,17 +5,13 @@ hours of back-off takes minutes. A fault hits half of the requests. What is aske
 listing and of the outbox: every average accepted once or set aside once, nothing else; a receipt for each row that is
 closed; after a fault at least a second until the next request.
 
-    python -m tests.system.delivery_faults --batches 1000 [--fault KIND[:OPTION=VALUE]...]
+Faults mixed with each other, for the suite. One by one, with more counted, and those of brokers: `make deliveries`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 import sys
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,26 +122,3 @@ def _judge(bench: Bench, platform: PlatformProcess, batches: int, clock_s: float
     return Outcome(
         batches * AVERAGES, len(accepted), len(set_aside), requests, len(bench.errors), clock_s, tuple(wrong)
     )
-
-
-def main() -> int:
-    """Every fault in its turn; 0 when all is well, 1 when something was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.system.delivery_faults")
-    parser.add_argument("--batches", type=int, default=1000, metavar="N", help="reports for each fault")
-    parser.add_argument("--fault", action="append", metavar="KIND[:OPTION=VALUE]", help="default: every kind")
-    chosen = parser.parse_args()
-    logging.disable(logging.CRITICAL)  # thousands of refusals that were asked for
-    is_fine = True
-    for fault in chosen.fault or ALL:
-        started_s = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            outcome = deliver_under(Path(folder), [f"{fault}:rate=0.5"], chosen.batches)
-        is_fine = is_fine and not outcome.wrong
-        seen = f"{outcome.accepted} of {outcome.averages} averages accepted, {outcome.set_aside} set aside"
-        spent = f"{outcome.requests} requests, {outcome.faults} faults, {outcome.clock_s / 3600:.1f} h on its clock"
-        print(f"{fault}: {seen}, {spent}, {time.monotonic() - started_s:.0f} s, {outcome.wrong or 'fine'}", flush=True)
-    return 0 if is_fine else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -225,6 +225,12 @@ def test_at_token(one):
     assert one.client.deliver(one.what).status == 201
 
 
+def test_a_reset_goes_one_byte_further_at_each_hit():
+    plan = FaultPlan([parse_fault("reset-at:byte=3+:rate=1")])
+    assert [plan.draw("report").cut(5) for _ in range(4)] == [3, 4, 0, 1]
+    assert parse_fault("reset-at").cut(5) == 100
+
+
 def test_what_was_asked_is_told(one):
     one.under("503:count=1")
     one.client.deliver(one.what)
