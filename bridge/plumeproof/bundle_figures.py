@@ -157,8 +157,9 @@ class FigureCheck:
             strips = {device: self._strips_of(device, start, end) for device in unit.engine.devices()}
             made = unit.engine.short_term_columns(strips, start, end)
         day = unit.engine.open_period(DAY, start)
-        if self._is_fine(unit, stored, made, start, end):
-            for found in made:
+        equal = self._equal_part(unit, stored, made, start, end)
+        if equal is not None:
+            for found in equal:
                 self.equal += len(found)
                 for period in (day, *periods):
                     period.take(found)
@@ -170,19 +171,20 @@ class FigureCheck:
             yield self._say(place, "figure_unfounded", "no signed record makes it")
         yield from self._close_longer(unit, end)
 
-    def _is_fine(
+    def _equal_part(
         self, unit: _Unit, stored: Sequence[FigureColumns], made: Sequence[TermFigures], start: int, end: int
-    ) -> bool:  # fmt: skip
-        """Whether the short terms of a day are those that stand in the bundle, none more and none less, all equal."""
+    ) -> list[TermFigures] | None:
+        """The short terms of a day that stand in the bundle; None where not all of them are equal."""
         if any(columns.row_count != int(np.count_nonzero(columns.begins())) for columns in stored):
-            return False  # of older revisions each place is asked by itself
+            return None  # of older revisions each place is asked by itself
+        found: list[TermFigures] = []
         for rules in unit.engine.rule_sets:
-            own = [found for found in made if found.maker.rules.id == rules.id]
-            if count_short(stored, rules.id, start, end) != sum(map(len, own)):
-                return False
-            if not all(Terms(found).are_equal(stored) for found in own):
-                return False
-        return True
+            own = [Terms(one).part_in(stored) for one in made if one.maker.rules.id == rules.id]
+            equal = [one for one in own if one is not None]
+            if len(equal) < len(own) or count_short(stored, rules.id, start, end) != sum(map(len, equal)):
+                return None
+            found += equal
+        return found
 
     def _compare_terms(
         self,

@@ -7,7 +7,7 @@ is not found equal is not judged here: bundle_figures.py goes through it one by 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +54,9 @@ class Terms:
         self._own = [(row, one) for row in found.rows for one in row.layers]
         self._made = _made(self._own)
 
-    def are_equal(self, stored: Sequence[FigureColumns]) -> bool:
-        """Whether each of these figures stands in one of the members, once and equal in all but revision and reason."""
+    def part_in(self, stored: Sequence[FigureColumns]) -> TermFigures | None:
+        """Those terms that stand in one of the members, each with all of its figures, equal in all but revision and
+        reason; None where one is not so. A term that was still open when the bridge was asked has none there."""
         found = self._found
         end = found.start_utc_ms + len(found.inputs) * found.length_ms
         is_seen = np.zeros((len(self._own), len(found.inputs)), np.bool_)
@@ -67,9 +68,16 @@ class Terms:
             places = self._places(columns, chosen[fits])
             terms = since[fits] // found.length_ms
             if (places < 0).any() or not self._is_member_equal(columns, chosen[fits], places, terms):
-                return False
+                return None
             is_seen[places, terms] = True  # places of a member ascend: no figure stands twice there, nor in two days
-        return bool((is_seen == found.is_there).all())
+        has: Truths = np.logical_or.reduce(is_seen)
+        if not (is_seen == has).all():
+            return None
+        if (has == found.is_there).all():
+            return found
+        return replace(
+            found, inputs=tuple(own if is_here else () for own, is_here in zip(found.inputs, has, strict=True))
+        )
 
     def _places(self, columns: FigureColumns, chosen: Integers) -> Integers:
         """Of each row its number among the figures of a term; -1 where they have none such."""

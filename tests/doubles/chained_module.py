@@ -29,10 +29,16 @@ class ChainedModule(SignedModule):
 
 
 def write_plant(
-    folder: Path, minutes: int, offset_ms: int, slots: int = 60, interval_s: int = 3600, shortest_s: int = 20
+    folder: Path,
+    minutes: int,
+    offset_ms: int,
+    slots: int = 60,
+    interval_s: int = 3600,
+    shortest_s: int = 20,
+    rule_sets: str = '["eu_mrr"]',
 ) -> ChainedModule:
     """Ledger with averages and figures, keys.json and line-1.toml of one module over `minutes` minutes."""
-    (folder / "line-1.toml").write_text(PLANT)
+    (folder / "line-1.toml").write_text(PLANT.replace('["eu_mrr"]', rule_sets))
     module, rng = ChainedModule(), random.Random(7)
     module.clock_offset_ms = offset_ms
     module.start()
