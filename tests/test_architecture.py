@@ -204,6 +204,13 @@ BRIDGE: dict[str, tuple[str, ...]] = {
         *(P + name for name in ("figure_ids", "figure_files", "explanation", "trace", "store.figures")),
         "numpy",
     ),
+    "trace/bundle_source.py": (
+        *EVIDENCE,
+        *(P + name for name in ("rules", "trace", "store.trace_rows", "store.figures", "figure_ids")),
+        *(P + name for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records")),
+        *(P + name for name in ("bundle_zip", "envelope_sequence")),
+        "numpy",
+    ),
     "documents/": (
         *GROUND,
         *(P + name for name in ("documents", "rules", "section", "toml_lines")),

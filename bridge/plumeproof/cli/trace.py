@@ -4,14 +4,16 @@
   plumeproof trace -c bridge.toml line-1/CO2/co2e/month/20261130T2300Z/eu_mrr --html co2.html
   plumeproof trace -c bridge.toml CO2/co2e/2026-12 --hour 2026-12-04T07:00
   plumeproof trace --ledger data/ledger.sqlite --keys keys.json plume-01/nox/60s/20261204T063000Z
+  plumeproof trace --bundle december.zip --keys keys.json CO2/co2e/2026-12
 
 An ID is that of a figure (it stands in every file of `plumeproof average`), of an average of a channel, or of a record
 (plume-01/seq1204). Parts may be left out, and a begin may be written as the site's clock shows it, as long as one thing
 only is meant. The way goes from the figure to the hours it rests on, to one hour step by step, to an average and a
 record of it, its signature, key, chain and time, to the register bytes of one slot, and to the row of the signed
-parameter set that gave them their meaning. --hour, --slot and --input choose the way.
+parameter set that gave them their meaning. --hour, --slot and --input choose the way. A bundle (`plumeproof evidence
+export`) is enough for all of it, anywhere; without --keys its signatures are held against the keys that came with it.
 
-Exit status: 0 every check holds, 1 one does not, 2 no such figure, wrong usage.
+Exit status: 0 every check holds, 1 one does not or a bundle was changed, 2 no such figure, wrong usage.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from plumeproof.config import load_config
-from plumeproof.errors import ConfigError
+from plumeproof.errors import ConfigError, EvidenceError
 from plumeproof.instants import read_instant
-from plumeproof.keys import KeyFile, load_keys
+from plumeproof.keys import KeyFile, load_keys, parse_keys, refuse_test_keys
 from plumeproof.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def add_parser(subparsers: Any) -> None:
     what = parser.add_argument_group("what is read")
     what.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: its ledger and keys")
     what.add_argument("--ledger", type=Path, metavar="FILE", help="ledger, instead of the configuration's")
+    what.add_argument("--bundle", type=Path, metavar="FILE", help="bundle of a period, instead of a ledger")
     what.add_argument("--keys", type=Path, metavar="FILE", help="keys.json that you have from elsewhere")
     what.add_argument("--allow-test-keys", action="store_true", help="published test keys are no fault")
     way = parser.add_argument_group("which way is taken")
@@ -69,20 +72,26 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
     if args.id is None and not args.list:
         raise ConfigError("ID", "is missing; `plumeproof trace --list` shows what there is")
-    source, keys, keys_from = _open(args)
     try:
-        return _list(args, source) if args.list else _trace(args, source, keys, keys_from)
-    finally:
-        source.close()
+        source, keys, keys_from = _open(args)
+        try:
+            return _list(args, source) if args.list else _trace(args, source, keys, keys_from)
+        finally:
+            source.close()
+    except EvidenceError as error:  # a ledger's faults are checks of the trace; a changed bundle may end it
+        print(f"plumeproof trace: NOT OK {args.bundle or args.ledger or args.config}: {error}", file=sys.stderr)
+        return 1
 
 
 def _open(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:
     from plumeproof.trace.source import LedgerSource
 
     if args.html is not None and any(
-        path is not None and args.html.absolute() == path.absolute() for path in (args.ledger, args.keys)
+        path is not None and args.html.absolute() == path.absolute() for path in (args.ledger, args.bundle, args.keys)
     ):
         raise ConfigError(str(args.html), "is read by this command; name another file for the page")
+    if args.bundle is not None:
+        return _open_bundle(args)
     config = load_config(args.config) if args.config is not None else None
     ledger = args.ledger or (config.gateway.ledger_file if config is not None else None)
     key_file = args.keys or (config.keys.file if config is not None else None)
@@ -91,6 +100,26 @@ def _open(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:
     if key_file is None:
         raise ConfigError("--keys", "is missing; signatures are verified by the registry that you name")
     return LedgerSource(ledger), load_keys(key_file, args.allow_test_keys), str(key_file)
+
+
+def _open_bundle(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:
+    from plumeproof.trace.bundle_source import BundleSource
+
+    if args.ledger is not None or args.config is not None:
+        raise ConfigError("--bundle", "and a ledger (-c, --ledger) are both named; a trace reads one of them")
+    keys = None if args.keys is None else load_keys(args.keys, args.allow_test_keys)
+    source = BundleSource(args.bundle)
+    if keys is not None:
+        return source, keys, str(args.keys)
+    try:
+        where = f"{args.bundle} itself (--keys names a registry that you have from elsewhere)"
+        keys = parse_keys(source.keys(), where)
+        if not args.allow_test_keys:
+            refuse_test_keys(keys, where)
+    except (ConfigError, EvidenceError):
+        source.close()
+        raise
+    return source, keys, where
 
 
 def _trace(args: argparse.Namespace, source: Source, keys: KeyFile, keys_from: str) -> int:
