@@ -21,7 +21,7 @@ from tools.deliveries.clock import LeapingClock, RealClock
 from tools.deliveries.door import _cut_packet
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULTS = ("outage-1h", "connack", "503", "reset-each-byte")
+FAULTS = ("outage-1h", "503", "reset-each-byte")
 
 
 def test_the_command_counts_and_tells_its_seed():
@@ -99,3 +99,16 @@ def test_wrong_usage_is_2(words, capsys):
     with pytest.raises(SystemExit) as ended:
         command.parse_arguments(words)
     assert ended.value.code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], command.CASES),
+        (["--parts", "platform"], platform_cases.CASES),
+        (["--parts", "broker"], tuple(broker_cases.CASES)),
+        (["--faults", "503", "tls"], ("503", "tls")),
+    ],
+)
+def test_which_faults(words, expected):
+    assert tuple(command.parse_arguments(words).faults) == expected

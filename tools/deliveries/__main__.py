@@ -25,9 +25,10 @@ from tools.demo.part import PartError
 FINE, FINDINGS, NOT_STARTED, INTERRUPTED = 0, 1, 3, 130
 CHUNK = 250  # batches of one share of a fault of the platform
 BATCHES_MAX = 100_000  # of one fault, whatever the budget
-CASES = (*broker_cases.CASES, *platform_cases.CASES)
+PARTS = {"broker": tuple(broker_cases.CASES), "platform": platform_cases.CASES}
+CASES = (*PARTS["broker"], *PARTS["platform"])
 LARGEST = ("most_per_s", "peak_kib", "first_kib")  # of shares of a case; everything else is added
-PLATFORM_COLUMNS = "batches requests repeats set_aside effects most_per_s lost doubled".split()
+PLATFORM_COLUMNS = "batches requests repeats set_aside effects most_per_s lost doubled disordered".split()
 BROKER_COLUMNS = "offered delivered set_aside duplicates disordered late gone most_per_s lost".split()
 
 
@@ -38,9 +39,9 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument("--batches", type=int, help="no budget: so many under each fault of the platform (1000: whole)")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the length of each fault of the broker (1)")
     parser.add_argument("--seed", type=int, help="of everything drawn (drawn and printed)")
-    parser.add_argument(
-        "--faults", nargs="+", choices=CASES, default=list(CASES), metavar="FAULT", help=" ".join(CASES)
-    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="all faults of these (both)")
+    which.add_argument("--faults", nargs="+", choices=CASES, metavar="FAULT", help="only " + " ".join(CASES))
     parser.add_argument("--processes", type=int, default=2 * (os.cpu_count() or 1), help="at once (two a processor)")
     parser.add_argument("--json", action="store_true", help="print the counts as one JSON object")
     chosen = parser.parse_args(arguments)
@@ -48,6 +49,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
         parser.error("--seconds, --batches and --processes are above 0")
     if not 0 < chosen.scale <= 1:
         parser.error("--scale is above 0 and at most 1")
+    chosen.faults = chosen.faults or [name for part in PARTS if part in chosen.parts for name in PARTS[part]]
     if chosen.seed is None:
         chosen.seed = time.time_ns() % 1_000_000
     return chosen
@@ -128,11 +130,8 @@ def report(campaign: Campaign) -> None:
             f"seed {figures['seed']}: {len(figures['cases'])} faults in {figures['seconds']} s: {figures['lost']} lost,"
             f" {figures['doubled']} doubled, {figures['disordered']} out of order"
         )
-        _print_table(
-            "broker", BROKER_COLUMNS, [name for name in broker_cases.CASES if name in campaign.cases], campaign
-        )
-        names = [name for name in platform_cases.CASES if name in campaign.cases]
-        _print_table("platform", PLATFORM_COLUMNS, names, campaign)
+        for part, columns in (("broker", BROKER_COLUMNS), ("platform", PLATFORM_COLUMNS)):
+            _print_table(part, columns, [name for name in PARTS[part] if name in campaign.cases], campaign)
     for text in campaign.failures[:10]:
         print(f"deliveries: seed {figures['seed']}: {text}", file=sys.stderr)
 

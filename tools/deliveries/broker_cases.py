@@ -28,6 +28,7 @@ from tools.deliveries.clock import CampaignClock, LeapingClock, RealClock
 from tools.deliveries.door import HOST, Door, Manners
 from tools.deliveries.gateway import GATEWAY, MODULES, Gateway, anonymous_kib
 from tools.deliveries.listener import Listener
+from tools.demo.part import PartError
 
 ROOT = "campaign"
 ANSWER_S = 0.3  # for CONNACK and PUBACK (at a plant 20 s)
@@ -96,7 +97,7 @@ class Scene:
         self.gateway = Gateway(folder, "broker", clock, build, seed)
         self.deaths = 0
         if not self.listener.wait():
-            raise TimeoutError("the subscriber does not reach mosquitto")
+            raise PartError("the subscriber does not reach mosquitto")
 
     def kill(self, forgets: bool = False) -> None:
         """SIGKILL; `forgets`: its memory of sessions and messages too."""
@@ -110,7 +111,7 @@ class Scene:
         self.listener.listens.clear()
         self.broker.start()
         if not self.listener.wait():
-            raise TimeoutError("the subscriber does not come back")
+            raise PartError("the subscriber does not come back")
 
     def times(self, count: int) -> int:
         """`count`, as far as this run goes."""
