@@ -17,7 +17,9 @@ import pytest
 
 from plumeproof.keys import load_keys
 from tests.system.finished_demo import DEMO_S, parts_below, processes_below
+from tools.demo.bundle import end_with_bundle, with_bundle
 from tools.demo.events import Start
+from tools.demo.figures import is_good
 from tools.demo.layout import MODULES, Layout
 from tools.demo.ledger_view import read_module
 from tools.demo.platform_view import StoredReport
@@ -54,6 +56,31 @@ def test_the_object_is_the_only_line_and_its_figures_belong_together(finished_de
     assert re.fullmatch(r"1\.\d+\.\d+", figures["micropython_version"])
     assert figures["modules"].keys() == set(MODULES)
     assert all(module["analyzers"] == 3 and module["boots"] == 1 for module in figures["modules"].values())
+
+
+def test_it_ends_with_a_bundle_that_both_verifiers_take(finished_demo):
+    figures = finished_demo.figures
+    assert (figures["bundle_ok"], figures["second_verifier_ok"]) == (True, True)
+    assert 0 < figures["bundle_signatures"] <= figures["records_verified"]
+    assert len(MODULES) * CHANNELS <= figures["bundle_averages"] <= figures["averages"]
+    assert finished_demo.layout.bundle.stat().st_size > 10_000
+    assert "<html" in finished_demo.layout.verdict.read_text()
+    assert f"bundle {finished_demo.layout.bundle}: {figures['bundle_signatures']} signatures" in finished_demo.errors
+
+
+def test_a_bundle_that_is_not_fine_is_a_finding(finished_demo, tmp_path):
+    spoilt = Layout(tmp_path)
+    for name in ("bridge", "kept"):
+        (tmp_path / name).symlink_to(finished_demo.layout.root / name)
+    for source in (finished_demo.layout.config, finished_demo.layout.events):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    entries = json.loads(finished_demo.layout.keys.read_text())
+    spoilt.keys.write_text(json.dumps([entry for entry in entries if entry["device"] != MODULES[0]]))
+    found = end_with_bundle(spoilt)
+    assert not found.is_fine and not found.is_second_fine and len(found.findings) >= 2
+    figures = with_bundle(finished_demo.figures, found)
+    assert not is_good(figures) and is_good(finished_demo.figures)
+    assert set(found.findings) <= set(figures["findings"])
 
 
 def test_addresses_and_versions_are_said(finished_demo):
@@ -111,7 +138,7 @@ def test_ctrl_c_ends_the_run_in_good_order_whatever_happens_meanwhile(tmp_path):
     said, _ = demo.communicate(timeout=WAIT_S)
     assert demo.returncode == 0, said
     assert "plume-02 died (signal 9)" in said and "bridge died (signal 9)" in said
-    assert "the plant stops; the line drains" in said and "nothing lost, nothing twice, chain fine" in said
+    assert "the plant stops; the line drains" in said and "nothing lost, nothing twice, chain and bundle fine" in said
     assert "(MQTT 3.1.1 only)" in said
     assert int(re.search(r"^  gaps +(\d+)$", said, re.MULTILINE)[1]) > 0
     assert parts_below(tmp_path) == []

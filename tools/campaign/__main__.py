@@ -1,8 +1,8 @@
 """Command line of the kill campaign; what it does: docstring of tools.campaign.
 
 With --json standard output holds one JSON object only: the figures of the demo, the seed, and how often each part was
-killed. Exit status: 0 nothing lost, nothing twice, chain fine; 1 otherwise; 2 wrong usage; 3 a part cannot start; 130
-stopped at once.
+killed. Exit status: 0 nothing lost, nothing twice, chain and bundle fine; 1 otherwise; 2 wrong usage; 3 a part cannot
+start; 130 stopped at once.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 
 The first Ctrl-C ends the run as --seconds do (plant first, then the line drains); during the start, or the second time,
 everything stops at once. With --json standard output holds one JSON object only, the rest goes to standard error.
-Exit status: 0 nothing lost, nothing twice, chain fine; 1 otherwise; 2 wrong usage; 3 a part cannot start; 130 stopped
-before there were figures.
+Exit status: 0 nothing lost, nothing twice, chain and bundle fine; 1 otherwise; 2 wrong usage; 3 a part cannot start;
+130 stopped before there were figures.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds (without: Ctrl-C)")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
-    parser.add_argument("--dir", type=Path, help="new folder for ledger, keys.json, anchor.json, envelopes")
+    parser.add_argument("--dir", type=Path, help="new folder for ledger, keys.json, anchor.json, envelopes, bundle.zip")
     parser.add_argument("--values", default="model", metavar="model|CSV", help="what the analyzers show (tools/plant)")
     parser.add_argument("--map", type=Path, metavar="FILE", help="which column of the CSV is which channel")
     parser.add_argument("--row-s", type=float, metavar="S", help="plant seconds of one row of the CSV")
@@ -88,7 +88,9 @@ def print_figures(figures: dict[str, object], as_json: bool, summary: Summary) -
             summary.say(f"  {name:20} {json.dumps(value) if isinstance(value, dict) else value}")
     for finding in figures["findings"]:  # type: ignore[attr-defined]
         summary.say(f"  finding: {finding}")
-    summary.say("nothing lost, nothing twice, chain fine" if is_good(figures) else "NOT FINE: see the findings above")
+    summary.say(
+        "nothing lost, nothing twice, chain and bundle fine" if is_good(figures) else "NOT FINE: see the findings above"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -123,7 +123,8 @@ def take_figures(
 
 def is_good(figures: dict[str, object]) -> bool:
     """Whether the run kept its promise."""
-    return figures["lost"] == figures["duplicated"] == 0 and figures["chain_ok"] is figures["drained"] is True
+    truths = ("chain_ok", "drained", "bundle_ok", "second_verifier_ok")
+    return figures["lost"] == figures["duplicated"] == 0 and all(figures[name] is True for name in truths)
 
 
 def _lost(

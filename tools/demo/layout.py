@@ -62,6 +62,14 @@ class Layout:
         return self.root / "anchor.json"
 
     @property
+    def bundle(self) -> Path:
+        return self.root / "bundle.zip"
+
+    @property
+    def verdict(self) -> Path:
+        return self.root / "verdict.html"
+
+    @property
     def gateway_key(self) -> Path:
         return self.root / "gateway.key"
 

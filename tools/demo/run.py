@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from tools.demo.bundle import end_with_bundle, with_bundle
 from tools.demo.drain import NotDrained, drain
 from tools.demo.figures import Course, take_figures
 from tools.demo.layout import CHECKOUT, MODULES, Layout
@@ -62,7 +63,14 @@ def run(
         for name in (BRIDGE, PLATFORM):
             line.stop_part(name)
         course = Course(line.starts, line.restarts, tuple(line.broker_deaths_ns), left)
-        return take_figures(layout, course, line.witness, stored, verify_export(layout))
+        figures = take_figures(layout, course, line.witness, stored, verify_export(layout))
+        found = end_with_bundle(layout)
+        if found.is_fine and found.is_second_fine:
+            counts = f"{found.signatures} signatures hold, {found.averages} averages of intervals that have closed are"
+            summary.say(
+                f"bundle {layout.bundle}: {counts} equal bit for bit, say `evidence verify` and a second verifier"
+            )
+        return with_bundle(figures, found)
     finally:
         with deaf_to_signals():
             line.stop()
