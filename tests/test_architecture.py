@@ -155,9 +155,11 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "bundle_columns.py": (*EVIDENCE, P + "bundle_arrays", "numpy"),
     "bundle_figure_columns.py": (*EVIDENCE, P + "bundle_arrays", P + "rules", "cbor2", "numpy"),
     "bundle_day.py": (*EVIDENCE, P + "bundle_arrays", P + "bundle_columns", P + "rules", "numpy"),
+    "bundle_strips.py": (*EVIDENCE, P + "inspection"),
+    "bundle_terms.py": (*EVIDENCE, P + "bundle_arrays", P + "bundle_figure_columns", P + "rules", "numpy"),
     "bundle_records.py": (
         *EVIDENCE,
-        *(P + name for name in ("bundle_zip", "envelope_sequence", "inspection", "keys")),
+        *(P + name for name in ("bundle_strips", "bundle_zip", "envelope_sequence", "inspection", "keys")),
     ),
     "bundle_writing.py": (
         *EVIDENCE,
@@ -168,12 +170,19 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     ),
     "bundle_averages.py": (*EVIDENCE, *(P + f"bundle_{name}" for name in ("arrays", "columns", "day")), "numpy"),
     "bundle_receipts.py": (*EVIDENCE, P + "delivery", "rfc8785"),
-    "bundle_figures.py": (*EVIDENCE, P + "bundle_figure_columns", P + "rules", P + "store"),
+    "bundle_figures.py": (
+        *EVIDENCE,
+        *(P + f"bundle_{name}" for name in ("arrays", "figure_columns", "terms")),
+        *(P + "rules", P + "store", "numpy"),
+    ),
     "bundle_checking.py": (
         *EVIDENCE,
         *(P + name for name in ("bundle_zip", "bundle_writing", "bundle_averages", "bundle_figures", "bundle_anchors")),
         *(P + name for name in ("anchors", "time_stamp")),
-        *(P + name for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records")),
+        *(
+            P + name
+            for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records", "bundle_strips")
+        ),
         *(P + name for name in ("bundle_receipts", "delivery")),
         *(P + name for name in ("inspection", "keys", "enrolment")),
         "rfc8785",
@@ -207,7 +216,10 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "trace/bundle_source.py": (
         *EVIDENCE,
         *(P + name for name in ("rules", "trace", "store.trace_rows", "store.figures", "figure_ids")),
-        *(P + name for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records")),
+        *(
+            P + name
+            for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records", "bundle_strips")
+        ),
         *(P + name for name in ("bundle_zip", "envelope_sequence")),
         "numpy",
     ),
