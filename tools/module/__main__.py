@@ -3,11 +3,12 @@
     info PORT|DIRECTORY        at its link; at its console while no program holds it; or in a directory's files
     flash PORT --board NAME    the program over the console, read back and compared
     provision PORT|DIRECTORY --device ID --analyzer ID=PROFILE@UNIT ... --link-address N --keys keys.json
+    rotate PORT|DIRECTORY      another key at its next start; PORT: with --board NAME
     update PORT --release DIR  a signed release over the link
     loopback PORT --board NAME what the board's driver does to the analyzer bus; unplug the analyzers first
 
-PORT of `provision`, `flash` and `loopback` is the board's console, of `update` its link. Exit status: 0 done, 1 a fault
-found at the module, 2 wrong usage or configuration, 3 it cannot be reached.
+PORT of `provision`, `rotate`, `flash` and `loopback` is the board's console, of `update` its link. Exit status: 0 done,
+1 a fault found at the module, 2 wrong usage or configuration, 3 it cannot be reached.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ from tools.module.flash import choose_files, firmware_hash, flash
 from tools.module.info import ask_console, lines_of, read_folder
 from tools.module.provision import Place, compose_plan, prepare_directory, provision
 from tools.module.refusal import FAULT, UNREACHABLE, USAGE, Refusal
+from tools.module.rotate import ask_rotation
+from tools.module.rotate import lines_of as lines_of_rotation
 from tools.module.update_root import FILE as UPDATE_ROOT
 from tools.module.update_root import read_root, refuse_other_root
 from tools.module.uplink import ask_link, find_release, update
@@ -143,6 +146,23 @@ def provision_main(args: argparse.Namespace) -> dict[str, Any]:
     return told
 
 
+def rotate_main(args: argparse.Namespace) -> dict[str, Any]:
+    if Path(args.port).is_dir():
+        told = ask_rotation(Directory(Path(args.port).resolve()), "")
+    elif args.board is None:
+        raise Refusal(f"{args.port}: is no directory; say which board's console is there with --board NAME", USAGE)
+    else:
+        find(args.board)
+        with ExitStack() as stack:
+            console = stack.enter_context(Console(args.port, args.baud))
+            # An element makes up for no generator here: ask_rotation refuses a module with one and says why
+            stack.enter_context(hold(console, check(args.board, ask_facts(console), args.port, True)))
+            told = ask_rotation(console, data_folder(args.board) + "/")
+    if not args.json:
+        print("\n".join(lines_of_rotation(told)))
+    return told
+
+
 def update_main(args: argparse.Namespace) -> dict[str, Any]:
     release = find_release(args.release)
     with tqdm(
@@ -176,7 +196,7 @@ def loopback_main(args: argparse.Namespace) -> dict[str, Any]:
 def parser() -> argparse.ArgumentParser:
     """All verbs."""
     whole = argparse.ArgumentParser(prog="plumeproof module", description="a module from the box to keys.json")
-    verbs = whole.add_subparsers(dest="verb", required=True, metavar="info|flash|provision|update|loopback")
+    verbs = whole.add_subparsers(dest="verb", required=True, metavar="info|flash|provision|rotate|update|loopback")
     info = verbs.add_parser("info", help="who it is and what it holds")
     info.add_argument("port", metavar="PORT|DIRECTORY", help="serial port (link or console), or emulated module")
     info.add_argument("--console", action="store_true", help="ask at the console only")
@@ -211,6 +231,10 @@ def parser() -> argparse.ArgumentParser:
     providing.add_argument("--uplink", default="uplink.tty", help="line of a new emulated module")
     providing.add_argument("--bus", default="bus.tty", help="line of a new emulated module")
     providing.set_defaults(run=provision_main)
+    rotating = verbs.add_parser("rotate", help="ask for another key")
+    rotating.add_argument("port", metavar="PORT|DIRECTORY", help="the board's console, or an emulated module")
+    rotating.add_argument("--board", metavar="NAME", help="what is at PORT")
+    rotating.set_defaults(run=rotate_main)
     updating = verbs.add_parser("update", help="send a signed release")
     updating.add_argument("port", metavar="PORT", help="the module's link")
     updating.add_argument("--release", required=True, type=Path, metavar="DIR", help="release file, or its folder")
@@ -229,7 +253,7 @@ def parser() -> argparse.ArgumentParser:
             help="a secure element has the key, e.g. 0x60:0; 0x60:0:0: its counter 0 counts the starts",
         )
         one.add_argument("--from", dest="folder", type=Path, default=FIRMWARE, help="program, .py or .mpy files")
-    for one in (info, flashing, providing, updating, looping):
+    for one in (info, flashing, providing, rotating, updating, looping):
         one.add_argument("--baud", type=int, default=BAUD, help=f"of PORT; default {BAUD}")
         one.add_argument("--json", action="store_true", help="print one JSON object")
     return whole
