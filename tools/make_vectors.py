@@ -31,6 +31,9 @@ UTC_MS = 1_796_083_200_000  # 2026-12-01T00:00Z
 KEY = ec.derive_private_key(PRIVATE_KEY, ec.SECP256R1())
 POINT = KEY.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 KID = hashlib.sha256(POINT).digest()[:16]
+NEXT_PRIVATE_KEY = 2  # of the key change; everybody has it
+NEXT_KEY = ec.derive_private_key(NEXT_PRIVATE_KEY, ec.SECP256R1())
+NEXT_POINT = NEXT_KEY.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 PARAMETERS: dict[str, Any] = {
     "format": 1,
@@ -77,6 +80,13 @@ def sign(payload: bytes) -> dict[str, str]:
     }
 
 
+def prove_next() -> bytes:
+    """r || s of the next key over the statement of SPEC.md section 10."""
+    statement = cbor2.dumps(["PlumeProof key change", 1, DEVICE, KID, NEXT_POINT], canonical=True)
+    r, s = decode_dss_signature(NEXT_KEY.sign(statement, ec.ECDSA(hashes.SHA256(), deterministic_signing=True)))
+    return r.to_bytes(32, "big") + min(s, ORDER - s).to_bytes(32, "big")
+
+
 def build_records() -> list[dict[str, Any]]:
     """One chain with every kind, the limits, two boots."""
     parameters = rfc8785.dumps(PARAMETERS)
@@ -112,6 +122,7 @@ def build_records() -> list[dict[str, Any]]:
         ("calibration_limits", 8, 2, 60_300, {9: 0}, {80: 31, 81: 31, 82: 5, 83: 0, 84: 2**63 - 1, 85: 2**63 - 1}),
         ("event_input_edges", 5, 2, 60_400, {9: 0}, {60: 10, 61: [7, 2, 1, 59_000, 5, 2, 0, 59_400, 5]}),
         ("boot_element_counter", 1, 3, 5, {9: 0}, boot | {37: 2_097_151}),
+        ("key_change", 9, 3, 40, {9: 0}, {90: NEXT_POINT, 91: prove_next()}),
     ]  # fmt: skip
     records: list[dict[str, Any]] = []
     prev = bytes(32)

@@ -13,9 +13,12 @@ from acqwire import calibration, fields, limits
 
 from acq import cose, record
 from acq.calibration import Marks
+from acq.key_change import KeyChange
 
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "records.json").read_text())
+OLD = bytes.fromhex(VECTORS["key"]["private_key"])
+NEXT = (2).to_bytes(32, "big")  # tools/make_vectors.py
 KINDS = {vector["name"]: vector for vector in VECTORS["records"] if vector["name"] != "unknown_kind"}
 
 
@@ -83,6 +86,15 @@ def build_payload(entries: dict) -> bytes:
         count = builder.build_health(chain, stamp, health)
     elif kind == fields.KIND_CALIBRATION:
         count = marks_that_changed(entries).build(builder, chain, stamp)
+    elif kind == fields.KIND_KEY_CHANGE:
+        files = {"key.bin": OLD, "next_key.bin": NEXT, "rotate": b""}
+        board = SimpleNamespace(
+            exists=files.__contains__,
+            remove=files.pop,
+            read_part=lambda name, start, size: files[name][start : start + size],
+        )
+        change = KeyChange(board, entries[fields.DEVICE], bytes.fromhex(VECTORS["key"]["kid"]))
+        count = change.build(builder, chain, stamp)
     else:
         count = builder.build_overflow(chain, stamp, span)
     return bytes(buffer[:count])
