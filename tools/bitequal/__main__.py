@@ -7,11 +7,11 @@ has failed; 2 wrong usage; 130 stopped at once.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,17 +43,25 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     return chosen
 
 
+def cache_of_kernels() -> Path:
+    """Where the kernels of another target stay compiled: a folder for each state of all their sources, because numba
+    itself looks at one file only. Compiling takes longer than a day's figures."""
+    told = hashlib.sha256()
+    for path in sorted((ROOT / "bridge" / "plumeproof" / "rules").glob("_*.py")):
+        told.update(path.read_bytes())
+    return ROOT / ".cache" / "bitequal" / told.hexdigest()[:16]
+
+
 def run_target(target: str, chosen: argparse.Namespace) -> list[dict[str, Any]]:
     """All ways in a process of that target. Raises RuntimeError with the last line that it said."""
     paths = os.pathsep.join(str(ROOT / folder) for folder in (".", "bridge", "firmware"))
     asked = {name: getattr(chosen, name) for name in ("days", "slot_ms", "pieces", "seed")}
-    with tempfile.TemporaryDirectory(prefix="bitequal-") as cache:
-        own = {"NUMBA_CACHE_DIR": cache} if TARGETS[target] else {}
-        done = subprocess.run(
-            [sys.executable, "-m", "tools.bitequal.year", json.dumps(asked)],
-            env={**os.environ, "PYTHONPATH": paths, **TARGETS[target], **own},
-            cwd=ROOT, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+    own = {"NUMBA_CACHE_DIR": str(cache_of_kernels())} if TARGETS[target] else {}
+    done = subprocess.run(
+        [sys.executable, "-m", "tools.bitequal.year", json.dumps(asked)],
+        env={**os.environ, "PYTHONPATH": paths, **TARGETS[target], **own},
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode != 0:
         raise RuntimeError(f"{target}: {(done.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
     return [{"target": target, **one} for one in json.loads(done.stdout)]
