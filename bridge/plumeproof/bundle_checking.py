@@ -105,6 +105,7 @@ class BundleCheck:
         self._tick = tick
         self.has_own_keys = registry is not None
         self.manifest: dict[str, Any] = {}
+        self._is_stated = False  # the manifest has its form
         self.manifest_hash = ""
         self.counts = Counts()
         self._members: dict[str, Member] = {}
@@ -118,6 +119,12 @@ class BundleCheck:
         for finding in self._steps():
             self.counts.findings += 1
             yield finding
+
+    @property
+    def record_count(self) -> int | None:
+        """As the manifest states it, once it was read: what `tick` comes to."""
+        devices = self.manifest.get("devices") if self._is_stated else None
+        return None if devices is None else sum(one["record_count"] for one in devices)
 
     @property
     def is_fine(self) -> bool:
@@ -237,6 +244,7 @@ class BundleCheck:
             numbers = [one[name] for name in ("first_seq", "last_seq", "record_count", "average_count")]
             if not all(type(number) is int for number in numbers) or not isinstance(one["device"], str):
                 raise EvidenceError("manifest", "a module's statement is no statement")
+        self._is_stated = True
 
     def _read_keys(self) -> KeyFile:
         extract = parse_keys(read_whole(self._file, self._members["data/keys.json"], FILE_MAX_BYTES), "data/keys.json")

@@ -57,12 +57,16 @@ def write_bundle(
     period_utc_ms: tuple[int, int],
     tick: Callable[[int], object] = lambda count: None,
     sign: Sign | None = None,
+    begin: Callable[[int], object] = lambda count: None,
 ) -> dict[str, Any]:
-    """Write it and return the manifest; `tick` is told of records, `sign` makes its signature where there is a key.
-    Raises StoreError, ConfigError."""
+    """Write it and return the manifest; `sign` makes its signature where there is a key. `tick` is told of records:
+    half of each with the averages, half with its envelope; `begin` before, of how many at most. Raises StoreError,
+    ConfigError."""
     rows = BundleRows(ledger)
     try:
-        return _Export(file, rows, keys_raw, period_utc_ms, tick, sign).run()
+        export = _Export(file, rows, keys_raw, period_utc_ms, tick, sign)
+        begin(export.record_count)
+        return export.run()
     finally:
         rows.close()
 
@@ -80,7 +84,7 @@ class _Export:
         self._sign = sign
         self._rows = rows
         self._period = period_utc_ms
-        self._tick = tick
+        self._tick, self._halves = tick, 0
         self._writer = BundleWriter(file)
         self._keys_raw = keys_raw
         self._documents: dict[bytes, str] = {}  # hash to kind
@@ -95,13 +99,27 @@ class _Export:
         if not self._devices:
             raise ConfigError(str(rows.path), "has no record of this period; name another with --from and --to")
 
+    @property
+    def record_count(self) -> int:
+        """At most, while none is written."""
+        return sum(own.last_seq - own.first_seq + 1 for own in self._devices)
+
+    def _pass(self, halves: int) -> None:
+        """Tell of whole records."""
+        count, self._halves = divmod(self._halves + halves, 2)
+        if count:
+            self._tick(count)
+
     def run(self) -> dict[str, Any]:
         """The members in ascending order of their names, the manifest last."""
         self._add_lines(LINES, lines_of(self._anchors))
         start, end = self._period
+        days = range(start - start % DAY_MS, end, DAY_MS)
         for own in self._devices:
-            for day in range(start - start % DAY_MS, end, DAY_MS):
+            count = own.last_seq - own.first_seq + 1
+            for number, day in enumerate(days):
                 self._add_averages(own, day)
+                self._pass(count * (number + 1) // len(days) - count * number // len(days))
         for own in self._devices:
             self._add_envelopes(own)
         for plant in sorted(self._rows.plants(), key=lambda one: f"{one}/"):
@@ -200,7 +218,7 @@ class _Export:
                 named = found if isinstance(found, bytes) and len(found) == limits.HASH_BYTES else b""
                 at, length = raw.find(named) if named else -1, len(raw)
                 own.parameters |= {named} if named else set()
-            self._tick(1)
+            self._pass(1)
             yield raw
 
     def _keys_of_devices(self) -> bytes:

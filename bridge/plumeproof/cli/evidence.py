@@ -93,7 +93,7 @@ def _export(args: argparse.Namespace) -> int:
     sign = sign_with(GatewayKey(key_file), raw, str(keys)) if key_file is not None else None
     with tqdm(unit=" records", disable=args.json or not sys.stderr.isatty()) as progress:
         with whole_file(args.output) as file:
-            manifest = write_bundle(file, ledger, raw, (start, end), progress.update, sign)
+            manifest = write_bundle(file, ledger, raw, (start, end), progress.update, sign, progress.reset)
     count = sum(one["record_count"] for one in manifest["devices"])
     averages = sum(one["average_count"] for one in manifest["devices"])
     size = args.output.stat().st_size
@@ -121,7 +121,13 @@ def _verify(args: argparse.Namespace) -> int:
     findings: list[Finding] = []
     quiet = args.json or not sys.stderr.isatty()
     with args.bundle.open("rb") as file, tqdm(unit=" records", disable=quiet) as progress:
-        check = BundleCheck(file, registry, args.allow_test_keys, progress.update, kept, certificates, platform)
+
+        def tick(count: int) -> None:
+            if progress.total is None:
+                progress.total = check.record_count  # of the manifest: what lacks of it or is too much is a finding
+            progress.update(count)
+
+        check = BundleCheck(file, registry, args.allow_test_keys, tick, kept, certificates, platform)
         for finding in check.run():
             if len(findings) < FINDINGS_MAX:
                 findings.append(finding)
