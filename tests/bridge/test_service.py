@@ -15,8 +15,10 @@ from pathlib import Path
 import apsw
 import pytest
 
+from plumeproof.cli import main
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError, StoreError
+from plumeproof.keys import load_keys
 from plumeproof.service import Service
 from plumeproof.store.lock import LedgerLock
 from tests.doubles.plant_module import PlantModule
@@ -103,6 +105,42 @@ def test_records_of_two_modules_reach_the_ledger_and_are_released(site):
     for module in site.modules:
         expected = [(seq, raw) for seq, (_, raw) in sorted(sealed[module.device].items())]
         assert site.rows(module.device) == expected
+
+
+def test_a_key_that_was_revoked_is_believed_no_further_after_a_restart(tmp_path):
+    """What it signed up to there stays; what it signs behind is put aside, acknowledged, and said."""
+    site = Site(tmp_path, "plume-01", more="[dashboard]\nenabled = false\n")
+    module = site.modules[0]
+    module.start_up()
+    for _ in range(5):
+        module.measure(2)
+    last = module.newest
+    module.serve()
+    service = Service(load_config(site.file))
+    service.start()
+    wait_for(lambda: not module.journal)
+    assert service.stop()
+    before = site.rows("plume-01")
+    assert before[-1][0] == last
+    (entry,) = load_keys(site.folder / "keys.json").entries
+    words = ["keys", "revoke", entry.kid.hex(), "--last-seq", str(last), "--reason", "cabinet broken into"]
+    assert main([*words, "--keys", str(site.folder / "keys.json")]) == 0
+    behind = [(last + 1 + number, "key_revoked", module.measure(2)) for number in range(3)]
+    service = Service(load_config(site.file))
+    service.start()
+    wait_for(lambda: len(quarantined(site)) == 3 and not module.journal)
+    assert service.stop()
+    assert site.rows("plume-01") == before
+    assert quarantined(site) == behind
+    site.close()
+
+
+def quarantined(site: Site) -> list[tuple[int, str, bytes]]:
+    connection = apsw.Connection(str(site.ledger), flags=apsw.SQLITE_OPEN_READONLY)
+    try:
+        return connection.execute("SELECT seq, code, raw FROM quarantine ORDER BY id").fetchall()
+    finally:
+        connection.close()
 
 
 def test_an_unplugged_line_waits_and_says_so(tmp_path):
