@@ -12,6 +12,7 @@ import sys
 
 import pytest
 
+from plumeproof.evidence.envelope import kid_of
 from plumeproof.keys import load_keys
 from tests.doubles.cortex_console import DISK, CortexConsole
 from tests.doubles.module_rig import ROOT
@@ -23,6 +24,7 @@ from tools.module.flash import choose_files, firmware_hash, flash
 from tools.module.info import ask_console
 from tools.module.provision import ask_proof, compose_plan, provision
 from tools.module.refusal import Refusal
+from tools.module.rotate import ask_rotation
 
 pytestmark = [pytest.mark.cortex, pytest.mark.timeout(300)]
 BOARD = "cortex_mps2"
@@ -238,3 +240,20 @@ def test_a_whole_provisioning_over_the_console(part, console, tmp_path):
     entry = load_keys(tmp_path / "keys.json").entries[0]
     assert (entry.device, entry.public_key) == ("plume-m3", (tmp_path / "public_key.bin").read_bytes())
     assert len(lines) == 5
+
+
+def test_another_key_is_asked_for_over_the_console(part, console):
+    console.make_folder("/plumeproof")
+    point = bytes.fromhex("04") + bytes(64)
+    for name, content in (("parameters.json", b"{}"), ("key.bin", bytes(32)), ("public_key.bin", point)):
+        console.write(f"/plumeproof/{name}", content)
+    told = ask_rotation(console, "/plumeproof/")
+    assert told["is_new"] and told["kid"] == kid_of(point).hex()
+    assert console.exists("/plumeproof/rotate") and console.read("/plumeproof/rotate") == b""
+    assert not ask_rotation(console, "/plumeproof/")["is_new"]
+    console.remove("/plumeproof/rotate")
+    console.write("/plumeproof/element.json", b"{}")
+    with pytest.raises(Refusal, match="secure element"):
+        ask_rotation(console, "/plumeproof/")
+    assert not console.exists("/plumeproof/rotate")
+    console.remove("/plumeproof/element.json")
