@@ -63,6 +63,7 @@ def test_it_ends_with_a_bundle_that_both_verifiers_take(finished_demo):
     assert (figures["bundle_ok"], figures["second_verifier_ok"]) == (True, True)
     assert 0 < figures["bundle_signatures"] <= figures["records_verified"]
     assert len(MODULES) * CHANNELS <= figures["bundle_averages"] <= figures["averages"]
+    assert figures["bundle_anchors"] > 0 and figures["bundle_receipts"] >= figures["api_receipts"]
     assert finished_demo.layout.bundle.stat().st_size > 10_000
     assert "<html" in finished_demo.layout.verdict.read_text()
     assert f"bundle {finished_demo.layout.bundle}: {figures['bundle_signatures']} signatures" in finished_demo.errors
@@ -72,7 +73,7 @@ def test_a_bundle_that_is_not_fine_is_a_finding(finished_demo, tmp_path):
     spoilt = Layout(tmp_path)
     for name in ("bridge", "kept"):
         (tmp_path / name).symlink_to(finished_demo.layout.root / name)
-    for source in (finished_demo.layout.config, finished_demo.layout.events):
+    for source in (finished_demo.layout.config, finished_demo.layout.events, finished_demo.layout.platform_keys):
         (tmp_path / source.name).write_bytes(source.read_bytes())
     entries = json.loads(finished_demo.layout.keys.read_text())
     spoilt.keys.write_text(json.dumps([entry for entry in entries if entry["device"] != MODULES[0]]))

@@ -57,11 +57,20 @@ def test_choices():
 
 @pytest.mark.parametrize(
     "spoilt",
-    [{}, {"lost": 1}, {"duplicated": 1}, {"chain_ok": False}, {"drained": False}],
+    [
+        {},
+        {"lost": 1},
+        {"duplicated": 1},
+        {"chain_ok": False},
+        {"drained": False},
+        {"bundle_ok": False},
+        {"second_verifier_ok": False},
+    ],
     ids=str,
 )
 def test_a_failure_prints_the_seed_and_where_to_look(tmp_path, capsys, spoilt):
     figures = {"lost": 0, "duplicated": 0, "chain_ok": True, "drained": True, "seed": 7} | spoilt
+    figures = {"bundle_ok": True, "second_verifier_ok": True} | figures
     report(figures, True, Summary(Layout(tmp_path)), tmp_path)
     said = capsys.readouterr()
     assert json.loads(said.out) == figures

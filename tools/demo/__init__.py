@@ -7,7 +7,8 @@ platform's listing. Read line.py first, then run.py and witnesses.py.
 
 A directory given with --dir keeps: `bridge/ledger.sqlite`, `keys.json`, `anchor.json`, `kept/` (the gateway's signed
 anchors) and `envelopes.cbor` (for `plumeproof verify`), `bundle.zip` (the evidence of the run, checked at its end by
-`plumeproof evidence verify` and `tools/second_verifier.py`) with `verdict.html`, `events.jsonl` (what started, died and
+`plumeproof evidence verify`, `tools/second_verifier.py` and `tools/second_witness.py`) with `verdict.html`,
+`platform-keys.json` (with which the platform signs receipts), `events.jsonl` (what started, died and
 stopped when), a log of every part, `bridge.toml`, the test authority `ca/`, the platform's database, and for each
 module its settings, flash image and the plant's log.
 """

@@ -1,6 +1,8 @@
-"""What a demo ends with: the bundle of its period (bridge/BUNDLE.md), checked by the command and a second verifier.
+"""What a demo ends with: the bundle of its period (bridge/BUNDLE.md), checked by the command and by others.
 
-Both get the registry that the demo made for its own keys, and the command also the anchors that the keeper has. What is
+The others are tools/second_verifier.py (signatures, averages) and tools/second_witness.py (anchors, the manifest's
+signature). All get the registry that the demo made for its own keys, and the command also the anchors that the keeper
+has and the keys with which the platform signs receipts, fetched from the platform while it was there. What is
 not closed when the plant stops has no average and is outside: a short demo has records and few averages, or none. What
 a module sealed before it knew the time is in no period, and so in no bundle.
 """
@@ -16,19 +18,22 @@ from typing import Any
 
 from tools.demo.layout import CHECKOUT, Layout
 
-VERIFIER = CHECKOUT / "tools" / "second_verifier.py"
+VERIFIER, WITNESS = CHECKOUT / "tools" / "second_verifier.py", CHECKOUT / "tools" / "second_witness.py"
 
 
 @dataclass(frozen=True, slots=True)
 class BundleFindings:
-    """`signatures`, `averages`: that the command found good; `second_...`: the second verifier. `findings`: lines."""
+    """`is_second_fine`: the others are content and count the same. The counts are of what the command found good.
+
+    `receipts`: that bear a signature of the platform. `findings`: lines.
+    """
 
     is_fine: bool = False
     is_second_fine: bool = False
     signatures: int = 0
     averages: int = 0
-    second_signatures: int = 0
-    second_averages: int = 0
+    anchors: int = 0
+    receipts: int = 0
     findings: tuple[str, ...] = ()
 
 
@@ -40,23 +45,27 @@ def end_with_bundle(layout: Layout) -> BundleFindings:
     period = ("--from", began.isoformat(), "--to", behind.isoformat())
     export = (*plumeproof, "evidence", "export", "-c", str(layout.config), *period, "-o", bundle, "--json")
     verify = (*plumeproof, "evidence", "verify", bundle, "--keys", keys, "--anchor", str(layout.kept))
+    signers = ("--platform-keys", str(layout.platform_keys))
     exported, told = _ask(layout, *export)
     if exported:
         return BundleFindings(findings=(f"bundle: export ended with status {exported}; see {layout.log('bundle')}",))
-    status, told = _ask(layout, *verify, "--html", str(layout.verdict), "--json")
+    status, told = _ask(layout, *verify, *signers, "--html", str(layout.verdict), "--json")
     second_status, second = _ask(layout, sys.executable, str(VERIFIER), bundle, "--keys", keys)
-    is_fine, is_second_fine = (
-        status == 0 and told.get("fine") is True,
-        second_status == 0 and second.get("fine") is True,
-    )
-    findings = [] if is_fine else [f"`evidence verify` is not content; see {layout.log('bundle')}"]
-    findings += [] if is_second_fine else [f"the second verifier is not content; see {layout.log('bundle')}"]
-    counts = told.get("records_verified", 0), told.get("averages_equal", 0)
-    second_counts = second.get("signatures", 0), second.get("averages", 0)
-    if counts != second_counts:
-        findings.append(f"the two verifiers count differently: {counts} and {second_counts} signatures and averages")
-        is_second_fine = False
-    return BundleFindings(is_fine, is_second_fine, *counts, *second_counts, tuple(findings))
+    _, third = _ask(layout, sys.executable, str(WITNESS), bundle, "--keys", keys)
+    is_fine = status == 0 and told.get("fine") is True
+    opinions = {
+        "`evidence verify`": is_fine,
+        "the second verifier": second_status == 0 and second.get("fine") is True,
+        "the second witness": third.get("finding_count") == 0,  # without an anchor it is not fine, nor at fault
+    }
+    findings = [f"{who} is not content; see {layout.log('bundle')}" for who, is_content in opinions.items()
+                if not is_content]  # fmt: skip
+    counts = tuple(told.get(name, 0) for name in ("records_verified", "averages_equal", "anchors"))
+    others = second.get("signatures", 0), second.get("averages", 0), third.get("anchors", 0)
+    if counts != others:
+        findings.append(f"signatures, averages and anchors are {counts} by the command and {others} by the others")
+    is_second_fine = all(list(opinions.values())[1:]) and counts == others
+    return BundleFindings(is_fine, is_second_fine, *counts, told.get("receipts_signed", 0), tuple(findings))
 
 
 def with_bundle(figures: dict[str, object], found: BundleFindings) -> dict[str, object]:
@@ -68,6 +77,8 @@ def with_bundle(figures: dict[str, object], found: BundleFindings) -> dict[str, 
         "second_verifier_ok": found.is_second_fine,
         "bundle_signatures": found.signatures,
         "bundle_averages": found.averages,
+        "bundle_anchors": found.anchors,
+        "bundle_receipts": found.receipts,
         "findings": [*findings, *found.findings],
     }
 

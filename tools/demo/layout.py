@@ -70,6 +70,11 @@ class Layout:
         return self.root / "verdict.html"
 
     @property
+    def platform_keys(self) -> Path:
+        """The JWK set with which the platform signs receipts."""
+        return self.root / "platform-keys.json"
+
+    @property
     def gateway_key(self) -> Path:
         return self.root / "gateway.key"
 

@@ -34,15 +34,17 @@ class StoredReport:
     is_signed: bool
 
 
-def read_platform(url: str, ca_file: Path, client: str, secret_file: Path) -> tuple[StoredReport, ...]:
-    """All of its listing. Raises PartError when it cannot be asked."""
+def read_platform(url: str, ca_file: Path, client: str, secret_file: Path, keys_file: Path) -> tuple[StoredReport, ...]:
+    """All of its listing; its keys go to `keys_file`. Raises PartError when it cannot be asked."""
     pool = urllib3.PoolManager(ca_certs=str(ca_file), timeout=TIMEOUT_S, retries=False)
     try:
         basic = urllib3.make_headers(basic_auth=f"{client}:{secret_file.read_text().strip()}")
         basic["content-type"] = "application/x-www-form-urlencoded"
         form = "grant_type=client_credentials&scope=reports%3Aread"
         token = _ask(pool, "POST", f"{url}/oauth/token", basic, form)["access_token"]
-        keys = {key["kid"]: _point(key) for key in _ask(pool, "GET", f"{url}/v1/keys", {})["keys"]}
+        key_set = _ask(pool, "GET", f"{url}/v1/keys", {})
+        keys_file.write_text(json.dumps(key_set) + "\n")
+        keys = {key["kid"]: _point(key) for key in key_set["keys"]}
         found: list[StoredReport] = []
         cursor: str | None = ""
         while cursor is not None:

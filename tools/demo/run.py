@@ -66,9 +66,10 @@ def run(
         figures = take_figures(layout, course, line.witness, stored, verify_export(layout))
         found = end_with_bundle(layout)
         if found.is_fine and found.is_second_fine:
-            counts = f"{found.signatures} signatures hold, {found.averages} averages of intervals that have closed are"
             summary.say(
-                f"bundle {layout.bundle}: {counts} equal bit for bit, say `evidence verify` and a second verifier"
+                f"bundle {layout.bundle}: {found.signatures} signatures, {found.anchors} anchors and {found.receipts}"
+                f" receipts hold, {found.averages} averages of intervals that have closed are equal bit for bit, say"
+                " `evidence verify`, a second verifier and a second witness"
             )
         return with_bundle(figures, found)
     finally:
@@ -78,12 +79,13 @@ def run(
 
 def list_reports(line: Line) -> tuple[StoredReport, ...]:
     """What the platform has. Raises PartError."""
-    authority, secret = line.layout.authority / "ca.pem", line.layout.platform / "client.secret"
+    layout = line.layout
+    files = layout.platform / "client.secret", layout.platform_keys
     for _ in range(ASKS_MAX - 1):
         with contextlib.suppress(PartError):
-            return read_platform(line.platform_page, authority, CLIENT, secret)
+            return read_platform(line.platform_page, layout.authority / "ca.pem", CLIENT, *files)
         line.tend()
-    return read_platform(line.platform_page, authority, CLIENT, secret)
+    return read_platform(line.platform_page, layout.authority / "ca.pem", CLIENT, *files)
 
 
 def say_where(line: Line, summary: Summary, took_s: float) -> None:
