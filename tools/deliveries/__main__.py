@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -23,7 +24,8 @@ from tools.deliveries.share import Job, Task, play
 from tools.demo.part import PartError
 
 FINE, FINDINGS, NOT_STARTED, INTERRUPTED = 0, 1, 3, 130
-CHUNK = 250  # batches of one share of a fault of the platform
+SHARE, SMALL_SHARE = 250, 50  # batches of a fault of the platform at a time; the small one where a budget ends it
+LOOK_S = 0.2
 BATCHES_MAX = 100_000  # of one fault, whatever the budget
 PARTS = {"broker": tuple(broker_cases.CASES), "platform": platform_cases.CASES}
 CASES = (*PARTS["broker"], *PARTS["platform"])
@@ -59,12 +61,13 @@ def draw_tasks(chosen: argparse.Namespace) -> Iterator[Task]:
     """The long ones first, each once; then shares of the platform's faults in turns."""
     for name in chosen.faults:
         if name in broker_cases.CASES or name == platform_cases.MIXED:
-            yield name, chosen.seed, chosen.batches or CHUNK, 0, chosen.scale
+            yield name, chosen.seed, chosen.batches or SHARE, 0, chosen.scale
     batches = chosen.batches or BATCHES_MAX
-    for done in range(0, batches, CHUNK):
+    share = SHARE if chosen.batches else SMALL_SHARE
+    for done in range(0, batches, share):
         for name in chosen.faults:
             if name in platform_cases.FAULTS:
-                yield name, chosen.seed * 1000 + done // CHUNK, min(CHUNK, batches - done), done, chosen.scale
+                yield name, chosen.seed * 1000 + done // share, min(share, batches - done), done, chosen.scale
 
 
 class Campaign:
@@ -75,6 +78,8 @@ class Campaign:
         self.cases: dict[str, dict[str, Any]] = {}
         self.failures: list[str] = []
         self.seconds = 0.0
+        self._room = threading.Semaphore(2 * chosen.processes)
+        self._is_over = threading.Event()
 
     def run(self) -> None:
         """Raises PartError."""
@@ -87,10 +92,14 @@ class Campaign:
             multiprocessing.get_context("spawn").Pool(chosen.processes, maxtasksperchild=1) as pool,
             tqdm(total=tasks and len(tasks), desc="deliveries", unit="share", disable=None, leave=False) as bar,
         ):
-            for name, found in pool.imap_unordered(play, self._jobs(until_s)):
-                bar.update()
-                if found is not None:
-                    self._take(name, found)
+            try:
+                for name, found in pool.imap_unordered(play, self._jobs(until_s)):
+                    self._room.release()
+                    bar.update()
+                    if found is not None:
+                        self._take(name, found)
+            finally:
+                self._is_over.set()
         self.seconds = round(time.monotonic() - began_s, 1)
 
     def figures(self) -> dict[str, Any]:
@@ -106,10 +115,12 @@ class Campaign:
         }
 
     def _jobs(self, until_s: float) -> Iterator[Job]:
-        # A pool takes all jobs at once: with a budget, not more shares than any machine plays.
-        most = float("inf") if self.chosen.batches else self.chosen.seconds + len(CASES)
-        for number, task in enumerate(draw_tasks(self.chosen)):
-            if number > most:
+        # A pool would take all jobs at once; it gets them as it plays them, so that a budget ends in time.
+        for task in draw_tasks(self.chosen):
+            while not self._room.acquire(timeout=LOOK_S):
+                if self._is_over.is_set():
+                    return
+            if time.monotonic() > until_s:
                 return
             yield task, until_s
 
