@@ -87,10 +87,7 @@ class Sealing:
             return False
         is_waiting = self._job != _NONE or self._batch is not None or self._span is not None
         return (
-            is_start_done
-            and not is_waiting
-            and self.change is self._refused is None
-            and self._timebase.pending is None
+            is_start_done and not is_waiting and self.change is self._refused is None and self._timebase.pending is None
         )
 
     def wait_us(self, now) -> int:

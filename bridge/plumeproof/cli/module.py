@@ -1,4 +1,4 @@
-"""`plumeproof module info|provision|flash|rotate|update|loopback`: work at one module. It lives in tools/ of the checkout.
+"""`plumeproof module info|provision|flash|rotate|update|loopback`: work at one module. In tools/ of the checkout.
 
 All arguments go to `python -m tools.module`, whose lines and exit status are this verb's own.
 """
