@@ -198,7 +198,7 @@ def test_valid_packets_one_byte_at_a_time():
     assert [data for _, data in accepted(split(stream, list(range(len(stream)))))] == [raw[6:-4] for raw in packets]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.lists(st.sampled_from([b"##", b"#", b"0008", b"ab", b"\r\n", b"0000FFFF", b"##0000FFFF", b"&&"])), st.data())
 def test_every_byte_is_accounted_for(parts, data):
     stream = b"".join(parts)
@@ -219,7 +219,7 @@ VALUES = st.text(st.characters(exclude_characters=";,&#\r\n", exclude_categories
 FIELDS = st.dictionaries(NAMES.filter(lambda name: name not in ("PNUM", "PNO")), VALUES, min_size=1, max_size=3)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(FIELDS, st.lists(FIELDS, max_size=5))
 def test_built_packets_come_back(unknown, items):
     data = build_data(HEAD | unknown, items)
@@ -276,7 +276,7 @@ def test_flag_bits():
 
 def test_limits_on_sending():
     with pytest.raises(PacketError, match="more than 950"):
-        build_data(HEAD, [{"a-Info": "x" * 944}])
+        build_data({"ST": "31", "CN": "1000", "MN": "x"}, [{"a-Info": "x" * 944}])
     assert len(build_data({"ST": "31", "CN": "1000", "MN": "x"}, [{"a-Info": "x" * 943}])) <= DATA_MAX
     with pytest.raises(ValueError, match="at most 1024"):
         frame_bytes(b"x" * 1025)
@@ -390,11 +390,11 @@ def test_memory_does_not_grow_with_the_stream():
         splitter, report = FrameSplitter(), StreamReport(Policy.STRICT)
         tracemalloc.start()
         for _ in range(repeats):
-            for piece in splitter.feed(GOOD * 5 + b"#" * 2000):
+            for piece in splitter.feed(GOOD + b"#" * 500):
                 report.entry(piece)
         found = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return found
 
     peak(2)
-    assert peak(60) < 2 * peak(20) + 50_000
+    assert peak(90) < peak(30) + 20_000
