@@ -169,6 +169,7 @@ def _list(args: argparse.Namespace, source: Source) -> int:
         print(f"... {len(found) - LISTED_MAX} more; write a part of the id, as in `trace --list CO2/month`, or --json")
     if not found:
         told = "holds no figure" if args.id is None else f"holds nothing that fits {args.id[:60]}"
-        print(f"plumeproof trace: {source.where}: {told}", file=sys.stderr)
+        mend = "averages of channels are listed by their interval, as in `trace --list 60s`"
+        print(f"plumeproof trace: {source.where}: {told}; {mend}", file=sys.stderr)
         return 1
     return 0
