@@ -38,6 +38,8 @@ ERROR_WORDS = frozenset(  # RFC 6749 section 5.2
 SIGNATURE_BYTES = 64  # r followed by s (RFC 7518 section 3.4)
 COORDINATE_BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750 section 2.1
+# Strings, to the end where one has none (so no byte is read twice), and what nests outside of them
+_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 PublicKeys = Mapping[str, ec.EllipticCurvePublicKey]
 
@@ -47,13 +49,8 @@ def read_object(answer: Answer) -> dict[str, Any]:
     kind = answer.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise ValueError(f"not declared as JSON but as {plain(kind) or 'nothing'}")
-    try:
-        content = json.loads(answer.body, object_pairs_hook=_refuse_double, parse_constant=_refuse_constant)
-        is_deep = _depth(content) > DEPTH_MAX
-    except RecursionError as error:
-        raise ValueError("JSON too deep") from error
-    if is_deep:
-        raise ValueError("JSON too deep")
+    _refuse_depth(answer.body)
+    content = json.loads(answer.body, object_pairs_hook=_refuse_double, parse_constant=_refuse_constant)
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
     return content
@@ -200,10 +197,16 @@ def _coordinate(text: str) -> bytes:
     return raw
 
 
-def _depth(item: object) -> int:
-    if isinstance(item, dict):
-        return 1 + max(map(_depth, item.values()), default=0)
-    return 1 + max(map(_depth, item), default=0) if isinstance(item, list) else 0
+def _refuse_depth(body: bytes) -> None:
+    """Before it is parsed: a parser at the interpreter's limit takes the stack from whatever is finalised meanwhile."""
+    depth = 0
+    for found in _NESTING.finditer(body):
+        if found[0] in (b"[", b"{"):
+            depth += 1
+            if depth > DEPTH_MAX:
+                raise ValueError("JSON too deep")
+        elif found[0] in (b"]", b"}"):
+            depth -= 1
 
 
 def _refuse_double(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
