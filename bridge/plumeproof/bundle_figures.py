@@ -13,7 +13,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,14 @@ import numpy as np
 from plumeproof.bundle_arrays import Truths
 from plumeproof.bundle_figure_columns import NAMES, FigureColumns, Row
 from plumeproof.bundle_terms import Terms, count_short
-from plumeproof.errors import EvidenceError, RuleError
+from plumeproof.errors import EvidenceError
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import calendar, long_term, long_terms
 from plumeproof.rules.calendar import DAY_MS
 from plumeproof.rules.engine import Engine, OpenPeriod
 from plumeproof.rules.figure import DAY, ENGINE_VERSION, LEVELS, ROLLING_30_DAYS, SHORT_TERM, Figure
 from plumeproof.rules.plant import Plant, parse_plant
-from plumeproof.rules.rule_set import Confidence, RuleSet
-from plumeproof.rules.settings import build_settings
+from plumeproof.rules.rule_set import RuleSet, open_resolved
 from plumeproof.rules.term_figures import TermFigures
 from plumeproof.store.figures import CONTENT_NAMES, content_of, figure_of
 
@@ -266,7 +264,7 @@ class FigureCheck:
                 plants[plant_hash] = parse_plant(json.loads(self._document("plants", plant_hash)), where)
             if plants[plant_hash].id != self._plant:
                 raise EvidenceError("form", f"plants/{plant_hash.hex()}.json describes another plant")
-            rules = _resolved(self._document("rules", rule_hash), f"rules/{rule_hash.hex()}.json")
+            rules = open_resolved(self._document("rules", rule_hash), f"rules/{rule_hash.hex()}.json")
             offset = rules.settings.utc_offset_min(plants[plant_hash].utc_offset_min)
             number = 0
             while any(rules.id == other.id for _, other in found.get((plant_hash, offset, number), ())):
@@ -338,27 +336,6 @@ def _end_of(level: str, start: int, offset_min: int) -> int:
 
 def _shown(value: Any) -> str:
     return (value.hex() if isinstance(value, bytes) else str(value))[:40]
-
-
-def _resolved(raw: bytes, where: str) -> RuleSet:
-    """A rule set from its resolved document, which no file of a release is needed for. Raises RuleError."""
-    try:
-        tree = json.loads(raw)
-        return RuleSet(
-            id=tree["id"],
-            version=tree["version"],
-            title=tree["title"],
-            source=tree["source"],
-            status=tree["status"],
-            lineage=tuple(one for one, _ in tree["lineage"]),
-            settings=build_settings(tree["settings"], where),
-            confidence=MappingProxyType({name: Confidence(*sure) for name, sure in tree["confidence"].items()}),
-            given_by=MappingProxyType({}),
-            document=raw,
-            digest=hashlib.sha256(raw).digest(),
-        )
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise RuleError(where, f"is no resolved rule set: {type(error).__name__}") from error
 
 
 def _told(place: Place) -> str:

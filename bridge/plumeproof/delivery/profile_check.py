@@ -74,7 +74,7 @@ class _Check:
         if operation is None:
             return
         for check in (self._login.security, self._parameters, self._reports_bodies, self._statuses, self._receipts):
-            self._found.guarded(lambda check=check: check(operation))  # type: ignore[misc]
+            self._found.guarded(lambda check=check: check(operation))  # type: ignore[misc] # of a default mypy infers no type
 
     def _anchors(self) -> None:
         shape = self._found.profile.anchors
