@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from plumeproof.delivery.exchange import Answer
+from plumeproof.delivery.nesting import is_deeper
 from plumeproof.delivery.report import ReportIdentity
 from plumeproof.delivery.retry import parse_retry_after
 
@@ -38,8 +39,6 @@ ERROR_WORDS = frozenset(  # RFC 6749 section 5.2
 SIGNATURE_BYTES = 64  # r followed by s (RFC 7518 section 3.4)
 COORDINATE_BYTES = 32
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+")  # RFC 6750 section 2.1
-# Strings, to the end where one has none (so no byte is read twice), and what nests outside of them
-_NESTING = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 PublicKeys = Mapping[str, ec.EllipticCurvePublicKey]
 
@@ -49,7 +48,8 @@ def read_object(answer: Answer) -> dict[str, Any]:
     kind = answer.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
         raise ValueError(f"not declared as JSON but as {plain(kind) or 'nothing'}")
-    _refuse_depth(answer.body)
+    if is_deeper(answer.body, DEPTH_MAX):
+        raise ValueError("JSON too deep")
     content = json.loads(answer.body, object_pairs_hook=_refuse_double, parse_constant=_refuse_constant)
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
@@ -195,18 +195,6 @@ def _coordinate(text: str) -> bytes:
     if len(raw) != COORDINATE_BYTES:
         raise ValueError("a key's coordinate has another length")
     return raw
-
-
-def _refuse_depth(body: bytes) -> None:
-    """Before it is parsed: a parser at the interpreter's limit takes the stack from whatever is finalised meanwhile."""
-    depth = 0
-    for found in _NESTING.finditer(body):
-        if found[0] in (b"[", b"{"):
-            depth += 1
-            if depth > DEPTH_MAX:
-                raise ValueError("JSON too deep")
-        elif found[0] in (b"]", b"}"):
-            depth -= 1
 
 
 def _refuse_double(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

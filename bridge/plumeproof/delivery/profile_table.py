@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from plumeproof.delivery.nesting import is_deeper
 from plumeproof.errors import ConfigError
 
 DEPTH_MAX = 16  # reference: reliability section 8, configuration
@@ -21,17 +22,16 @@ NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")  # a key of the platform's JSON
 
 def read_tree(raw: bytes, where: str) -> object:
     """The JSON of a profile. Raises ConfigError: no UTF-8, no JSON, a doubled key, NaN, too deep."""
+    if is_deeper(raw, DEPTH_MAX):
+        raise ConfigError(where, f"deeper than {DEPTH_MAX}; {MEND}")
     try:
         tree: object = json.loads(
             raw.decode("utf-8-sig"), object_pairs_hook=_refuse_double, parse_constant=_refuse_constant
         )  # editors on Windows put a mark before it
-        is_deep = _depth(tree) > DEPTH_MAX
     except UnicodeDecodeError as error:
         raise ConfigError(where, f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ConfigError(where, f"no JSON: {error}; {MEND}") from error
-    if is_deep:
-        raise ConfigError(where, f"deeper than {DEPTH_MAX}; {MEND}")
     return tree
 
 
@@ -140,12 +140,6 @@ def _step(key: str) -> str:
 
 def _shown(value: object) -> str:
     return repr(value)[:SHOWN_MAX] if isinstance(value, str) else json.dumps(value)[:SHOWN_MAX]
-
-
-def _depth(item: object) -> int:
-    if isinstance(item, dict):
-        return 1 + max(map(_depth, item.values()), default=0)
-    return 1 + max(map(_depth, item), default=0) if isinstance(item, list) else 0
 
 
 def _refuse_double(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
