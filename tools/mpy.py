@@ -61,14 +61,15 @@ def check(path: str, content: bytes) -> None:
         raise NotCompiled(f"{path}: small integers of {small_int_bits} bits, boards have {SMALL_INT_BITS}")
 
 
-def compile_all(compiler: Path, paths: Iterable[str], out: Path) -> dict[str, int]:
-    """{path below out: bytes}. Raises NotCompiled."""
+def compile_all(compiler: Path, paths: Iterable[str], out: Path, optimise: str = OPTIMISE) -> dict[str, int]:
+    """{path below out: bytes}. Each file carries its short path as its name: a checkout's own, which may be long,
+    would cost heap on the module. Raises NotCompiled."""
     sizes = {}
     for path in paths:
         name = path.removesuffix(".py") + ".mpy"
         target = out / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        words = [str(compiler), OPTIMISE, "-s", path, "-o", str(target), str(FIRMWARE / path)]
+        words = [str(compiler), optimise, "-s", path, "-o", str(target), str(FIRMWARE / path)]
         run = subprocess.run(words, capture_output=True, text=True, check=False)
         if run.returncode != 0:
             raise NotCompiled(f"{path}: {(run.stderr or run.stdout).strip().splitlines()[-1]}")

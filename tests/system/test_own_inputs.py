@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from acqwire import calibration, causes, fields
@@ -33,6 +34,7 @@ from plumeproof.store.connection import Writer
 from plumeproof.store.ledger import SqliteLedger
 from tests.doubles.module_rig import ANALYZERS, BUS, LINK_ADDRESS, ROOT, ModuleRig, PtyStream, SystemClock
 from tests.doubles.own_inputs import OwnInputs
+from tools.mpy import compile_all
 from tools.parameters import compose, parse_choice
 
 SITE = {
@@ -242,12 +244,8 @@ def test_own_inputs_fit_a_literal_128_kib_of_compiled_files(tmp_path, micropytho
         [sys.executable, str(ROOT / "tools/setup/mpy_cross.py"), "--print"], capture_output=True, text=True, check=True
     )
     program, firmware = tmp_path / "program", ROOT / "firmware"
-    for path in [*firmware.glob("acq*/**/*.py"), *firmware.glob("boards/*.py")]:
-        target = (program / path.relative_to(firmware)).with_suffix(".mpy")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if path.stem != "ports":  # states promises only
-            compiler = [found.stdout.split()[-1], "-O3", "-msmall-int-bits=31", "-o", str(target), str(path)]
-            subprocess.run(compiler, check=True, capture_output=True)
+    names = [path.relative_to(firmware) for path in [*firmware.glob("acq*/**/*.py"), *firmware.glob("boards/*.py")]]
+    compile_all(Path(found.stdout.split()[-1]), [n.as_posix() for n in names if n.stem != "ports"], program, "-O3")
     (program / "main.py").write_bytes((firmware / "main.py").read_bytes())
     rig = ModuleRig(tmp_path, micropython_32, slot_ms=1000, seal_ms=3000)
     try:
