@@ -97,6 +97,7 @@ def _build(board):
 
     facts = BootFacts(start, signer.public_key)
     del BootFacts, acq.identity, sys.modules["acq.identity"]
+    del start  # its class would keep the file's code until App stands
     board.forget_start()
     if getattr(board, "updates", None) is not None:
         for name in ("acq.record", "acq.update_door"):
