@@ -51,10 +51,10 @@ FACES = tuple(
         "stamp_stage",
         "bulk",
         "bulk_longer",
-        "bundle_anchors",
-        "bundle_writing",
-        "bundle_checking",
-        "bundle_verdict",
+        "bundle.anchors",
+        "bundle.writing",
+        "bundle.checking",
+        "bundle.verdict",
         "documents",
         "hj212",
         "trace",
@@ -147,49 +147,49 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     ),
     "bulk_longer.py": (*GROUND, P + "bulk", P + "figure_tally", P + "rules", P + "store.figures"),
     "figure_tally.py": (*GROUND, P + "rules", P + "store.figures", "numpy"),
-    "bundle_zip.py": GROUND,
-    "bundle_anchors.py": (
+    "bundle/": GROUND,
+    "bundle/anchors.py": (
         *EVIDENCE,
         *(P + name for name in ("anchors", "gateway_key", "inspection", "keys", "time_stamp")),
         "rfc8785",
     ),
-    "bundle_arrays.py": (*EVIDENCE, "cbor2", "numpy"),
-    "bundle_columns.py": (*EVIDENCE, P + "bundle_arrays", "numpy"),
-    "bundle_figure_columns.py": (*EVIDENCE, P + "bundle_arrays", P + "rules", "cbor2", "numpy"),
-    "bundle_day.py": (*EVIDENCE, P + "bundle_arrays", P + "bundle_columns", P + "rules", "numpy"),
-    "bundle_strips.py": (*EVIDENCE, P + "inspection"),
-    "bundle_terms.py": (*EVIDENCE, P + "bundle_arrays", P + "bundle_figure_columns", P + "rules", "numpy"),
-    "bundle_records.py": (
+    "bundle/arrays.py": (*EVIDENCE, "cbor2", "numpy"),
+    "bundle/columns.py": (*EVIDENCE, P + "bundle.arrays", "numpy"),
+    "bundle/figure_columns.py": (*EVIDENCE, P + "bundle.arrays", P + "rules", "cbor2", "numpy"),
+    "bundle/day.py": (*EVIDENCE, P + "bundle.arrays", P + "bundle.columns", P + "rules", "numpy"),
+    "bundle/strips.py": (*EVIDENCE, P + "inspection"),
+    "bundle/terms.py": (*EVIDENCE, P + "bundle.arrays", P + "bundle.figure_columns", P + "rules", "numpy"),
+    "bundle/records.py": (
         *EVIDENCE,
-        *(P + name for name in ("bundle_strips", "bundle_zip", "envelope_sequence", "inspection", "keys")),
+        *(P + name for name in ("bundle.strips", "bundle.zip", "envelope_sequence", "inspection", "keys")),
     ),
-    "bundle_writing.py": (
+    "bundle/writing.py": (
         *EVIDENCE,
-        P + "bundle_anchors",
-        *(P + name for name in ("bundle_columns", "bundle_figure_columns", "bundle_zip", "keys", "store.bundle_rows")),
+        P + "bundle.anchors",
+        *(P + name for name in ("bundle.columns", "bundle.figure_columns", "bundle.zip", "keys", "store.bundle_rows")),
         "plumeproof",
         "rfc8785",
     ),
-    "bundle_averages.py": (*EVIDENCE, *(P + f"bundle_{name}" for name in ("arrays", "columns", "day")), "numpy"),
-    "bundle_receipts.py": (*EVIDENCE, P + "delivery", "rfc8785"),
-    "bundle_figures.py": (
+    "bundle/averages.py": (*EVIDENCE, *(P + f"bundle.{name}" for name in ("arrays", "columns", "day")), "numpy"),
+    "bundle/receipts.py": (*EVIDENCE, P + "delivery", "rfc8785"),
+    "bundle/figures.py": (
         *EVIDENCE,
-        *(P + f"bundle_{name}" for name in ("arrays", "figure_columns", "terms")),
+        *(P + f"bundle.{name}" for name in ("arrays", "figure_columns", "terms")),
         *(P + "rules", P + "store", "numpy"),
     ),
-    "bundle_checking.py": (
+    "bundle/checking.py": (
         *EVIDENCE,
-        *(P + name for name in ("bundle_zip", "bundle_writing", "bundle_averages", "bundle_figures", "bundle_anchors")),
+        *(P + name for name in ("bundle.zip", "bundle.writing", "bundle.averages", "bundle.figures", "bundle.anchors")),
         *(P + name for name in ("anchors", "time_stamp")),
         *(
             P + name
-            for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records", "bundle_strips")
+            for name in ("bundle.arrays", "bundle.columns", "bundle.figure_columns", "bundle.records", "bundle.strips")
         ),
-        *(P + name for name in ("bundle_receipts", "delivery")),
+        *(P + name for name in ("bundle.receipts", "delivery")),
         *(P + name for name in ("inspection", "keys", "enrolment")),
         "rfc8785",
     ),
-    "bundle_verdict.py": (*GROUND, P + "bundle_checking", P + "inspection"),
+    "bundle/verdict.py": (*GROUND, P + "bundle.checking", P + "inspection"),
     "figures_stage.py": (*EVIDENCE, P + "rules"),
     "fuel_file.py": (*GROUND, P + "rules", P + "section", P + "toml_lines"),
     "plant_file.py": (*EVIDENCE, P + "rules", P + "toml_lines"),
@@ -220,9 +220,9 @@ BRIDGE: dict[str, tuple[str, ...]] = {
         *(P + name for name in ("rules", "trace", "store.trace_rows", "store.figures", "figure_ids")),
         *(
             P + name
-            for name in ("bundle_arrays", "bundle_columns", "bundle_figure_columns", "bundle_records", "bundle_strips")
+            for name in ("bundle.arrays", "bundle.columns", "bundle.figure_columns", "bundle.records", "bundle.strips")
         ),
-        *(P + name for name in ("bundle_zip", "envelope_sequence")),
+        *(P + name for name in ("bundle.zip", "envelope_sequence")),
         "numpy",
     ),
     "documents/": (

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import rfc8785
 
-from plumeproof.bundle_checking import BundleCheck
-from plumeproof.bundle_columns import ROW_NAMES, build_columns, columns_of, parse_columns, rows_of
-from plumeproof.bundle_figure_columns import NAMES as FIGURE_NAMES
-from plumeproof.bundle_figure_columns import build_figures, parse_figures
-from plumeproof.bundle_zip import BundleWriter, read_member, read_members
+from plumeproof.bundle.checking import BundleCheck
+from plumeproof.bundle.columns import ROW_NAMES, build_columns, columns_of, parse_columns, rows_of
+from plumeproof.bundle.figure_columns import NAMES as FIGURE_NAMES
+from plumeproof.bundle.figure_columns import build_figures, parse_figures
+from plumeproof.bundle.zip import BundleWriter, read_member, read_members
 from plumeproof.cli import main
 from plumeproof.errors import EvidenceError, StoreError
 from plumeproof.evidence.envelope import verify_envelope

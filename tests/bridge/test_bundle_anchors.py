@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import rfc8785
 
-from plumeproof.bundle_zip import BundleWriter, read_member, read_members
+from plumeproof.bundle.zip import BundleWriter, read_member, read_members
 from plumeproof.cli import main
 from plumeproof.enrolment import Registry
 from plumeproof.gateway_key import GatewayKey, create_gateway_key
@@ -197,7 +197,7 @@ def test_every_bit_of_the_manifests_signature_counts(gateway, capsys):
 @pytest.mark.parametrize("name", ["manifest.cose", "data/anchors.jsonl"])
 def test_a_member_that_is_too_large_is_named(gateway, capsys, monkeypatch, name):
     members = contents(export(gateway))
-    monkeypatch.setattr("plumeproof.bundle_checking.LINES_MAX_BYTES", 1000)
+    monkeypatch.setattr("plumeproof.bundle.checking.LINES_MAX_BYTES", 1000)
     large = sealed_again(gateway.folder / "large.zip", members | {name: bytes(300_000)})
     assert codes(verify(gateway, large, capsys)[1]) == [("too_large", None)]
 

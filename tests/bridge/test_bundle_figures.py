@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from plumeproof.bundle_checking import BundleCheck
-from plumeproof.bundle_figure_columns import NAMES, build_figures, parse_figures
-from plumeproof.bundle_figures import FigureCheck
-from plumeproof.bundle_records import RecordCheck
-from plumeproof.bundle_strips import LATE_MS, Run
-from plumeproof.bundle_terms import Terms, count_short
-from plumeproof.bundle_zip import read_member, read_members
+from plumeproof.bundle.checking import BundleCheck
+from plumeproof.bundle.figure_columns import NAMES, build_figures, parse_figures
+from plumeproof.bundle.figures import FigureCheck
+from plumeproof.bundle.records import RecordCheck
+from plumeproof.bundle.strips import LATE_MS, Run
+from plumeproof.bundle.terms import Terms, count_short
+from plumeproof.bundle.zip import read_member, read_members
 from plumeproof.cli import main
 from plumeproof.rules.calendar import DAY_MS
 from plumeproof.rules.figure import LEVELS, ROLLING_30_DAYS, SHORT_TERM

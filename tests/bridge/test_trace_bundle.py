@@ -8,7 +8,7 @@ import shutil
 
 import pytest
 
-from plumeproof.bundle_zip import read_members
+from plumeproof.bundle.zip import read_members
 from plumeproof.cli import main
 from plumeproof.trace import bundle_source
 from plumeproof.trace.bundle_source import BundleSource

@@ -70,8 +70,8 @@ def add_parser(subparsers: Any) -> None:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from plumeproof.bundle_anchors import sign_with
-    from plumeproof.bundle_writing import write_bundle
+    from plumeproof.bundle.anchors import sign_with
+    from plumeproof.bundle.writing import write_bundle
     from plumeproof.gateway_key import GatewayKey
 
     ledger, keys, key_file = args.ledger, args.keys, args.gateway_key
@@ -106,8 +106,8 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from plumeproof.bundle_checking import BundleCheck, read_platform_keys
-    from plumeproof.bundle_verdict import limits_of, page_of, verdict_of
+    from plumeproof.bundle.checking import BundleCheck, read_platform_keys
+    from plumeproof.bundle.verdict import limits_of, page_of, verdict_of
 
     registry = load_keys(args.keys, allow_test_keys=True) if args.keys else None  # BundleCheck names them
     if args.html is not None and args.html.absolute() == args.bundle.absolute():

@@ -5,6 +5,7 @@
   plumeproof trace -c bridge.toml CO2/co2e/2026-12 --hour 2026-12-04T07:00
   plumeproof trace --ledger data/ledger.sqlite --keys keys.json plume-01/nox/60s/20261204T063000Z
   plumeproof trace --bundle december.zip --keys keys.json CO2/co2e/2026-12
+  plumeproof trace -c bridge.toml --document statement.json
 
 An ID is that of a figure (it stands in every file of `plumeproof average`), of an average of a channel, or of a record
 (plume-01/seq1204). Parts may be left out, and a begin may be written as the site's clock shows it, as long as one thing
@@ -12,6 +13,8 @@ only is meant. The way goes from the figure to the hours it rests on, to one hou
 record of it, its signature, key, chain and time, to the register bytes of one slot, and to the row of the signed
 parameter set that gave them their meaning. --hour, --slot and --input choose the way. A bundle (`plumeproof evidence
 export`) is enough for all of it, anywhere; without --keys its signatures are held against the keys that came with it.
+With --document every id that a document names is walked down, whatever its form (JSON, XML, CSV, page), a line each.
+With -c figures of periods that are still running, which drafts declare, are made from the records.
 
 Exit status: 0 every check holds, 1 one does not or a bundle was changed, 2 no such figure, wrong usage.
 """
@@ -22,11 +25,15 @@ import argparse
 import json
 import re
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
+from plumeproof.cli.plant_desks import open_desks
+from plumeproof.cli.plant_inputs import find_inputs
+from plumeproof.cli.trace_document import trace_document
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError, EvidenceError
 from plumeproof.instants import read_instant
@@ -34,6 +41,8 @@ from plumeproof.keys import KeyFile, load_keys, parse_keys, refuse_test_keys
 from plumeproof.whole_file import whole_file
 
 if TYPE_CHECKING:
+    from plumeproof.figure_desk import FigureDesk
+    from plumeproof.trace.running import DeskOf
     from plumeproof.trace.source import Source
 
 _CLOCK = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?")
@@ -53,6 +62,7 @@ def add_parser(subparsers: Any) -> None:
     what.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: its ledger and keys")
     what.add_argument("--ledger", type=Path, metavar="FILE", help="ledger, instead of the configuration's")
     what.add_argument("--bundle", type=Path, metavar="FILE", help="bundle of a period, instead of a ledger")
+    what.add_argument("--document", type=Path, metavar="FILE", help="walk every id that this document names")
     what.add_argument("--keys", type=Path, metavar="FILE", help="keys.json that you have from elsewhere")
     what.add_argument("--allow-test-keys", action="store_true", help="published test keys are no fault")
     way = parser.add_argument_group("which way is taken")
@@ -65,25 +75,29 @@ def add_parser(subparsers: Any) -> None:
     how.add_argument("--list", action="store_true", help="list ids of figures, or all that fit a part of one")
     how.add_argument("--html", type=Path, metavar="FILE", help="write it as a page")
     how.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.set_defaults(main=main)
+    parser.set_defaults(main=main, rules=None, measurand=())
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
-    if args.id is None and not args.list:
+    if args.document is not None and (args.id is not None or args.list or args.html or args.hour or args.slot):
+        raise ConfigError("--document", "names what is traced; leave ID, --list, --html, --hour and --slot out")
+    if args.id is None and not args.list and args.document is None:
         raise ConfigError("ID", "is missing; `plumeproof trace --list` shows what there is")
     try:
-        source, keys, keys_from = _open(args)
-        try:
+        with ExitStack() as stack:
+            source, keys, keys_from = _open(args, stack)
+            stack.callback(source.close)
+            if args.document is not None:
+                return trace_document(args, source, keys, keys_from)
             return _list(args, source) if args.list else _trace(args, source, keys, keys_from)
-        finally:
-            source.close()
     except EvidenceError as error:  # a ledger's faults are checks of the trace; a changed bundle may end it
         print(f"plumeproof trace: NOT OK {args.bundle or args.ledger or args.config}: {error}", file=sys.stderr)
         return 1
 
 
-def _open(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:
+def _open(args: argparse.Namespace, stack: ExitStack) -> tuple[Source, KeyFile, str]:
+    from plumeproof.trace.running import RunningSource
     from plumeproof.trace.source import LedgerSource
 
     if args.html is not None and any(
@@ -99,7 +113,24 @@ def _open(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:
         raise ConfigError("--ledger", "is missing; name a ledger, or the configuration with -c")
     if key_file is None:
         raise ConfigError("--keys", "is missing; signatures are verified by the registry that you name")
-    return LedgerSource(ledger), load_keys(key_file, args.allow_test_keys), str(key_file)
+    keys = load_keys(key_file, args.allow_test_keys)
+    if config is None or not config.plants:
+        return LedgerSource(ledger), keys, str(key_file)
+    return RunningSource(ledger, _desks(args, stack)), keys, str(key_file)
+
+
+def _desks(args: argparse.Namespace, stack: ExitStack) -> DeskOf:
+    """Opened when the first is asked for: that places records which have none yet."""
+    opened: list[dict[str, FigureDesk]] = []
+
+    def desk_of(plant: str) -> FigureDesk | None:
+        if not opened:
+            inputs = find_inputs(args.config, args.ledger, (), ())
+            desks = stack.enter_context(open_desks(args, inputs))
+            opened.append({one.plant.id: one.desk for one in desks})
+        return opened[0].get(plant)
+
+    return desk_of
 
 
 def _open_bundle(args: argparse.Namespace) -> tuple[Source, KeyFile, str]:

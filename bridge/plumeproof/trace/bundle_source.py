@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 from acqwire import fields, limits
 
-from plumeproof.bundle_arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
-from plumeproof.bundle_columns import Columns, parse_columns, rows_of
-from plumeproof.bundle_figure_columns import FigureColumns, parse_figures
-from plumeproof.bundle_records import WITH_SLOTS, Window
-from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
+from plumeproof.bundle.arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
+from plumeproof.bundle.columns import Columns, parse_columns, rows_of
+from plumeproof.bundle.figure_columns import FigureColumns, parse_figures
+from plumeproof.bundle.records import WITH_SLOTS, Window
+from plumeproof.bundle.zip import Member, read_member, read_members, read_whole
 from plumeproof.envelope_sequence import read_sequence
 from plumeproof.errors import EvidenceError
 from plumeproof.evidence.envelope import build_sig_structure, claimed_payload, decode_untagged
@@ -35,7 +35,7 @@ from plumeproof.store.figures import figure_of
 from plumeproof.store.trace_rows import ROWS_MAX
 from plumeproof.trace.source import PARTS_ASKED
 
-MANIFEST_MAX_BYTES = 64 * 1024 * 1024  # as bundle_checking.py reads it
+MANIFEST_MAX_BYTES = 64 * 1024 * 1024  # as bundle/checking.py reads it
 SMALL_MAX_BYTES = 4 * 1024 * 1024  # keys, parameter set, plant description, rule set
 KEYS = "data/keys.json"
 NEVER = -1  # a record without slots, or without time

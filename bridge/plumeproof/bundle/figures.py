@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from plumeproof.bundle_arrays import Truths
-from plumeproof.bundle_figure_columns import NAMES, FigureColumns, Row
-from plumeproof.bundle_terms import Terms, count_short
+from plumeproof.bundle.arrays import Truths
+from plumeproof.bundle.figure_columns import NAMES, FigureColumns, Row
+from plumeproof.bundle.terms import Terms, count_short
 from plumeproof.errors import EvidenceError
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import calendar, long_term, long_terms

@@ -18,11 +18,11 @@ import rfc8785
 from acqwire import limits
 
 from plumeproof import __version__
-from plumeproof.bundle_anchors import LINES, SIGNATURE, Sign, lines_of, reach_of
-from plumeproof.bundle_columns import ROW_NAMES, build_columns, columns_of
-from plumeproof.bundle_figure_columns import NAMES as FIGURE_NAMES
-from plumeproof.bundle_figure_columns import build_figures
-from plumeproof.bundle_zip import NAME, BundleWriter
+from plumeproof.bundle.anchors import LINES, SIGNATURE, Sign, lines_of, reach_of
+from plumeproof.bundle.columns import ROW_NAMES, build_columns, columns_of
+from plumeproof.bundle.figure_columns import NAMES as FIGURE_NAMES
+from plumeproof.bundle.figure_columns import build_figures
+from plumeproof.bundle.zip import NAME, BundleWriter
 from plumeproof.errors import ConfigError, StoreError
 from plumeproof.evidence.averaging import ORDER
 from plumeproof.evidence.envelope import claimed_payload

@@ -19,8 +19,8 @@ from typing import BinaryIO, cast
 
 from acqwire import fields
 
-from plumeproof.bundle_strips import LATE_MS, Run
-from plumeproof.bundle_zip import Member
+from plumeproof.bundle.strips import LATE_MS, Run
+from plumeproof.bundle.zip import Member
 from plumeproof.envelope_sequence import Item, outline_of, read_sequence
 from plumeproof.errors import EvidenceError
 from plumeproof.evidence.alike import Alike, records_alike

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from plumeproof.bundle_arrays import refuse
-from plumeproof.bundle_columns import ROW_NAMES, Columns, rows_of
-from plumeproof.bundle_day import DAY_MS, DaySums
+from plumeproof.bundle.arrays import refuse
+from plumeproof.bundle.columns import ROW_NAMES, Columns, rows_of
+from plumeproof.bundle.day import DAY_MS, DaySums
 from plumeproof.evidence import intervals
 from plumeproof.evidence.averaging import Sums, merge, sum_slots, to_averages
 from plumeproof.evidence.strips import Strip

@@ -1,7 +1,7 @@
 """Short-term figures as the records make them beside those that stand in a bundle, both as columns; equal or not.
 
 A day of a stack has thousands of them, and in a good bundle every one is equal: numpy says so without one tuple. What
-is not found equal is not judged here: bundle_figures.py goes through it one by one and names the place.
+is not found equal is not judged here: figures.py goes through it one by one and names the place.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from plumeproof.bundle_arrays import NO_FLOAT
-from plumeproof.bundle_figure_columns import FigureColumns
+from plumeproof.bundle.arrays import NO_FLOAT
+from plumeproof.bundle.figure_columns import FigureColumns
 from plumeproof.rules.figure import ENGINE_VERSION, MEASURED, SHORT_TERM
 from plumeproof.rules.plant_state import NAMES
 from plumeproof.rules.term_figures import PERIPHERAL, LayerColumns, RowColumns, TermFigures

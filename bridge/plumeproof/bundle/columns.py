@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from acqwire import limits
 
-from plumeproof.bundle_arrays import (
+from plumeproof.bundle.arrays import (
     TABLE_MAX,
     TEXT_MAX,
     Array,

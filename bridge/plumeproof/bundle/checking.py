@@ -1,7 +1,7 @@
 """Checks a bundle on a machine that never saw the plant: container, manifest, keys, every record, every average.
 
 Nothing in the file is trusted. What it says is read with limits, compared, or computed again from signed records;
-every fault is a finding with member, module and seq. Figures of plants are bundle_figures.py.
+every fault is a finding with member, module and seq. Figures of plants are figures.py.
 
     check = BundleCheck(file); findings = list(check.run()); check.verdict()
 """
@@ -23,17 +23,17 @@ import rfc8785
 from acqwire import limits
 
 from plumeproof.anchors import KeptStatement
-from plumeproof.bundle_anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleAnchors
-from plumeproof.bundle_arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
-from plumeproof.bundle_averages import Compared, compare_day
-from plumeproof.bundle_columns import parse_columns
-from plumeproof.bundle_figure_columns import FigureColumns, parse_figures
-from plumeproof.bundle_figures import FigureCheck
-from plumeproof.bundle_receipts import ReceiptCheck
-from plumeproof.bundle_records import RecordCheck
-from plumeproof.bundle_strips import Run
-from plumeproof.bundle_writing import DAY_MS, FORMAT, SEQ_DIGITS
-from plumeproof.bundle_zip import Member, read_member, read_members, read_whole
+from plumeproof.bundle.anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleAnchors
+from plumeproof.bundle.arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
+from plumeproof.bundle.averages import Compared, compare_day
+from plumeproof.bundle.columns import parse_columns
+from plumeproof.bundle.figure_columns import FigureColumns, parse_figures
+from plumeproof.bundle.figures import FigureCheck
+from plumeproof.bundle.receipts import ReceiptCheck
+from plumeproof.bundle.records import RecordCheck
+from plumeproof.bundle.strips import Run
+from plumeproof.bundle.writing import DAY_MS, FORMAT, SEQ_DIGITS
+from plumeproof.bundle.zip import Member, read_member, read_members, read_whole
 from plumeproof.delivery.answers import PublicKeys, read_keys
 from plumeproof.delivery.exchange import Answer
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError

@@ -15,8 +15,8 @@ from operator import attrgetter
 import numpy as np
 import numpy.typing as npt
 
-from plumeproof.bundle_arrays import NO_FLOAT
-from plumeproof.bundle_columns import FLOATS, Columns
+from plumeproof.bundle.arrays import NO_FLOAT
+from plumeproof.bundle.columns import FLOATS, Columns
 from plumeproof.evidence import intervals
 from plumeproof.evidence.averaging import ORDER, RULE, RULE_VERSION
 from plumeproof.evidence.decoding import is_valid

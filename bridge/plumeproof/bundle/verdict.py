@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Any
 
-from plumeproof.bundle_checking import BundleCheck
+from plumeproof.bundle.checking import BundleCheck
 from plumeproof.inspection import Finding
 
 FINDINGS_SHOWN = 1_000  # of a page; all of them are counted
