@@ -109,6 +109,10 @@ class LedgerStrips:
         newest = self._reader.figures(plant, level, start_utc_ms, end_utc_ms)
         return [one for figure in newest for one in self._reader.revisions(figure)]
 
+    def newest(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> list[Figure]:
+        """As `stored`, of each place the last revision only."""
+        return self._reader.figures(plant, level, start_utc_ms, end_utc_ms)
+
     def stored_extent(self, plant: str) -> Period | None:
         """[first, end) of what the bridge has written."""
         return self._reader.figures_extent(plant)
