@@ -129,6 +129,15 @@ class Section:
                 raise self.refuse(entry.name, f"is missing; `{self._sample}` shows it")
         return kind(**values)
 
+    def value(self, key: str, check: Check, default: Any) -> Any:
+        """One key, checked; the others are left to whoever builds the table."""
+        if key not in self._item:
+            return default
+        try:
+            return check(self._item[key], self._path.parent)
+        except ValueError as error:
+            raise self.refuse(key, str(error)) from error
+
     def has(self, key: str) -> bool:
         """Whether the key is there, and was not read yet."""
         return key in self._item

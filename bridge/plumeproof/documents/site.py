@@ -22,7 +22,7 @@ from typing import Any
 from plumeproof.errors import ConfigError
 from plumeproof.rules.limits import KINDS
 from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
-from plumeproof.toml_lines import find_lines
+from plumeproof.toml_lines import Lines, find_lines
 
 SAMPLE = "plumeproof report --sample-site"
 FILE_MAX_BYTES = 1024 * 1024
@@ -170,16 +170,20 @@ class Site:
 class SiteFile:
     """A file that was read: what documents share, and the tables that belong to one of them."""
 
-    def __init__(self, path: Path, site: Site, top: Section) -> None:
-        self.path, self.site, self._top = path, site, top
+    def __init__(self, path: Path, site: Site, tree: dict[str, Any], lines: Lines) -> None:
+        self.path, self.site, self._tree, self._lines = path, site, tree, lines
 
     def section(self, name: str, is_needed: bool = False) -> Section:
-        """The table of a document, once; whoever reads it refuses what is not known there. Raises ConfigError."""
-        return self._top.inner(name, is_needed)
+        """The table of a document, whole each time; whoever reads it refuses what is not known there. Raises
+        ConfigError."""
+        return self._top().inner(name, is_needed)
 
     def sections(self, name: str, is_needed: bool = False) -> tuple[Section, ...]:
         """The tables of an array of tables, as `section`."""
-        return self._top.sections(name, is_needed)
+        return self._top().sections(name, is_needed)
+
+    def _top(self) -> Section:
+        return Section(self._tree, (), self._lines, self.path, SAMPLE)
 
 
 def load_site(path: Path) -> SiteFile:
@@ -196,7 +200,8 @@ def load_site(path: Path) -> SiteFile:
         raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no description of a site")
     lines = find_lines(text, path)
     try:
-        top = Section(tomllib.loads(text), (), lines, path, SAMPLE)
+        tree = tomllib.loads(text)
+        top = Section(tree, (), lines, path, SAMPLE)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}") from error
     top.only("site", "party", "permit", "source", *DOCUMENT_TABLES)
@@ -209,7 +214,7 @@ def load_site(path: Path) -> SiteFile:
     for section, one in zip(sources, site.sources, strict=True):
         if one.outlet not in {outlet.id for _, outlet in site.outlets()}:
             raise section.refuse("outlet", f"{one.outlet[:40]!r} is no outlet of a permit here")
-    return SiteFile(path, site, top)
+    return SiteFile(path, site, tree, lines)
 
 
 def _permit(section: Section) -> Permit:
