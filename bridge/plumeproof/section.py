@@ -138,6 +138,15 @@ class Section:
         except ValueError as error:
             raise self.refuse(key, str(error)) from error
 
+    def take(self, key: str, check: Check) -> Any:
+        """One key by itself, checked; for tables whose keys are not those of a dataclass."""
+        if key not in self._item:
+            raise self.refuse(key, f"is missing; `{self._sample}` shows it")
+        try:
+            return check(self._item.pop(key), self._path.parent)
+        except ValueError as error:
+            raise self.refuse(key, str(error)) from error
+
     def has(self, key: str) -> bool:
         """Whether the key is there, and was not read yet."""
         return key in self._item
