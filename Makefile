@@ -33,8 +33,9 @@ figures: setup
 bitequal: setup
 	@$(VENV)/python -m tools.bitequal $(ARGS)
 
+# Three workers on two cores: much of the suite waits for real lines.
 test: setup
-	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(VENV)/python -m pytest -n 3 --dist loadfile $(ARGS)
 	@$(PYTHON) tools/setup/browser.py --remark
 	@$(PYTHON) tools/setup/interpreter.py --remark
 
@@ -68,7 +69,7 @@ check: setup
 	@$(VENV)/ruff check .
 	@$(VENV)/ruff format --check .
 	@$(VENV)/mypy
-	@$(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(VENV)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 clean:
 	rm -rf .cache/venv .cache/referees .cache/peers .cache/broker .cache/browser

@@ -34,16 +34,24 @@ AVERAGING = (
 PEERS = ("numpy", "numpy_near", "polars", "duckdb")
 
 
+BUSY_MAX = 3
+
+
 def bench(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tools.bench", *arguments],
-        cwd=ROOT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
+    """As a user runs it, who tries again when it says that the machine was too busy for a figure to mean anything."""
+    for _ in range(BUSY_MAX):
+        ended = subprocess.run(
+            [sys.executable, "-m", "tools.bench", *arguments],
+            cwd=ROOT,
+            env=os.environ | environment,
+            capture_output=True,
+            text=True,
+            timeout=110,
+            check=False,
+        )
+        if not ended.stderr.endswith("; try again\n"):
+            break
+    return ended
 
 
 def test_line_gives_one_object_with_plausible_figures():
