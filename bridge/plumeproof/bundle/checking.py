@@ -34,8 +34,6 @@ from plumeproof.bundle.records import RecordCheck
 from plumeproof.bundle.strips import Run
 from plumeproof.bundle.writing import DAY_MS, FORMAT, SEQ_DIGITS
 from plumeproof.bundle.zip import Member, read_member, read_members, read_whole
-from plumeproof.delivery.answers import PublicKeys, read_keys
-from plumeproof.delivery.exchange import Answer
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError
 from plumeproof.evidence.parameters import ParameterSet, parse_parameters
 from plumeproof.evidence.statement import STATEMENT_MAX_BYTES
@@ -44,6 +42,7 @@ from plumeproof.inspection import Finding
 from plumeproof.keys import FILE_MAX_BYTES, TEST_KIDS, KeyFile, parse_keys
 
 if TYPE_CHECKING:
+    from plumeproof.delivery.answers import PublicKeys
     from plumeproof.time_stamp import Certificates
 
 MANIFEST_MAX_BYTES = 64 * 1024 * 1024  # MEMBERS_MAX of them with their hashes
@@ -71,6 +70,9 @@ class Counts:
 
 def read_platform_keys(path: Path) -> PublicKeys:
     """Of a JWK set (RFC 7517). Raises ConfigError."""
+    from plumeproof.delivery.answers import read_keys
+    from plumeproof.delivery.exchange import Answer
+
     with path.open("rb") as file:
         raw = file.read(DOCUMENT_MAX_BYTES)
     try:

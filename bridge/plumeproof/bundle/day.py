@@ -34,6 +34,7 @@ Integers = npt.NDArray[np.int64]
 Truths = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 _NEVER = 2**62  # above every seq
+_Place = tuple[int, int, Strip]  # place of the first slot in the day, which may lie before it, and slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,18 +91,17 @@ class DaySums:
             return False
         self._values = np.zeros((len(self._channels), width))
         self._status = np.full((len(self._channels), width), intervals.ABSENT, np.uint8)
-        for at, count, strip in placed:
-            begin, end = max(0, at), min(width, at + count)
-            assert strip.values is not None and strip.status is not None  # _one_set
-            self._values[:, begin:end] = strip.values[:, begin - at : end - at]
-            self._status[:, begin:end] = strip.status[:, begin - at : end - at]
+        for run in _runs(placed):
+            begin, end = max(0, run[0][0]), min(width, run[-1][0] + run[-1][1])
+            cut = [slice(max(0, -at), width - at) for at, _, _ in run]  # the first and the last reach over a border
+            values = [one.values[:, of] for of, (_, _, one) in zip(cut, run, strict=True) if one.values is not None]
+            status = [one.status[:, of] for of, (_, _, one) in zip(cut, run, strict=True) if one.status is not None]
+            np.concatenate(values, axis=1, out=self._values[:, begin:end])
+            np.concatenate(status, axis=1, out=self._status[:, begin:end])
         self._is_out = (~is_valid(self._status)).view(np.uint8)
-        self._causes = [
-            (intervals.name_of(cause), self._status == cause)
-            for cause in np.unique(self._status[self._is_out == 1]).tolist()
-        ]
-        spans = [(max(0, at), min(width, at + count) - 1, one.seq) for at, count, one in placed]
-        self._spans = np.array(spans, np.int64)
+        self._bad = np.flatnonzero(self._is_out)
+        spans = np.array([(at, at + count - 1, one.seq) for at, count, one in placed], np.int64)
+        self._spans = np.column_stack((np.maximum(spans[:, 0], 0), np.minimum(spans[:, 1], width - 1), spans[:, 2]))
         self._hashes = {strip.seq: strip.content_hash for strip in strips}
         return True
 
@@ -122,11 +122,11 @@ class DaySums:
             minutes = self._level(BASE_S)
             assert minutes is not None
             _merges.merge_minutes(minutes.n, minutes.sums, interval_s // BASE_S, 0, count, n, sums)
+            shape = (channels, count, interval_s // BASE_S)
+            invalid = {name: own.reshape(shape).sum(axis=2) for name, own in minutes.invalid.items()}
         else:
             _kernels.sum_minutes(self._values, self._is_out, 0, width, n, sums)
-        invalid = {
-            name: where.reshape(channels, count, width).sum(axis=2, dtype=np.int64) for name, where in self._causes
-        }
+            invalid = self._invalid(channels, count, width)
         first, last = np.full(count, _NEVER, np.int64), np.zeros(count, np.int64)
         begin, end, seq = self._spans[:, 0] // width, self._spans[:, 1] // width, self._spans[:, 2]
         for step in range(int((end - begin).max(initial=-1)) + 1):  # of each record the intervals that it touches
@@ -134,6 +134,16 @@ class DaySums:
             np.minimum.at(first, (begin + step)[is_there], seq[is_there])
             np.maximum.at(last, (begin + step)[is_there], seq[is_there])
         return _Level(n, sums, first, last, invalid)
+
+    def _invalid(self, channels: int, count: int, width: int) -> dict[str, Integers]:
+        """By name of the cause how many slots of each interval it takes; most slots have none."""
+        causes, cells = self._status.ravel()[self._bad], self._bad // width
+        return {
+            intervals.name_of(cause): np.bincount(cells[causes == cause], minlength=channels * count).reshape(
+                channels, count
+            )
+            for cause in np.flatnonzero(np.bincount(causes, minlength=1)).tolist()
+        }
 
     def _compare(self, columns: Columns, chosen: Integers, level: _Level, interval_s: int) -> Truths:
         arrays, parameters = columns.arrays, self._parameters
@@ -172,6 +182,18 @@ class DaySums:
             made = level.invalid[name][order][:, at].T if name in level.invalid else 0
             equal &= np.all(np.broadcast_to(counts == made, rows.shape), axis=1)
         return equal
+
+
+def _runs(placed: Sequence[_Place]) -> list[list[_Place]]:
+    """Parts in which each begins where the one before it ends."""
+    found: list[list[_Place]] = []
+    due = None
+    for one in placed:
+        if one[0] != due:
+            found.append([])
+        found[-1].append(one)
+        due = one[0] + one[1]
+    return found
 
 
 def _one_set(strips: Sequence[Strip]) -> ParameterSet | None:

@@ -43,6 +43,10 @@ OnDay = Callable[[int, Sequence[Strip]], None]
 class BundleInspector(Inspector):
     """Begins within a chain, with parameter sets that a hash in every signed record vouches for."""
 
+    def __init__(self, keys: KeyFile) -> None:
+        super().__init__(keys)
+        self._newest: dict[str, bytes] = {}  # by device, of what was taken at once; not read yet
+
     def begin(self, device: str, sets: dict[bytes, ParameterSet]) -> None:
         """Of a module nothing has passed yet."""
         module = self._modules.setdefault(device, Seen())
@@ -95,23 +99,33 @@ class BundleInspector(Inspector):
             next_slot += width
         return at + 1 - begin
 
-    def take_alike(self, group: Alike, begin: int, count: int, last: Record) -> None:
-        """So many that are linked; `last`: the last of them, read as a record."""
+    def take(self, item: Item) -> list[Finding]:
+        """As Inspector.take, behind what was taken at once."""
+        for device, raw in self._newest.items():  # what a calibration record is held against
+            record = _record_of(raw)
+            assert isinstance(record.body, Samples)
+            self._modules[device].samples = (record.boot, record.body)
+        self._newest.clear()
+        return super().take(item)
+
+    def take_alike(self, group: Alike, begin: int, count: int, newest: bytes) -> None:
+        """So many that are linked; `newest`: the last of them as it came."""
         device = group.record.device
         module, anchor = self._modules[device], self._anchors.get(device)
-        assert isinstance(last.body, Samples)
-        for strip in group.strips[begin : begin + count]:
-            self._hashes[device, strip.seq] = strip.content_hash
-            module.anchored_count += anchor is not None and strip.seq <= anchor.seq
+        assert isinstance(group.record.body, Samples)
+        own = group.strips[begin : begin + count]
+        self._hashes.update({(device, strip.seq): strip.content_hash for strip in own})
+        if anchor is not None:
+            module.anchored_count += max(0, min(own[-1].seq, anchor.seq) - own[0].seq + 1)  # their seqs follow
         while len(self._hashes) > HASHES_KEPT:
             self._hashes.popitem(last=False)
         module.record_count += count
         self.verified_count += count
         self._last_device = device
-        slots = last.body.slots
-        next_slot = slots.first_slot + slots.slot_count
-        module.head = Head(device, last.seq, last.content_hash, last.boot, last.mono_ms, next_slot, False)
-        module.samples = (last.boot, last.body)
+        last, seq, content_hash = begin + count - 1, own[-1].seq, own[-1].content_hash
+        next_slot = group.first_slots[last] + group.record.body.slots.slot_count
+        module.head = Head(device, seq, content_hash, group.record.boot, group.mono_ms[last], next_slot, False)
+        self._newest[device] = newest
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +240,7 @@ class RecordCheck:
             group, at = where.get(number, (None, 0))
             count = self.inspector.linked(group, at) if group is not None and group.record.device == device else 0
             if group is not None and count:
-                self.inspector.take_alike(group, at, count, _record_of(raws[number + count - 1]))
+                self.inspector.take_alike(group, at, count, raws[number + count - 1])
                 strips = group.strips[at : at + count]
             else:
                 count = 1
@@ -317,12 +331,17 @@ class Window:
 
 def _spread(said: _Said, strips: Sequence[Strip]) -> None:
     """To the days that they touch."""
+    begin, end, last = 0, 0, said.lost  # day of the one before, and where it was put
     for strip in strips:
+        first, behind = strip.first_utc_ms, strip.end_utc_ms
         if strip.values is None:
             said.lost.append(strip)
-            continue
-        for day in range(strip.first_utc_ms - strip.first_utc_ms % DAY_MS, strip.end_utc_ms, DAY_MS):
-            said.days.setdefault(day, []).append(strip)
+        elif begin <= first and behind <= end:  # most are of the day of the one before
+            last.append(strip)
+        else:
+            for day in range(first - first % DAY_MS, behind, DAY_MS):
+                begin, end, last = day, day + DAY_MS, said.days.setdefault(day, [])
+                last.append(strip)
 
 
 def _digest(strips: Sequence[Strip]) -> bytes:

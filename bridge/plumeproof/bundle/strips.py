@@ -46,13 +46,12 @@ class Run:
         """Slots that have just been verified."""
         if not self._is_asked:
             return
-        for strip in strips:
-            self.is_late |= strip.first_utc_ms < self._until_utc_ms
-            self._newest_utc_ms = max(self._newest_utc_ms, strip.first_utc_ms)
-            if strip.values is None:
-                self._lost.append(strip)
-            elif strip.end_utc_ms > self._since_utc_ms:
-                self._strips.append(strip)
+        begins = [strip.first_utc_ms for strip in strips]
+        self.is_late |= min(begins, default=_ALWAYS) < self._until_utc_ms
+        self._newest_utc_ms = max(self._newest_utc_ms, *begins, self._newest_utc_ms)
+        since = self._since_utc_ms
+        self._lost += [strip for strip in strips if strip.values is None]
+        self._strips += [strip for strip in strips if strip.values is not None and strip.end_utc_ms > since]
 
     def can_give(self, start_utc_ms: int) -> bool:
         """Whether what begins there is still to come, or is held."""
