@@ -88,6 +88,10 @@ def test_e23_e26_e27():
     value, _ = made(plan_of("moisture_from_o2", wet="%", dry="%"), *oxygen["inputs"].values())
     assert_close(value, oxygen["expected"]["H2O_pct_from_O2"])
     assert made(plan_of("co2_from_rest", other1="%", other2="%", other3="%"), 1.5, 0.25, 3.0) == (95.25, 0)
+    plan = plan_of("co2_from_o2", O2="%", F=9570.0, Fc=1820.0)
+    assert_close(made(plan, 10.45, 9570.0, 1820.0)[0], 100 * 1820 / 9570 / 2)  # half of the air's oxygen is left
+    assert made(plan, 20.9, 9570.0, 1820.0) == (0.0, 0)
+    assert made(plan_of("co2_from_o2", O2="%", F="1", Fc=1820.0), 7.0, 0.0, 1820.0)[1] == decoding.NOT_FINITE
 
 
 def test_a_slot_has_the_cause_of_the_first_input_that_lacks():

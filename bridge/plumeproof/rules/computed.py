@@ -90,5 +90,6 @@ _FORMULAS: dict[str, Callable[[Inputs], tuple[Any, Any]]] = {
     "flow_by_o2_balance": lambda own: greenhouse.flow_by_o2_balance(own["air"], own["O2_air"], own["O2"]),
     "co2_with_co": lambda own: (own["CO2"] + greenhouse.co_as_co2_g_nm3(own["CO"]), True),
     "co2_from_rest": _rest,
+    "co2_from_o2": lambda own: greenhouse.co2_vol_pct_from_o2(own["O2"], own["F"], own["Fc"]),
     "ducts": _ducts,
 }

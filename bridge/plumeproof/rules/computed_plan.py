@@ -77,6 +77,12 @@ FORMULAS = {
     "co2_from_rest": Formula(
         {}, "%", "100 - other1 - other2 ...", "(EU) 2018/2066 Annex VIII equation 3, for very high CO2"
     ),
+    "co2_from_o2": Formula(
+        {"O2": PERCENT, "F": ("1",), "Fc": ("1",)},
+        "%",
+        "100*Fc/F*(20.9 - O2)/20.9, both dry; F and Fc of the same heat",
+        "40 CFR 75 Appendix F, Eq. F-14a",
+    ),
     "ducts": Formula(
         {}, None, "(c1*q1 + c2*q2 ...)/(q1 + q2 ...); a duct whose q is 0 needs no c", "flow-weighted mean of ducts"
     ),

@@ -24,6 +24,7 @@ from plumeproof.rules.gwp import GwpFactor
 from plumeproof.rules.series import as_mask, as_series, refuse_not_finite, refuse_other_lengths
 from plumeproof.rules.summation import add_in_lanes
 
+AIR_O2_VOL_PCT = 20.9  # as the equations of 40 CFR 75 Appendix F have it
 OUTAGE_NOTICE_H = 120  # Art. 45(1): out of service for more than 5 consecutive days (DK 0.9)
 
 Value = TypeVar("Value", float, Numbers)
@@ -42,6 +43,15 @@ def co2_vol_pct_from_rest(*others_vol_pct: Value) -> Value:
     for other in others_vol_pct[1:]:
         rest = rest - other
     return rest
+
+
+def co2_vol_pct_from_o2(o2_vol_pct: Number, f_factor: Number, fc_factor: Number) -> tuple[Any, Any]:
+    """CO2 in vol-% of dry flue gas from its O2 and the fuel's factors, and whether it exists: 100 Fc/F (20.9 - O2)/20.9
+    (40 CFR 75 Appendix F, Eq. F-14a, as of 2024). F: dry flue gas, Fc: CO2, both of the same heat, such as 9,570 and
+    1,820 scf/10^6 Btu of municipal waste (40 CFR 60 Appendix A-7 Method 19, Table 19-2)."""
+    o2, dry, carbon = as_numbers(o2_vol_pct), as_numbers(f_factor), as_numbers(fc_factor)
+    exists = finite(o2) & finite(carbon) & (dry > 0.0)
+    return 100.0 * carbon / safe(dry, exists) * (AIR_O2_VOL_PCT - o2) / AIR_O2_VOL_PCT, exists
 
 
 def flow_by_o2_balance(air_nm3_h: Number, o2_air_pct: Number, o2_flue_pct: Number) -> tuple[Any, Any]:
