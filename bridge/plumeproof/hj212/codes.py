@@ -62,7 +62,7 @@ class Factor:
 def read_codes(text: str, where: str) -> dict[tuple[str, str], Code]:
     """Codes by (kind, code). Raises ConfigError."""
     found: dict[tuple[str, str], Code] = {}
-    for line, row in _rows(text, CODE_COLUMNS, where):
+    for line, row in read_rows(text, CODE_COLUMNS, where):
         code = Code(**row)
         if code.kind not in KINDS:
             raise ConfigError(f"{where} line {line}", f"kind {code.kind[:20]!r} is none of {', '.join(KINDS)}")
@@ -75,7 +75,7 @@ def read_codes(text: str, where: str) -> dict[tuple[str, str], Code]:
 def read_factors(text: str, where: str) -> dict[str, tuple[Factor, ...]]:
     """Factors by code and by the code of 2005, which can name more than one (23). Raises ConfigError."""
     found: dict[str, tuple[Factor, ...]] = {}
-    for line, row in _rows(text, FACTOR_COLUMNS, where):
+    for line, row in read_rows(text, FACTOR_COLUMNS, where):
         factor = Factor(**row)
         if any(other.code == factor.code for other in found.get(factor.code, ())):
             raise ConfigError(f"{where} line {line}", f"factor {factor.code[:20]} stands twice; delete one")
@@ -113,7 +113,8 @@ def _text(name: str) -> str:
     return (files("plumeproof.hj212") / name).read_text(encoding="utf-8")
 
 
-def _rows(text: str, columns: tuple[str, ...], where: str) -> list[tuple[int, dict[str, str]]]:
+def read_rows(text: str, columns: tuple[str, ...], where: str) -> list[tuple[int, dict[str, str]]]:
+    """(line, row) of a table of exactly these columns. Raises ConfigError."""
     if len(text) > TABLE_MAX:
         raise ConfigError(where, f"more than {TABLE_MAX} characters; no table of codes is so large")
     reader = csv.reader(io.StringIO(text), strict=True)
