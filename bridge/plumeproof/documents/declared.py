@@ -55,6 +55,11 @@ def add(numbers: Sequence[Decimal]) -> Decimal:
     return total
 
 
+def multiply(one: Decimal, other: Decimal) -> Decimal:
+    """Exact product."""
+    return _EXACT.multiply(one, other)
+
+
 def pieces_of(period: Period, offset_min: int) -> list[tuple[str, int, int]]:
     """(level, start, end) of the years and months that make up a period. Raises ConfigError where it has others."""
     found: list[tuple[str, int, int]] = []
