@@ -15,10 +15,10 @@ import argparse
 from importlib.resources import files
 from typing import Any
 
-from plumeproof.cli import report_permit
+from plumeproof.cli import report_materiality, report_permit
 from plumeproof.errors import ConfigError
 
-DOCUMENTS = (report_permit,)
+DOCUMENTS = (report_permit, report_materiality)
 
 
 def add_parser(subparsers: Any) -> None:

@@ -54,12 +54,14 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A share of a whole, 0 to 1, with the threshold that it is judged by (None: none)."""
+    """A share of a whole, 0 to 1, with the threshold that it is judged by (None: none). `full`: what the whole width
+    stands for, so that small shares can be seen."""
 
     name: str
     share: float
     threshold: float | None
     told: str
+    full: float = 1.0
 
 
 Block = Heading | Text | Verdict | Facts | Table | Bar

@@ -133,10 +133,12 @@ class _BarLine(Flowable):
         canvas.setFillColor(_HEAD)
         canvas.rect(0, 2 * mm, WIDTH, height, stroke=0, fill=1)
         canvas.setFillColor(_BLUE)
-        canvas.rect(0, 2 * mm, WIDTH * min(1.0, max(0.0, self._bar.share)), height, stroke=0, fill=1)
+        width = WIDTH * min(1.0, self._bar.share / self._bar.full)
+        if width > 0.0:  # a width of nothing would be drawn as a hairline
+            canvas.rect(0, 2 * mm, width, height, stroke=0, fill=1)
         if self._bar.threshold is not None:
             canvas.setStrokeColor(_COLOUR[BAD])
-            at = WIDTH * min(1.0, self._bar.threshold)
+            at = WIDTH * min(1.0, self._bar.threshold / self._bar.full)
             canvas.line(at, 1 * mm, at, 7 * mm)
 
 

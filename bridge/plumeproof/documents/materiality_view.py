@@ -1,0 +1,139 @@
+"""Makes the materiality view of a site: every declared hour weighed in t CO2e and looked at for weaknesses.
+
+An hour's tonnes are its kg (hours.py), less the biomass share, times the potential that the rule set names, all as
+exact decimals: the tonnes that the statement declares, hour by hour.
+
+    view = view_of(site_file, opened, period)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Context, Decimal, Inexact
+
+from plumeproof.documents.declared import Declared, DeclaredSource, Period, add, decimal_of
+from plumeproof.documents.hours import MISSING, SUBSTITUTED, HourSource
+from plumeproof.documents.materiality import DEFAULT_PCT, Materiality, Reason, SourceView, WeighedHour, account
+from plumeproof.documents.materiality import SUBSTITUTED as SUBSTITUTED_KIND
+from plumeproof.documents.readiness_file import ReadinessFile, read_readiness
+from plumeproof.documents.site import EmissionSource, SiteFile, decimal_text
+from plumeproof.documents.weaknesses import Readings, Watch, charts_of
+from plumeproof.errors import ConfigError
+from plumeproof.figure_desk import FigureDesk
+from plumeproof.ledger_strips import LedgerStrips, Tick
+from plumeproof.rules.figure import CO2E
+from plumeproof.rules.gwp import load_gwp
+from plumeproof.rules.plant import Measurand
+from plumeproof.rules.rule_set import RuleSet
+
+SUBSTITUTED_TEXT = "no valid measurement: the rule set's substitute stands for it"
+_EXACT = Context(prec=1200, traps=[Inexact])
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A plant with its ledger; `readings`: zero and span checks of a measurand."""
+
+    desk: FigureDesk
+    ledger: LedgerStrips
+    readings: Readings
+
+
+def threshold_of(site_file: SiteFile) -> tuple[Decimal, str]:
+    """Per cent, and where it stands. Raises ConfigError."""
+    section = site_file.section("verification")
+    where = f"{site_file.path.name} [verification] quantitative_threshold_pct"
+    if not section.has("quantitative_threshold_pct"):
+        return (
+            DEFAULT_PCT,
+            "default: a public summary of (EU) 2025/2546; [verification] quantitative_threshold_pct sets another",
+        )
+    return section.value("quantitative_threshold_pct", decimal_text("0", "100"), DEFAULT_PCT), where
+
+
+def view_of(
+    site_file: SiteFile, plants: Mapping[str, Opened], period: Period, tick: Tick = lambda count: None
+) -> Materiality:
+    """Of all declared sources. `tick` is told of days that are read. Raises ConfigError, RuleError, StoreError."""
+    threshold, where = threshold_of(site_file)
+    own = read_readiness(site_file)
+    if not site_file.site.sources:
+        raise ConfigError(str(site_file.path), "declares no [[source]]; without one there are no tonnes to judge")
+    hours: list[WeighedHour] = []
+    views = []
+    for source in site_file.site.sources:
+        opened = plants[site_file.site.outlet(source.outlet)[1].plant]
+        view, found = _source(source, opened, own, period, threshold, tick)
+        views.append(view)
+        hours += found
+    return Materiality(period[0], period[1], tuple(views), account(hours, threshold), where)
+
+
+def greenhouse(source: EmissionSource, desk: FigureDesk) -> tuple[Measurand, RuleSet]:
+    """What is declared, and by which rules. Raises ConfigError where that has no tonnes of CO2e."""
+    plant = desk.engine.plant
+    one = next(entry for entry in plant.measurands if entry.id == source.measurand)
+    rules = next((entry for entry in desk.engine.rule_sets if entry.id == source.rule_set), None)
+    where = f"source {source.id}"
+    if rules is None:
+        there = ", ".join(entry.id for entry in desk.engine.rule_sets)
+        raise ConfigError(where, f"rule set {source.rule_set[:40]} is none of plant {plant.id}: {there}")
+    if one.greenhouse_gas is None:
+        raise ConfigError(where, f"{one.id} is no greenhouse gas by plant {plant.id}; set greenhouse_gas there")
+    if rules.settings.gwp is None:
+        raise ConfigError(where, f"rule set {rules.id} makes no CO2e; name one that does, such as eu_mrr")
+    return one, rules
+
+
+def _source(
+    source: EmissionSource, opened: Opened, own: ReadinessFile, period: Period, threshold: Decimal, tick: Tick
+) -> tuple[SourceView, list[WeighedHour]]:
+    desk, plant = opened.desk, opened.desk.engine.plant
+    one, rules = greenhouse(source, desk)
+    charts = charts_of(one, rules.settings, opened.readings, period[1])
+    mine = [factor for factor in own.factors if factor.source == source.id]
+    watch = Watch(plant, one, rules.settings, charts, own.cylinders, mine)
+    assert rules.settings.gwp is not None  # seen by greenhouse
+    potential = decimal_of(load_gwp().of_set(rules.settings.gwp, str(one.greenhouse_gas)).value)
+    fossil = _EXACT.subtract(Decimal(1), decimal_of(one.biomass_share_pct).scaleb(-2))
+    weight = _EXACT.multiply(fossil, potential).scaleb(-3)  # t CO2e of a kg
+    hours: list[WeighedHour] = []
+    reasons: dict[tuple[str, str], list[WeighedHour]] = {}
+    missing = 0
+    for hour in HourSource(desk, opened.ledger, tick).of_period(one.id, rules.id, period):
+        if hour.kg is None:
+            missing += hour.status == MISSING
+            continue
+        found = [(SUBSTITUTED_KIND, SUBSTITUTED_TEXT)] if hour.status == SUBSTITUTED else []
+        found += watch.of_hour(hour.start_utc_ms) if hour.kg else []  # a plant that stands still rests on nothing
+        kinds = frozenset(kind for kind, _ in found)
+        hours.append(WeighedHour(source.id, hour.start_utc_ms, _EXACT.multiply(hour.kg, weight), kinds))
+        for key in dict.fromkeys(found):
+            reasons.setdefault(key, []).append(hours[-1])
+    declared: tuple[Declared, ...] = tuple(
+        DeclaredSource(desk, opened.ledger).of_period(one.id, CO2E, rules.id, period)
+    )
+    view = SourceView(
+        source.id,
+        plant.id,
+        one.id,
+        rules.id,
+        f"version {rules.version}, {rules.status}",
+        account(hours, threshold),
+        tuple(
+            Reason(
+                kind,
+                text,
+                len(own_hours),
+                add([one.tonnes for one in own_hours]),
+                own_hours[0].start_utc_ms,
+                own_hours[-1].start_utc_ms,
+            )
+            for (kind, text), own_hours in reasons.items()
+        ),
+        declared,
+        missing,
+        watch.not_judged,
+    )
+    return view, hours
