@@ -113,6 +113,10 @@ class LedgerStrips:
         """As `stored`, of each place the last revision only."""
         return self._reader.figures(plant, level, start_utc_ms, end_utc_ms)
 
+    def made_utc_ms(self, figure: Figure) -> int:
+        """When the bridge wrote a stored figure in its revision."""
+        return self._reader.made_utc_ms(figure)
+
     def stored_extent(self, plant: str) -> Period | None:
         """[first, end) of what the bridge has written."""
         return self._reader.figures_extent(plant)

@@ -269,6 +269,12 @@ def revisions_of(connection: apsw.Connection, figure: Figure) -> Iterator[Figure
         yield _figure(row)
 
 
+def made_of(connection: apsw.Connection, figure: Figure) -> int:
+    """When the bridge wrote a figure in its revision, UTC ms, on a reading connection of a face."""
+    question = f"SELECT made_utc_ms FROM figure WHERE {_PLACE} AND revision = ?"
+    return int(connection.execute(question, (*figure.place, figure.revision)).get)
+
+
 def figures_where(
     connection: apsw.Connection, condition: str, values: tuple[Any, ...], limit: int
 ) -> Iterator[Figure]:  # fmt: skip

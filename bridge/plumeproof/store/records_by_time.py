@@ -16,7 +16,7 @@ from plumeproof.errors import StoreError
 from plumeproof.model import StoredRecord
 from plumeproof.rules.figure import Figure
 from plumeproof.store.connection import FAULTS, open_reader
-from plumeproof.store.figures import figures_of, require_figures, revisions_of
+from plumeproof.store.figures import figures_of, made_of, require_figures, revisions_of
 
 PAGE_RECORDS = 256
 VARIABLES = 500  # seqs named in one question; SQLite allows more
@@ -120,6 +120,10 @@ class RecordsByTime:
     def revisions(self, figure: Figure) -> list[Figure]:
         """All revisions at the place of a figure, oldest first."""
         return self._read(lambda: list(revisions_of(self._connection, figure)))
+
+    def made_utc_ms(self, figure: Figure) -> int:
+        """When the bridge wrote a stored figure in its revision."""
+        return self._read(lambda: made_of(self._connection, figure))
 
     def figures_extent(self, plant: str) -> tuple[int, int] | None:
         """[first, end) of what the bridge has written for a plant."""

@@ -1,0 +1,24 @@
+"""Every footprint of a site file, from the ledger of its plants, in the file's order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from plumeproof.documents.declared import DeclaredSource
+from plumeproof.documents.site import SiteFile
+from plumeproof.figure_desk import FigureDesk
+from plumeproof.ledger_strips import LedgerStrips
+from plumeproof.pact.footprint import Issued, issue
+from plumeproof.pact.measured import Stack, measure
+from plumeproof.pact.offer import read_offer
+
+
+def issue_all(site_file: SiteFile, desks: Mapping[str, tuple[FigureDesk, LedgerStrips]]) -> Sequence[Issued]:
+    """All versions of all footprints. `desks`: by plant id. Raises ConfigError, StoreError, RuleError."""
+    offer = read_offer(site_file)
+    stacks = {name: Stack(DeclaredSource(desk, ledger), ledger) for name, (desk, ledger) in desks.items()}
+    found: list[Issued] = []
+    for offered in offer.footprints:
+        measured = measure(offered, site_file.site, stacks.__getitem__)
+        found += issue(offer, offered, measured, site_file.site.party)
+    return found
