@@ -15,10 +15,10 @@ import argparse
 from importlib.resources import files
 from typing import Any
 
-from plumeproof.cli import report_materiality, report_permit
+from plumeproof.cli import report_footprint, report_materiality, report_permit
 from plumeproof.errors import ConfigError
 
-DOCUMENTS = (report_permit, report_materiality)
+DOCUMENTS = (report_permit, report_materiality, report_footprint)
 
 
 def add_parser(subparsers: Any) -> None:
