@@ -1,0 +1,204 @@
+"""What a statement's numbers are added from: of every source and month or year the declared figure, or an activity.
+
+CO2 counts with its CO2e figure, whose fossil part the averaging has made; the biogenic part is the mass times the
+plant's biomass share and stands apart. Other gases count with their mass times the statement's own potential, in exact
+decimals: the averaging's CO2e follows what its regime uses. Uncertainties are the figures' own (JCGM 100, k = 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+
+from plumeproof.documents.declared import Declared, DeclaredSource, Period, add, decimal_of, pieces_of
+from plumeproof.documents.gwp_values import GwpValues
+from plumeproof.documents.site import EmissionSource, Site
+from plumeproof.documents.site_time import days_of, time_text
+from plumeproof.documents.statement_plan import Activity, StatementPlan
+from plumeproof.errors import ConfigError
+from plumeproof.rules.figure import CO2E, SUBSTITUTED, Figure
+from plumeproof.rules.plant import Measurand
+
+COVERAGE_FACTOR = 2
+UNCERTAINTY_STEP = Decimal("0.000001")  # of a tonne: a gram
+_EXACT = Context(prec=1200)
+_ROOT = Context(prec=50)  # of square roots, before UNCERTAINTY_STEP; the same digits on every machine
+
+
+@dataclass(frozen=True, slots=True)
+class StatementInput:
+    """`mass_t` of the gas, None where a factor gives CO2e; `biogenic_t`: biogenic CO2 in it, not in `co2e_t`.
+    `uncertainty_t` of `co2e_t`, expanded, and `common_t` of it what all inputs of a source share; None: not known.
+    `figures`: ids of the figures, that of the CO2e first; `figure`: the one that was counted, None of an activity."""
+
+    name: str
+    source: str
+    category: int
+    gas: str
+    start_utc_ms: int
+    end_utc_ms: int
+    mass_t: Decimal | None
+    co2e_t: Decimal
+    biogenic_t: Decimal
+    uncertainty_t: Decimal | None
+    common_t: Decimal
+    figures: tuple[str, ...]
+    figure: Figure | None
+    is_closed: bool
+    activity: Activity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A month or year of a source that has no figure."""
+
+    source: str
+    start_utc_ms: int
+    end_utc_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementInputs:
+    """In the order of sources and periods."""
+
+    inputs: tuple[StatementInput, ...]
+    gaps: tuple[Gap, ...]
+
+    @property
+    def open_inputs(self) -> tuple[StatementInput, ...]:
+        """Whose periods still run: later records may change them."""
+        return tuple(one for one in self.inputs if not one.is_closed)
+
+
+def gather(
+    site: Site, plan: StatementPlan, values: GwpValues, declared: Mapping[str, DeclaredSource], period: Period
+) -> StatementInputs:
+    """`declared`: by plant. Raises ConfigError: one line, what is missing and where."""
+    inputs: list[StatementInput] = []
+    gaps: list[Gap] = []
+    offset_min = next(iter(declared.values())).desk.engine.plant.utc_offset_min
+    if not site.sources and not plan.activities:
+        raise ConfigError("[[source]]", "there is none: a statement needs at least one source")
+    for source in site.sources:
+        plant = site.outlet(source.outlet)[1].plant
+        measured = list(_measured(source, plan, values, declared[plant], period))
+        if not measured:
+            told = f"{time_text(period[0], offset_min)} to {time_text(period[1], offset_min)}"
+            raise ConfigError(f"source {source.id}", f"plant {plant} has no figure of {source.measurand} in {told}")
+        inputs += measured
+        there = {(one.start_utc_ms, one.end_utc_ms) for one in measured}
+        for _, start, end in pieces_of(period, offset_min):
+            gaps += [] if (start, end) in there else [Gap(source.id, start, end)]
+    for activity in plan.activities:
+        inputs.append(_calculated(activity, plan, values, period, offset_min))
+    return StatementInputs(tuple(inputs), tuple(gaps))
+
+
+def potential_of(gas: str, plan: StatementPlan, values: GwpValues) -> Decimal:
+    """t CO2e per t. Raises ConfigError where the table has none."""
+    name = plan.methane if gas == "CH4" else gas
+    if name not in values.values:
+        raise ConfigError(f"potentials {values.id}", f"have no {name}; they have {', '.join(values.values)}")
+    return values.values[name]
+
+
+def combined(inputs: Sequence[StatementInput]) -> Decimal | None:
+    """Expanded uncertainty of the sum: what a source's inputs share adds up, all else adds in squares. None where one
+    of them has none."""
+    if not inputs or any(one.uncertainty_t is None for one in inputs):
+        return None
+    squares = Decimal(0)
+    for name in dict.fromkeys(one.source for one in inputs):
+        own = [one for one in inputs if one.source == name]
+        shared = add([one.common_t for one in own])
+        squares += _ROOT.multiply(shared, shared)
+        for one in own:
+            assert one.uncertainty_t is not None
+            whole, common = one.uncertainty_t, one.common_t
+            squares += max(Decimal(0), _ROOT.subtract(_ROOT.multiply(whole, whole), _ROOT.multiply(common, common)))
+    return _ROOT.sqrt(squares).quantize(UNCERTAINTY_STEP, ROUND_HALF_EVEN, _ROOT)
+
+
+def _measured(
+    source: EmissionSource, plan: StatementPlan, values: GwpValues, declared: DeclaredSource, period: Period
+) -> Iterator[StatementInput]:
+    plant = declared.desk.engine.plant
+    one = next(own for own in plant.measurands if own.id == source.measurand)
+    if one.greenhouse_gas is None:
+        mend = "write greenhouse_gas in its plant description, or take the source out"
+        raise ConfigError(f"source {source.id}", f"{one.id} of plant {plant.id} is no greenhouse gas; {mend}")
+    potential = potential_of(one.greenhouse_gas, plan, values)
+    asked = (source.measurand, CO2E, source.rule_set, period)
+    co2e = {(own.figure.start_utc_ms, own.figure.end_utc_ms): own for own in declared.of_period(*asked)}
+    for mass in declared.of_period(source.measurand, SUBSTITUTED, source.rule_set, period):
+        if mass.value is not None:
+            yield _of_figures(
+                source, one, potential, mass, co2e.get((mass.figure.start_utc_ms, mass.figure.end_utc_ms))
+            )
+
+
+def _of_figures(
+    source: EmissionSource, one: Measurand, potential: Decimal, mass: Declared, co2e: Declared | None
+) -> StatementInput:
+    gas, mass_t = str(one.greenhouse_gas), mass.value
+    assert mass_t is not None
+    biogenic_t = Decimal(0)
+    if gas == "CO2":
+        biogenic_t = _EXACT.multiply(mass_t, decimal_of(one.biomass_share_pct).scaleb(-2))
+    counted, co2e_t, factor = mass, _EXACT.multiply(_EXACT.subtract(mass_t, biogenic_t), potential), potential
+    if gas == "CO2" and potential == 1 and co2e is not None and co2e.value is not None:
+        counted, co2e_t, factor = co2e, co2e.value, Decimal(1)
+    elif gas == "CO2":
+        fossil = _EXACT.subtract(Decimal(1), decimal_of(one.biomass_share_pct).scaleb(-2))
+        factor = _EXACT.multiply(potential, fossil)
+    figure = counted.figure
+    common = decimal_of(figure.uncertainty_common) if figure.uncertainty_common is not None else Decimal(0)
+    return StatementInput(
+        name=f"{source.id}:{mass.id.split('/')[4]}",
+        source=source.id,
+        category=source.category,
+        gas=gas,
+        start_utc_ms=figure.start_utc_ms,
+        end_utc_ms=figure.end_utc_ms,
+        mass_t=mass_t,
+        co2e_t=co2e_t,
+        biogenic_t=biogenic_t,
+        uncertainty_t=None if counted.uncertainty is None else _EXACT.multiply(counted.uncertainty, factor),
+        common_t=_EXACT.multiply(common, factor),
+        figures=tuple(dict.fromkeys((counted.id, mass.id))),
+        figure=figure,
+        is_closed=counted.is_closed and mass.is_closed,
+    )
+
+
+def _calculated(
+    one: Activity, plan: StatementPlan, values: GwpValues, period: Period, offset_min: int
+) -> StatementInput:
+    first, last = days_of(*period, offset_min)
+    if one.first < first or last < one.last:
+        told = f"{one.first} to {one.last} lies outside of the statement's {first} to {last}"
+        raise ConfigError(f"activity {one.id}", f"{told}; cut it, or choose another period")
+    factor = next(own for own in plan.factors if own.id == one.factor)
+    made = _EXACT.multiply(one.amount, factor.value)
+    mass_t = None if one.gas == "CO2e" else made
+    co2e_t = made if mass_t is None else _EXACT.multiply(made, potential_of(one.gas, plan, values))
+    pct = one.uncertainty_pct
+    start = period[0] + (one.first - first).days * 86_400_000
+    return StatementInput(
+        name=f"{one.source}:{one.id}",
+        source=one.source,
+        category=one.category,
+        gas=one.gas,
+        start_utc_ms=start,
+        end_utc_ms=start + ((one.last - one.first).days + 1) * 86_400_000,
+        mass_t=mass_t,
+        co2e_t=co2e_t,
+        biogenic_t=Decimal(0),
+        uncertainty_t=None if pct is None else _EXACT.multiply(co2e_t, pct.scaleb(-2)),
+        common_t=Decimal(0),
+        figures=(),
+        figure=None,
+        is_closed=True,
+        activity=one,
+    )
