@@ -45,7 +45,9 @@ class Capture:
         offset = self._offsets.get(key, 0)
         self._streams[key].write(raw)
         self._offsets[key] = offset + len(raw)
-        line: dict[str, str | int] = {"utc": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+        line: dict[str, str | int] = {
+            "utc": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        }
         line |= {"connection": connection, "peer": peer, "direction": direction}
         line |= {"file": name, "offset": offset, "length": len(raw)}
         self._index.write(json.dumps(line).encode() + b"\n")

@@ -17,16 +17,17 @@ DATA_MAX = 1024  # characters of data (section 4.1)
 POLICIES = ("strict", "modbus-crc-accepted", "ignore-crc")  # section 4.2
 SHOWN_BYTES = 64  # of refused ones
 START = b"##"
-HEAD_FORMS = {  # section 4.1, data; MN by its relaxed rule, empty only in 1001
-    "QN": r"\d{17}",
-    "ST": r"[0-9A-Za-z]{2}",
-    "CN": r"\d{4}",
-    "PW": r".{1,9}",
-    "MN": r".{0,64}",
-    "Flag": r"0*(\d|\d\d|1\d\d|2[0-4]\d|25[0-5])",
-    "PNUM": r"\d{1,4}",
-    "PNO": r"\d{1,4}",
+HEAD_FORMS = {  # section 4.1, data; MN by its relaxed rule, empty only in 1001. Marks of CP stay out of PW and MN: ours
+    b"QN": rb"\d{17}",
+    b"ST": rb"[0-9A-Za-z]{2}",
+    b"CN": rb"\d{4}",
+    b"PW": rb"[^,&]{1,9}",
+    b"MN": rb"[^,&]{0,64}",
+    b"Flag": rb"\d|\d\d|[01]\d\d|2[0-4]\d|25[0-5]",
+    b"PNUM": rb"\d{1,4}",
+    b"PNO": rb"\d{1,4}",
 }
+RawPairs = list[tuple[bytes, bytes]]
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -120,15 +121,20 @@ def words_of(raw: bytes) -> str:
     return raw.decode("ascii", "backslashreplace")
 
 
-def pairs_of(text: bytes, separator: bytes) -> Pairs:
+def pairs_of(text: bytes, separator: bytes) -> RawPairs:
     """Fields of one item or of the head. Raises Malformed."""
     pairs = []
     for field in text.split(separator):
         name, sign, value = field.partition(b"=")
-        if not sign or not re.fullmatch(rb"[!-~]{1,64}", name):
+        if not sign or not re.fullmatch(rb"[!-+\--~]{1,64}", name):  # printable, no comma
             raise Malformed(f"{words_of(field[:40])!r} is no field")
-        pairs.append((words_of(name), words_of(value)))
-    return tuple(pairs)
+        pairs.append((name, value))
+    return pairs
+
+
+def in_words(pairs: RawPairs) -> Pairs:
+    """The same as text."""
+    return tuple((words_of(name), words_of(value)) for name, value in pairs)
 
 
 def fields_of(data: bytes) -> tuple[Pairs, tuple[Pairs, ...]]:
@@ -136,22 +142,21 @@ def fields_of(data: bytes) -> tuple[Pairs, tuple[Pairs, ...]]:
     parts = re.fullmatch(rb"(?s:(.*?)(?:^|;)CP=&&(.*)&&)", data)
     if parts is None:
         raise Malformed("the data do not end in CP=&&...&&")
-    head = pairs_of(parts[1], b";") if parts[1] else ()
-    items = tuple(pairs_of(item, b",") for item in parts[2].split(b";")) if parts[2] else ()
-    names = [name for name, _ in head]
-    if len(set(names)) < len(names):
+    head = pairs_of(parts[1], b";") if parts[1] else []
+    items = [pairs_of(item, b",") for item in parts[2].split(b";")] if parts[2] else []
+    values = dict(head)
+    if len(values) < len(head):
         raise Malformed("a field stands twice in the head")
     for name, value in head:
-        if name in HEAD_FORMS and not re.fullmatch(HEAD_FORMS[name], value, re.ASCII | re.DOTALL):
-            raise Malformed(f"{name} cannot be {value[:40]!r}")
-    if missing := {"ST", "CN", "MN"} - set(names):
-        raise Malformed(f"{min(missing)} is missing")
-    numbers = dict(head)
-    if ("PNUM" in numbers) is not ("PNO" in numbers):
+        if name in HEAD_FORMS and not re.fullmatch(HEAD_FORMS[name], value, re.DOTALL):
+            raise Malformed(f"{words_of(name)} cannot be {words_of(value[:40])!r}")
+    if missing := {b"ST", b"CN", b"MN"} - set(values):
+        raise Malformed(f"{min(missing).decode()} is missing")
+    if (b"PNUM" in values) is not (b"PNO" in values):
         raise Malformed("one of PNUM and PNO is missing")
-    if "PNO" in numbers and not 0 < int(numbers["PNO"]) <= int(numbers["PNUM"]):
+    if b"PNO" in values and not 0 < int(values[b"PNO"]) <= int(values[b"PNUM"]):
         raise Malformed("PNO is not 1 to PNUM")
-    return head, items
+    return in_words(head), tuple(map(in_words, items))
 
 
 class PacketReader:
