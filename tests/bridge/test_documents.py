@@ -97,7 +97,7 @@ def test_what_is_no_site_is_one_line(tmp_path, old, new, told):
 
 def test_an_outlet_twice_is_refused(tmp_path):
     outlet = SAMPLE[SAMPLE.index("[[permit.outlet]]") : SAMPLE.index("[[permit.outlet.pollutant]]")]
-    (tmp_path / "site.toml").write_text(SAMPLE.replace("[[source]]", outlet + "\n[[source]]"))
+    (tmp_path / "site.toml").write_text(SAMPLE.replace("\n[[source]]", "\n" + outlet + "\n[[source]]", 1))
     with pytest.raises(ConfigError, match="permit.outlet DA001 is there twice"):
         load_site(tmp_path / "site.toml")
 

@@ -35,8 +35,8 @@ class ReportInputs:
     plants: PlantInputs
 
 
-def add_inputs(parser: argparse.ArgumentParser, has_period: bool = True) -> None:
-    """The options that all documents share."""
+def add_inputs(parser: argparse.ArgumentParser, has_period: bool = True, is_period_needed: bool = True) -> None:
+    """The options that all documents share. `is_period_needed`: not by every use of the verb; `open_inputs` needs it."""
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: ledger, plants, site_file")
     parser.add_argument("--site", type=Path, metavar="FILE", help="site.toml, instead of the configuration's")
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="ledger, instead of the configuration's")
@@ -45,8 +45,10 @@ def add_inputs(parser: argparse.ArgumentParser, has_period: bool = True) -> None
         "--rule-file", type=Path, action="append", default=[], metavar="FILE", help="rule set of your own"
     )
     if has_period:
-        parser.add_argument("--from", dest="first", required=True, metavar="MONTH", help="2026-11, or 2026: included")
-        parser.add_argument("--to", required=True, metavar="MONTH", help="2026-12, or 2027: excluded")
+        parser.add_argument(
+            "--from", dest="first", required=is_period_needed, metavar="MONTH", help="2026-11, or 2026: included"
+        )
+        parser.add_argument("--to", required=is_period_needed, metavar="MONTH", help="2026-12, or 2027: excluded")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the document; - is standard output")
     parser.add_argument("--html", type=Path, metavar="FILE", help="as a page")
     parser.add_argument("--pdf", type=Path, metavar="FILE", help="on paper (A4)")
@@ -78,6 +80,9 @@ def open_inputs(args: argparse.Namespace) -> Iterator[ReportInputs]:
 def _period(args: argparse.Namespace, desks: list[PlantDesk]) -> tuple[int, int] | None:
     if not hasattr(args, "first"):
         return None
+    if args.first is None or args.to is None:
+        option = "--from" if args.first is None else "--to"
+        raise ConfigError(option, "is missing; a month (2026-11) or year (2026) of the site's clock")
     offsets = {desk.plant.utc_offset_min for desk in desks}
     if len(offsets) > 1:
         raise ConfigError("--plant", "the plants' clocks differ; make a document for each")
