@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from plumeproof.evidence import decoding, intervals
+from plumeproof.evidence.parameters import ParameterSet
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules.channel_source import MINUTE_MS, Source
 from plumeproof.rules.computed import compute
@@ -137,6 +138,7 @@ class _Span:
     start_utc_ms: int
     minutes: int
     inside: dict[str, list[Strip]] = field(default_factory=dict)
+    sets: dict[str, dict[bytes, ParameterSet]] = field(default_factory=dict)  # of those inside, by hash
     whole: dict[tuple[str, int], intervals.Placed] = field(default_factory=dict)  # devices with one parameter set
 
     def readings(self, source: Source, unit: str | None, slot_ms: int) -> tuple[Values, Bytes]:
@@ -145,7 +147,7 @@ class _Span:
             return self._computed(made)
         inside = self._inside(source.device)
         shape = (self.minutes, MINUTE_MS // slot_ms)
-        sets = {strip.parameters.parameters_hash: strip.parameters for strip in inside}
+        sets = self.sets[source.device]
         columns = {digest: intervals.column_of(own, source.channel) for digest, own in sets.items()}
         fits = {
             digest: column is not None
@@ -182,7 +184,9 @@ class _Span:
         if device not in self.inside:
             end_utc_ms = self.start_utc_ms + self.minutes * MINUTE_MS
             own = self.strips.get(device, ())
-            self.inside[device] = [strip for strip in own if strip.touches(self.start_utc_ms, end_utc_ms)]
+            inside = [strip for strip in own if strip.touches(self.start_utc_ms, end_utc_ms)]
+            self.inside[device] = inside
+            self.sets[device] = {strip.parameters.parameters_hash: strip.parameters for strip in inside}
         return self.inside[device]
 
     def _whole(self, device: str, slot_ms: int, inside: Sequence[Strip]) -> intervals.Placed:
