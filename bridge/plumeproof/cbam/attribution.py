@@ -5,15 +5,16 @@
     SEE                 = (attributed + sum of precursors used times their SEE) / activity level
 
 Exact decimals; a division is rounded once, half to even, at the end. Goods of one process have one SEE. The tonnes
-that goods carry add up to those of their process to the last digit: all but the largest good are rounded, which takes
-the rest. Form after reference: reporting section 2.3; annex III of (EU) 2025/2547 was not at hand.
+that goods carry add up to those of their process to the last digit: shares are cut at a milligram, and the largest good
+takes the rest. Form after reference: reporting section 2.3; annex III of (EU) 2025/2547 was not at hand.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from fractions import Fraction
 
 from plumeproof.cbam.site_table import CbamTable, Period, Process
@@ -21,7 +22,7 @@ from plumeproof.documents.declared import add, multiply
 from plumeproof.errors import ConfigError
 
 SEE_DECIMALS = 7  # of t CO2e per functional unit: what QReport 23.00 carries
-TONNES_DECIMALS = 9  # of a good's share: a milligram
+TONNES_DECIMALS = 9  # of a good's share of t: a milligram
 ONE_HUNDREDTH = Decimal("0.01")
 
 
@@ -40,6 +41,7 @@ class Item:
     factor: Decimal | None = None
     basis: str = ""
     method: str = ""
+    gas: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,7 @@ def share_out(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
     """Parts of a total by weight; their sum is the total to the last digit. One weight is above 0."""
     whole = sum(Fraction(weight) for weight in weights)
     exact = [Fraction(total) * Fraction(weight) / whole * 10**TONNES_DECIMALS for weight in weights]
-    parts = [Decimal(round(one)).scaleb(-TONNES_DECIMALS) for one in exact]
+    parts = [Decimal(math.floor(one)).scaleb(-TONNES_DECIMALS) for one in exact]
     largest = max(range(len(weights)), key=lambda at: weights[at])
     others = add([part for at, part in enumerate(parts) if at != largest])
     parts[largest] = add([total, others.copy_negate()])
@@ -166,15 +168,10 @@ def _items(table: CbamTable, periods: Sequence[Period], measured: Mapping[str, D
         for stream in period.streams:
             found.append(
                 Item(
-                    "calculated",
-                    stream.process,
-                    stream.id,
-                    stream.t_co2e,
-                    True,
-                    None,
-                    None,
-                    stream.basis,
-                    stream.method,
+                    *("calculated", stream.process, stream.id, stream.t_co2e, True),
+                    basis=stream.basis,
+                    method=stream.method,
+                    gas=stream.gas,
                 )
             )
         for heat in period.heat:
@@ -183,48 +180,19 @@ def _items(table: CbamTable, periods: Sequence[Period], measured: Mapping[str, D
                     t = multiply(multiply(amount, heat.factor_t_tj), Decimal(sign))
                     found.append(Item(heat.kind, heat.process, word, t, True, amount, heat.factor_t_tj, heat.basis))
         for one in period.electricity:
-            t = multiply(one.consumed_mwh, one.factor_t_mwh)
-            found.append(
-                Item(
-                    "electricity",
-                    one.process,
-                    one.source,
-                    t,
-                    False,
-                    one.consumed_mwh,
-                    one.factor_t_mwh,
-                    one.factor_source,
-                )
-            )
+            told, factor = (one.process, one.source), one.factor_t_mwh
+            t = multiply(one.consumed_mwh, factor)
+            found.append(Item("electricity", *told, t, False, one.consumed_mwh, factor, one.factor_source))
             if one.exported_mwh:
-                t = multiply(multiply(one.exported_mwh, one.export_factor_t_mwh), Decimal(-1))
-                found.append(
-                    Item(
-                        "electricity_exported",
-                        one.process,
-                        one.source,
-                        t,
-                        True,
-                        one.exported_mwh,
-                        one.export_factor_t_mwh,
-                        one.factor_source,
-                    )
-                )
+                factor = one.export_factor_t_mwh
+                t = multiply(multiply(one.exported_mwh, factor), Decimal(-1))
+                found.append(Item("electricity_exported", *told, t, True, one.exported_mwh, factor, one.factor_source))
         for precursor in period.precursors:
             for use in precursor.uses:
                 for see, is_direct in ((precursor.see_direct, True), (precursor.see_indirect, False)):
-                    found.append(
-                        Item(
-                            "precursor",
-                            use.process,
-                            precursor.id,
-                            multiply(use.quantity, see),
-                            is_direct,
-                            use.quantity,
-                            see,
-                            precursor.basis,
-                        )
-                    )
+                    t = multiply(use.quantity, see)
+                    told = (use.process, precursor.id)
+                    found.append(Item("precursor", *told, t, is_direct, use.quantity, see, precursor.basis))
     return found
 
 

@@ -102,14 +102,15 @@ def write_document(args: argparse.Namespace, document: dict[str, Any], sheet: Sh
     if args.json == STDOUT or not (args.json or args.html or args.pdf):
         sys.stdout.write(text)
     elif args.json is not None:
-        _write(args.json, text.encode())
+        write_file(args.json, text.encode())
     if args.html is not None:
-        _write(args.html, page_of(sheet).encode())
+        write_file(args.html, page_of(sheet).encode())
     if args.pdf is not None:
-        _write(args.pdf, pdf_of(sheet))
+        write_file(args.pdf, pdf_of(sheet))
 
 
-def _write(path: Path, raw: bytes) -> None:
+def write_file(path: Path, raw: bytes) -> None:
+    """Whole or not at all, and said so."""
     with whole_file(path) as file:
         file.write(raw)
     print(f"{path}: {len(raw):,} bytes", file=sys.stderr)
