@@ -12,6 +12,7 @@ from plumeproof.hj212.packet import Field, Packet
 
 OPEN_MAX = 32  # messages with missing parts; the oldest gives way
 PARTS_MAX = 256  # parts of one message that are put together
+HELD_MAX = 512  # parts of all messages that wait; the oldest message gives way. A part of many short fields took 26 kB
 SEEN_MAX = 4096  # identities remembered
 Items = tuple[tuple[Field, ...], ...]
 Identity = tuple[str, str, str, int]
@@ -49,6 +50,7 @@ class PartsJoiner:
 
     def __init__(self) -> None:
         self._open: OrderedDict[tuple[str, str, str, str, int], dict[int, Items]] = OrderedDict()
+        self._held = 0  # parts in _open
         self.dropped = 0
 
     @property
@@ -67,12 +69,17 @@ class PartsJoiner:
         head = (packet.of_head("MN"), packet.of_head("ST"), packet.of_head("CN"))
         key = (*head, packet.of_area("DataTime"), total)
         parts = self._open.setdefault(key, {})
-        parts.setdefault(number, packet.items)  # a resend brings nothing new
+        if number not in parts:  # a resend brings nothing new
+            parts[number] = packet.items
+            self._held += 1
         if len(parts) == total:
             del self._open[key]
+            self._held -= total
             return _joined(parts)
-        if len(self._open) > OPEN_MAX:
-            self.dropped += len(self._open.popitem(last=False)[1])
+        if len(self._open) > OPEN_MAX or self._held > HELD_MAX:
+            gone = len(self._open.popitem(last=False)[1])
+            self._held -= gone
+            self.dropped += gone
         return None
 
 
