@@ -84,6 +84,11 @@ class Layout:
         return self.root / "kept"
 
     @property
+    def site(self) -> Path:
+        """site.toml, the plant description and the demo's own rule set; its papers, at the end."""
+        return self.root / "site"
+
+    @property
     def events(self) -> Path:
         return self.root / "events.jsonl"
 

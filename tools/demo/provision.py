@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 from plumeproof.gateway_key import create_gateway_key
@@ -25,6 +27,7 @@ from tools.demo.layout import (
 )
 from tools.parameters import compose, parse_choice
 
+SITE = Path(__file__).parent / "site"
 ANCHOR_RECORDS = 20  # for the demo; at a plant a day of them
 LINK_ADDRESS = 1  # each module has a serial line of its own
 CLIENT = "gateway"  # the platform's client (tools/eu_platform)
@@ -58,6 +61,8 @@ def enroll(layout: Layout, names: Sequence[str] = MODULES) -> None:
 def configure_bridge(layout: Layout, broker: Broker, platform_url: str, dashboard_port: int) -> None:
     """bridge.toml: both modules, anchors, broker with client certificate, platform, dashboard."""
     layout.kept.mkdir(exist_ok=True)
+    shutil.copytree(SITE, layout.site, dirs_exist_ok=True)
+    (layout.site / "site.toml").write_text(site_description())
     ca_file = layout.authority / "ca.pem"
     modules = "".join(
         _table(
@@ -76,6 +81,8 @@ def configure_bridge(layout: Layout, broker: Broker, platform_url: str, dashboar
         + _table("keys", file=layout.keys)
         + modules
         + _table("averaging", intervals_s=list(INTERVALS_S), grace_s=GRACE_S)
+        + _table("[plant]", file=layout.site / "line-1.toml", rule_files=[str(layout.site / "demo_hour.json")])
+        + _table("documents", site_file=layout.site / "site.toml")
         + _table("anchors", key_file=layout.gateway_key, every_records=ANCHOR_RECORDS, folders=[str(layout.kept)])
         + _table("dashboard", port=dashboard_port)
         + _table(
@@ -101,6 +108,14 @@ def configure_bridge(layout: Layout, broker: Broker, platform_url: str, dashboar
         )
     )
     layout.config.write_text(text)
+
+
+def site_description() -> str:
+    """The sample that `plumeproof report --sample-site` prints, with CO2 declared by the demo's own rule set."""
+    sample = files("plumeproof.documents").joinpath("sample_site.toml").read_text(encoding="utf-8")
+    changed = sample.replace('rule_set = "eu_mrr"', 'rule_set = "demo_hour"')
+    assert changed != sample
+    return changed
 
 
 def _table(header: str, /, **values: object) -> str:
