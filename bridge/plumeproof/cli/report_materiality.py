@@ -39,9 +39,10 @@ def add_parser(subparsers: Any) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the document; returns the exit status."""
-    from plumeproof.documents.materiality import digest_of, materiality_document
+    from plumeproof.documents.materiality import materiality_document
     from plumeproof.documents.materiality_sheet import instant_text, materiality_sheet
     from plumeproof.documents.materiality_view import view_of
+    from plumeproof.documents.schema import digest_of
 
     with open_inputs(args) as inputs, open_checks(inputs) as opened:
         site = inputs.site_file.site

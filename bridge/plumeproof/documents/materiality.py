@@ -10,13 +10,10 @@ exactly and written with six decimals of a per cent, half to even.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
-
-import rfc8785
 
 from plumeproof.documents.declared import Declared, add, text_of
 from plumeproof.documents.weaknesses import CALIBRATION, CYLINDER, FACTOR
@@ -201,11 +198,6 @@ def materiality_document(site: str, view: Materiality, utc_text: Any) -> dict[st
         ],
         "not_judged": list(view.open_points),
     }
-
-
-def digest_of(document: dict[str, Any]) -> str:
-    """SHA-256 of a document's RFC 8785 bytes, for the foot of its sheet."""
-    return hashlib.sha256(rfc8785.dumps(document)).hexdigest()
 
 
 def _part(hours: Sequence[WeighedHour]) -> Part:

@@ -9,14 +9,20 @@ import re
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 from plumeproof.documents.site import SiteFile, day_text, decimal_text
-from plumeproof.section import list_of, number_in, one_of, setting, text_like
+from plumeproof.section import list_of, number_in, one_of, setting, text_like, typed
 
 FACTORS = ("gwp", "biomass_share_pct")
 PAPERS = ("contract", "technical_file", "certificate", "accreditation", "monitoring_plan", "other")
 DEADLINE = date(2026, 12, 1)  # reference: the requirement of the rule change
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _file(value: Any, folder: Path) -> Path:
+    return (folder / typed(value, str)).absolute()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +69,20 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class Platform:
+    """Where the platform of a [[sink.https]] describes its interface (OpenAPI): a file, or an https:// address."""
+
+    sink: str = setting(text_like())
+    openapi: str = setting(text_like())
+
+
+@dataclass(frozen=True, slots=True)
 class _Head:
     deadline: date = setting(day_text, DEADLINE)
     soon_days: int = setting(number_in(int, 1, 366), 60)
     anchor_hours_max: int = setting(number_in(int, 1, 8_760), 48)
-    coverage_min_pct: float = setting(number_in(float, 0.0, 100.0), 80.0)  # (EU) 2018/2066: hours with data
+    coverage_min_pct: float = setting(number_in(float, 0.0, 100.0), 80.0)  # own limit: of the hours in operation
+    preset_file: Path | None = setting(_file, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +97,8 @@ class ReadinessFile:
     factors: tuple[Factor, ...]
     papers: tuple[Paper, ...]
     elsewhere: tuple[Elsewhere, ...]
+    platforms: tuple[Platform, ...]
+    preset_file: Path | None
 
 
 def read_readiness(site_file: SiteFile) -> ReadinessFile:
@@ -89,7 +106,7 @@ def read_readiness(site_file: SiteFile) -> ReadinessFile:
     cylinders = tuple(section.build(Cylinder) for section in site_file.sections("cylinder"))
     own = site_file.section("readiness")
     factors = own.sections("factor")
-    papers = own.each("paper", Paper)
+    papers, platforms = own.each("paper", Paper), own.each("platform", Platform)
     elsewhere = own.sections("parameter")
     found_factors = tuple(section.build(Factor) for section in factors)
     known = {one.id for one in site_file.site.sources}
@@ -118,4 +135,6 @@ def read_readiness(site_file: SiteFile) -> ReadinessFile:
         found_factors,
         papers,
         found,
+        platforms,
+        head.preset_file,
     )

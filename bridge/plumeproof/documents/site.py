@@ -182,6 +182,14 @@ class SiteFile:
         """The tables of an array of tables, as `section`."""
         return self._top().sections(name, is_needed)
 
+    def has_table(self, name: str) -> bool:
+        """Whether a table is there, such as cbam.period.stream; of an array in any of its entries."""
+        found: list[Any] = [self._tree]
+        for part in name.split("."):
+            inner = [one[part] for one in found if isinstance(one, dict) and part in one]
+            found = [each for one in inner for each in (one if isinstance(one, list) else [one])]
+        return bool(found)
+
     def _top(self) -> Section:
         return Section(self._tree, (), self._lines, self.path, SAMPLE)
 

@@ -22,8 +22,9 @@ from plumeproof.documents.declared import decimal_of, text_of
 from plumeproof.documents.readiness_file import Cylinder, Factor
 from plumeproof.rules import due_dates, qal3
 from plumeproof.rules.calendar import DAY_MS, MINUTE_MS
-from plumeproof.rules.chart_run import ChartRun, run_chart
-from plumeproof.rules.due_dates import find_due_dates
+from plumeproof.rules.chart_run import OUT, ChartRun, run_chart
+from plumeproof.rules.due_dates import DueDate, find_due_dates
+from plumeproof.rules.figure import FLOW_ID
 from plumeproof.rules.gas_check import CheckReading
 from plumeproof.rules.gwp import load_gwp
 from plumeproof.rules.plant import Calibration, Measurand, Plant
@@ -82,6 +83,33 @@ def charts_of(one: Measurand, settings: Settings, readings: Readings, until_utc_
     )
 
 
+def tests_due(
+    own: Calibration, tests: Sequence[DoneTest], settings: Settings, day: date, offset_min: int, has_ast: bool
+) -> tuple[tuple[DueDate, ...], date | None]:
+    """When AST and QAL2 of a calibration function are due, as known on a day, and the first AST since its QAL2 that was
+    not passed. `has_ast` False: of the flow, of which a description states none."""
+    qal2_on = own.qal2_on or local_day(own.begins, offset_min)
+    since = [test for test in tests if qal2_on <= test.on <= day]
+    held = [test for test in since if test.what == AST]
+    failed_on = min((test.on for test in held if test.result == FAILED), default=None)
+    changes = [test.on for test in since if test.what == MAJOR_CHANGE and test.on > qal2_on]
+    due = find_due_dates(
+        qal2_on,
+        max((test.on for test in held), default=None),
+        qal2_max_years=settings.qal2_max_years or QAL2_YEARS,
+        ast_max_months=(settings.ast_max_months or AST_MONTHS) if has_ast else None,
+        ast_failed_on=failed_on,
+        major_change_on=min(changes, default=None),
+    )
+    return due, failed_on
+
+
+def calibrated_of(plant: Plant, one: Measurand) -> list[tuple[str, tuple[Calibration, ...], tuple[DoneTest, ...]]]:
+    """What a mass of the measurand is calibrated by: itself and the flow."""
+    found: list[tuple[str, tuple[Calibration, ...], tuple[DoneTest, ...]]] = [(one.id, one.calibrations, one.tests)]
+    return found if plant.flow is None else [*found, (FLOW_ID, plant.flow.calibrations, ())]
+
+
 class Watch:
     """Weaknesses of one declared measurand, hour by hour. `not_judged`: sentences."""
 
@@ -96,11 +124,7 @@ class Watch:
     ) -> None:
         """`factors`: those of site.toml that belong to the declared source."""
         self._offset, self._settings, self._charts = plant.utc_offset_min, settings, charts
-        self._calibrated: list[tuple[str, tuple[Calibration, ...], tuple[DoneTest, ...]]] = [
-            (one.id, one.calibrations, one.tests)
-        ]
-        if plant.flow is not None:
-            self._calibrated.append(("flow", plant.flow.calibrations, ()))
+        self._calibrated = calibrated_of(plant, one)
         self._cylinders = {own.id: own for own in cylinders}
         self._used, self._factors = factors_of(one, settings), factors
         self._spans = [span for run in charts for span in _out_of_control(run)]
@@ -138,21 +162,7 @@ class Watch:
     def _judged(self, name: str, own: Calibration | None, tests: tuple[DoneTest, ...], day: date) -> list[Found]:
         if own is None:
             return [(CALIBRATION, f"{name}: no calibration function (QAL2) is in force")]
-        qal2_on = own.qal2_on or local_day(own.begins, self._offset)
-        since = [test for test in tests if qal2_on <= test.on <= day]
-        held = [test for test in since if test.what == AST]
-        failed_on = min((test.on for test in held if test.result == FAILED), default=None)
-        has_ast = name != "flow"  # a description states no AST of the flow
-        due = find_due_dates(
-            qal2_on,
-            max((test.on for test in held), default=None),
-            qal2_max_years=self._settings.qal2_max_years or QAL2_YEARS,
-            ast_max_months=(self._settings.ast_max_months or AST_MONTHS) if has_ast else None,
-            ast_failed_on=failed_on,
-            major_change_on=min(
-                (test.on for test in since if test.what == MAJOR_CHANGE and test.on > qal2_on), default=None
-            ),
-        )
+        due, failed_on = tests_due(own, tests, self._settings, day, self._offset, has_ast=name != FLOW_ID)
         late = [one for one in due if one.state_on(day) == due_dates.OVERDUE]
         found = [(CALIBRATION, f"{name}: {one.test} was due on {one.due} ({one.why})") for one in late]
         if failed_on is not None:
@@ -184,7 +194,7 @@ def _out_of_control(run: ChartRun) -> list[tuple[int, int, str]]:
     good, since, why = 0, None, ""  # end of the last good state; begin of a bad one
     marks = [(event.at, "") for event in run.events] + [(one.judged.utc_ms, one.state) for one in run.points]
     for at, state in sorted(marks):
-        is_out = state in ("adjust", "maintenance", "out of control")
+        is_out = state in OUT
         if is_out and since is None:
             since, why = good or at, f"{run.measurand}: QAL3 at {run.chart.key.point}: {state}"
         elif not is_out:
