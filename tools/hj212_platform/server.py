@@ -23,7 +23,7 @@ from tools.hj212_platform.unit import Exchange, FieldUnit
 CHUNK = 4096  # bytes read at once; with less than one packet kept that is below the 8 KiB of section 4.2
 CONNECTIONS_MAX = 64
 KEPT = 4096  # messages that a script can still wait for
-SECRETS = ("PW", "NewPW", "NewSK")
+SECRETS = ("pw", "newpw", "newsk")  # however a unit writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +184,9 @@ def facts_of(message: Message) -> dict[str, Any]:
         "size": message.size,
         "checksum": message.checksum,
         "policy": message.policy,
-        "head": {name: "(not shown)" if name in SECRETS else value for name, value in message.head},
+        "head": {name: "(not shown)" if name.lower() in SECRETS else value for name, value in message.head},
         "items": [
-            [[name, "(not shown)" if name in SECRETS else value] for name, value in item] for item in message.items
+            [[name, "(not shown)" if name.lower() in SECRETS else value] for name, value in item]
+            for item in message.items
         ],
     }

@@ -16,8 +16,8 @@ from plumeproof.hj212.packet import Field, Packet, PacketError, parse_data, read
 from plumeproof.hj212.parts import DuplicateMemory, PartsJoiner
 from plumeproof.hj212.preview import STATUS, Edition, Sealing, findings, meaning_of, read_by
 
-SECRET = (b"PW", b"NewPW", b"NewSK")  # never shown: a capture's decoding is passed on
-SECRET_VALUE = re.compile(rb"((?:PW|NewPW|NewSK)=)[^;,&#]+")
+SECRET = (b"pw", b"newpw", b"newsk")  # never shown, however a unit writes them: a capture's decoding is passed on
+SECRET_VALUE = re.compile(rb"((?:PW|NewPW|NewSK)=)[^;,&#]+", re.IGNORECASE)
 
 
 class StreamReport:
@@ -123,7 +123,7 @@ class StreamReport:
 
 
 def _text_of(field: Field) -> str:
-    return "(not shown)" if field.name in SECRET else read_text(field.value)[0]
+    return "(not shown)" if field.name.lower() in SECRET else read_text(field.value)[0]
 
 
 def _value_entry(field: Field, preview: str) -> dict[str, str]:
@@ -139,7 +139,7 @@ def _value_entry(field: Field, preview: str) -> dict[str, str]:
         meaning = meaning_of(preview, name, text)
     if meaning:
         entry |= {"meaning": meaning}
-    if field.name not in SECRET and read_text(field.value)[1] != "utf-8":
+    if field.name.lower() not in SECRET and read_text(field.value)[1] != "utf-8":
         entry |= {"hex": field.value.hex()}
     return entry
 
