@@ -10,13 +10,14 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote, urlencode
 
 from plumeproof.delivery import answers
 from plumeproof.delivery.assertion import KIND, build_assertion
 from plumeproof.delivery.exchange import Answer
 from plumeproof.delivery.private_file import PrivateKeyFile, read_secret
-from plumeproof.delivery.profile import ASSERTION, BASIC, BODY, CERTIFICATE, NO_LOGIN, Profile
+from plumeproof.delivery.profile import ASSERTION, BASIC, BODY, CERTIFICATE, NO_LOGIN
 from plumeproof.errors import BlockedDelivery, RetryableDelivery
 from plumeproof.ports import Clock
 
@@ -46,13 +47,32 @@ class Credentials:
         return self.assertion_key_file
 
 
+class LoginRules(Protocol):
+    """What a profile says of the login; profile.py has the meanings."""
+
+    @property
+    def auth_kind(self) -> str: ...
+    @property
+    def token_path(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def assertion_algorithm(self) -> str: ...
+    @property
+    def assertion_audience(self) -> str: ...
+    @property
+    def assertion_lifetime_s(self) -> int: ...
+    @property
+    def retried(self) -> frozenset[int]: ...
+
+
 Ask = Callable[[dict[str, str], bytes], Answer]  # one POST to the token endpoint
 
 
 class Login:
     """One client's token. `tokens_total`: how many were given."""
 
-    def __init__(self, profile: Profile, credentials: Credentials, token_url: str, ask: Ask, clock: Clock) -> None:
+    def __init__(self, profile: LoginRules, credentials: Credentials, token_url: str, ask: Ask, clock: Clock) -> None:
         self._profile, self._credentials, self._clock, self._ask = profile, credentials, clock, ask
         self._audience = profile.assertion_audience or token_url
         self._key: PrivateKeyFile | None = None
