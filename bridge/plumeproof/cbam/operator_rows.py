@@ -13,14 +13,15 @@ from collections.abc import Iterator
 from plumeproof.cbam.attribution import Item
 from plumeproof.cbam.measured import Measured, ids_of
 from plumeproof.cbam.operator_data import OperatorData
-from plumeproof.documents.declared import text_of
+from plumeproof.cbam.site_table import Precursor
+from plumeproof.documents.declared import multiply, text_of
 from plumeproof.documents.hours import tonnes_text
 from plumeproof.documents.site_time import time_text
 
 BOM = b"\xef\xbb\xbf"
 COLUMNS = (
     "section", "item", "process", "cn_code", "country", "description", "method", "amount_t", "amount_MWh", "amount_TJ",
-    "factor_tCO2e_per_t", "factor_tCO2e_per_MWh", "factor_tCO2e_per_TJ", "direct_tCO2e", "indirect_tCO2e",
+    "factor_tCO2e_per_MWh", "factor_tCO2e_per_TJ", "direct_tCO2e", "indirect_tCO2e",
     "see_direct_tCO2e_per_unit", "see_indirect_tCO2e_per_unit", "functional_unit", "operating_hours_h", "mean_kg_per_h",
     "uncertainty_pct", "tier", "corroborating_t", "difference_pct", "basis", "figures",
 )  # fmt: skip
@@ -75,8 +76,14 @@ def _rows(data: OperatorData) -> Iterator[Row]:
             "indirect_tCO2e": text_of(process.attributed.indirect),
             "functional_unit": process.unit,
         }
+    for one in data.measured:
+        yield _source(one)
     for item in data.attribution.items:
-        yield _item(item, data)
+        if item.kind != "precursor":
+            yield _item(item)
+    for period in data.periods:
+        for precursor in period.precursors:
+            yield from _precursor(precursor, data.table.book.good(precursor.cn).unit)
     for good in data.attribution.goods:
         see = next(one.see for one in data.attribution.processes if one.process.id == good.process)
         yield {
@@ -101,11 +108,8 @@ def _rows(data: OperatorData) -> Iterator[Row]:
             yield {"section": "carbon_price", "item": price.legal_act, "description": told, "basis": price.evidence}
 
 
-def _item(item: Item, data: OperatorData) -> Row:
-    unit = {"heat": "TJ", "waste_gas": "TJ", "precursor": "t"}.get(item.kind, "MWh")
-    if item.kind == "precursor":
-        bought = next(one for period in data.periods for one in period.precursors if one.id == item.ref)
-        unit = "MWh" if data.table.book.good(bought.cn).unit == "MWh" else "t"
+def _item(item: Item) -> Row:
+    unit = "TJ" if item.kind in ("heat", "waste_gas") else "MWh"
     row = {
         "section": item.kind,
         "item": item.ref,
@@ -117,15 +121,37 @@ def _item(item: Item, data: OperatorData) -> Row:
     if item.amount is not None and item.factor is not None:
         row[f"amount_{unit}"] = text_of(item.amount)
         row[f"factor_tCO2e_per_{unit}"] = text_of(item.factor)
-    if item.kind == "precursor":
-        row |= {"cn_code": bought.cn, "country": bought.country, "description": bought.installation}
-    measured = next((one for one in data.measured if item.kind == "measured" and one.source.id == item.ref), None)
-    return row if measured is None else row | _measured(measured)
+    return row
 
 
-def _measured(one: Measured) -> Row:
+def _precursor(one: Precursor, unit: str) -> Iterator[Row]:
+    for use in one.uses:
+        yield {
+            "section": "precursor",
+            "item": one.id,
+            "process": use.process,
+            "cn_code": one.cn,
+            "country": one.country,
+            "description": one.installation,
+            f"amount_{unit}": text_of(use.quantity),
+            "direct_tCO2e": text_of(multiply(use.quantity, one.see_direct)),
+            "indirect_tCO2e": text_of(multiply(use.quantity, one.see_indirect)),
+            "see_direct_tCO2e_per_unit": text_of(one.see_direct),
+            "see_indirect_tCO2e_per_unit": text_of(one.see_indirect),
+            "functional_unit": unit,
+            "basis": f"{one.basis} {one.report}".strip(),
+        }
+
+
+def _source(one: Measured) -> Row:
+    """The source as a whole; `measured` rows are the parts of it that processes stand for."""
     row = {
+        "section": "source",
+        "item": one.source.id,
         "description": f"{one.source.process}; {one.measurand.greenhouse_gas} by rule set {one.rules.id}",
+        "method": "measurement",
+        "amount_t": text_of(one.t_gas),
+        "direct_tCO2e": text_of(one.t_co2e),
         "operating_hours_h": str(one.hours_op),
         "figures": ids_of(one.co2e),
     }
@@ -136,7 +162,7 @@ def _measured(one: Measured) -> Row:
     if one.tier is not None:
         row["tier"] = str(one.tier.reached)
     if one.corroboration is not None:
-        row["corroborating_t"] = text_of(one.corroboration.t_gas)
+        row |= {"corroborating_t": text_of(one.corroboration.t_gas), "basis": one.corroboration.basis}
     if one.difference_pct is not None:
         row["difference_pct"] = text_of(one.difference_pct)
     return row

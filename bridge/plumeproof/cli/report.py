@@ -15,10 +15,17 @@ import argparse
 from importlib.resources import files
 from typing import Any
 
-from plumeproof.cli import report_cbam, report_cbam_qreport, report_footprint, report_materiality, report_permit
+from plumeproof.cli import (
+    report_cbam,
+    report_cbam_package,
+    report_cbam_qreport,
+    report_footprint,
+    report_materiality,
+    report_permit,
+)
 from plumeproof.errors import ConfigError
 
-DOCUMENTS = (report_permit, report_materiality, report_footprint, report_cbam, report_cbam_qreport)
+DOCUMENTS = (report_permit, report_materiality, report_footprint, report_cbam, report_cbam_qreport, report_cbam_package)
 
 
 def add_parser(subparsers: Any) -> None:
