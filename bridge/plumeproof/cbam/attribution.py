@@ -162,7 +162,7 @@ def _items(table: CbamTable, periods: Sequence[Period], measured: Mapping[str, D
     for process in table.processes:
         for share in process.sources:
             t = multiply(measured[share.id], multiply(share.share_pct, ONE_HUNDREDTH))
-            basis = process.data_quality if share.share_pct == 100 else f"{share.share_pct} % of it"
+            basis = process.data_quality if share.share_pct == 100 else f"{share.share_pct} % of source {share.id}"
             found.append(Item("measured", process.id, share.id, t, True, basis=basis, method="measurement"))
     for period in periods:
         for stream in period.streams:

@@ -15,9 +15,10 @@ from decimal import Decimal
 
 from plumeproof.cbam.attribution import divide
 from plumeproof.cbam.site_table import Corroboration
-from plumeproof.documents.declared import Declared, DeclaredSource, add, multiply, text_of
+from plumeproof.documents.declared import Declared, DeclaredSource, add, multiply, pieces_of, text_of
 from plumeproof.documents.hours import MISSING, SUBSTITUTED, Hour, HourSource
 from plumeproof.documents.site import EmissionSource
+from plumeproof.documents.site_time import time_text
 from plumeproof.errors import ConfigError
 from plumeproof.rules.figure import CO2E, FLOW, FLOW_ID, STANDARDISED
 from plumeproof.rules.figure import SUBSTITUTED as MASS_T
@@ -74,8 +75,8 @@ class Measured:
 
     @property
     def hours_missing(self) -> int:
-        """Operating hours without a figure, that are in no total."""
-        return sum(dict(one.figure.n_invalid).get("without_figure", 0) for one in self.mass)
+        """Hours that are in no total: without a record, without flow, or with nothing to substitute from."""
+        return sum(hour.status == MISSING for hour in self.hours)
 
     @property
     def hours_substituted(self) -> int:
@@ -86,8 +87,10 @@ class Measured:
         """(what, words) of EN 14181 as the plant description has them."""
         found = []
         for calibration in self.measurand.calibrations:
-            day = calibration.qal2_on.isoformat() if calibration.qal2_on else "its begin"
-            found.append(("QAL2", f"{calibration.id}, of {day}: y = {calibration.a!r} + {calibration.b!r} x"))
+            begins = time_text(calibration.begins, self.plant.utc_offset_min)
+            day = "" if calibration.qal2_on is None else f" of {calibration.qal2_on}"
+            told = f"{calibration.id}{day}, in force from {begins}: y = {calibration.a!r} + {calibration.b!r} x"
+            found.append(("QAL2", told))
         for test in self.measurand.tests:
             found.append((test.what, f"{test.on.isoformat()}, {test.result}"))
         if self.measurand.qal3 is not None:
@@ -117,11 +120,14 @@ class MeasuredReader:
             raise ConfigError(where, f"{told}; name it as biomass_evidence, or take biomass_share_pct away")
         co2e = tuple(self._declared.of_period(source.measurand, CO2E, source.rule_set, period))
         mass = tuple(self._declared.of_period(source.measurand, MASS_T, source.rule_set, period))
-        empty = next((one for one in (*co2e, *mass) if one.value is None), None)
-        if not co2e or not mass or empty is not None:
-            at = "this period" if empty is None else empty.id
-            told = f"has no tonnes by {source.rule_set} in {at}"
-            raise ConfigError(where, f"{told}; choose another period, or see `plumeproof average`")
+        rules = next(one for one in self._declared.desk.engine.rule_sets if one.id == source.rule_set)
+        offset = self._declared.desk.engine.offset_min(rules)
+        for _, start, end in pieces_of(period, offset):
+            for found in (co2e, mass):
+                if all(one.figure.start_utc_ms != start or one.value is None for one in found):
+                    span = f"{time_text(start, offset)} to {time_text(end, offset)}"
+                    told = f"has no tonnes of {source.measurand} by {source.rule_set} from {span}"
+                    raise ConfigError(where, f"{told}; choose another period, or see `plumeproof average`")
         t_co2e, t_gas = (add([one.value for one in found if one.value is not None]) for found in (co2e, mass))
         hours_op = sum(one.figure.n_valid + dict(one.figure.n_invalid).get("substituted", 0) for one in mass)
         pct = _uncertainty_pct(mass, t_gas)
@@ -133,7 +139,7 @@ class MeasuredReader:
             source=source,
             plant=self._plant,
             measurand=measurand,
-            rules=next(one for one in self._declared.desk.engine.rule_sets if one.id == source.rule_set),
+            rules=rules,
             co2e=co2e,
             mass=mass,
             means=tuple(

@@ -17,6 +17,7 @@ from plumeproof.cbam.measured import Measured, MeasuredReader
 from plumeproof.cbam.site_table import CbamTable, Corroboration, Period
 from plumeproof.documents.declared import add
 from plumeproof.documents.site import Site, SiteFile
+from plumeproof.documents.site_time import days_of
 from plumeproof.errors import ConfigError
 from plumeproof.instants import read_instant
 from plumeproof.rules.calendar import year_of
@@ -56,9 +57,10 @@ class OperatorData:
     attribution: Attribution
 
     @property
-    def months(self) -> str:
-        """For people."""
-        return f"{self.periods[0].first} up to, not including, {self.periods[-1].end}"
+    def days(self) -> str:
+        """First to last day, for people."""
+        first, last = days_of(self.start_utc_ms, self.end_utc_ms, self.offset_min)
+        return f"{first} to {last}"
 
     @property
     def justification(self) -> str:

@@ -60,7 +60,7 @@ def _rows(data: OperatorData) -> Iterator[Row]:
         ("installation", works.name),
         ("installation id", head.installation_id),
         ("economic activity", head.economic_activity),
-        ("period", data.months),
+        ("period", data.days),
         ("monitoring plan", f"{head.monitoring_plan}, version {head.monitoring_plan_version}"),
     ):
         yield {"section": "head", "item": name, "country": works.country, "description": told}
@@ -76,8 +76,8 @@ def _rows(data: OperatorData) -> Iterator[Row]:
             "indirect_tCO2e": text_of(process.attributed.indirect),
             "functional_unit": process.unit,
         }
-    for one in data.measured:
-        yield _source(one)
+    for source in data.measured:
+        yield _source(source)
     for item in data.attribution.items:
         if item.kind != "precursor":
             yield _item(item)

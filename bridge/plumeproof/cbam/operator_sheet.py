@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from plumeproof.cbam.attribution import ProcessResult
+from plumeproof.cbam.attribution import Item, ProcessResult
 from plumeproof.cbam.measured import Measured, ids_of
 from plumeproof.cbam.operator_data import OTHER, STANDING, OperatorData, acts
 from plumeproof.documents.declared import add, text_of
@@ -58,7 +58,7 @@ def operator_sheet(data: OperatorData, digest: str) -> Sheet:
             "bridge/CBAM.md says which."
         ),
     ]
-    subtitle = f"{data.site.works.name}, {data.months}"
+    subtitle = f"{data.site.works.name}, {data.days}"
     return Sheet("CBAM: operator emissions data", subtitle, tuple(blocks), STANDING, f"SHA-256 {digest}")
 
 
@@ -71,14 +71,14 @@ def _verdicts(data: OperatorData) -> list[Block]:
         found.append(Verdict("The period is not closed: later records may still change measured figures", OPEN))
     for one in data.measured:
         if one.hours_missing:
-            told = f"Source {one.source.id}: {one.hours_missing} operating hours are in no total"
-            found.append(Verdict(f"{told}; flow was missing, or there was nothing to substitute from", BAD))
+            told = f"Source {one.source.id}: {one.hours_missing} hours are in no total"
+            found.append(Verdict(f"{told}: no record, no flow, or nothing to substitute from", BAD))
         if one.tier is not None and not one.tier.is_met:
             told = f"tier {one.tier.reached} is reached, tier {one.tier.required} required"
             found.append(Verdict(f"Source {one.source.id}: {told}", BAD))
         if one.tier is None:
-            told = "no tier can be judged: uncertainty is stated for one whole year or month only, where components are"
-            found.append(Verdict(f"Source {one.source.id}: {told}", OPEN))
+            told = "the plant description states none" if not one.measurand.uncertainty else "it is of single figures"
+            found.append(Verdict(f"Source {one.source.id}: no tier is judged for want of an uncertainty: {told}", OPEN))
         if one.corroboration is None:
             found.append(Verdict(f"Source {one.source.id}: no corroborating calculation is stated", OPEN))
         elif _is_outside(one):
@@ -127,10 +127,10 @@ def _goods(data: OperatorData) -> list[Block]:
         )
         for good in data.attribution.goods
     )  # fmt: skip
-    head = ("CN code", "Good", "Produced", "Direct, t CO2e", "Indirect, t CO2e", "SEE direct", "SEE indirect")
+    head = ("CN code", "Good", "Produced", "t CO2e direct", "t CO2e indirect", "SEE direct", "SEE indirect")
     units = ", ".join(dict.fromkeys(f"t CO2e per {good.unit}" for good in data.attribution.goods))
     told = f"Specific embedded emissions (SEE) in {units}, precursors included; attributed tonnes without them."
-    widths = (11, 22, 15, 14, 14, 12, 12)
+    widths = (13, 21, 14, 14, 14, 12, 12)
     return [Heading("Goods"), Table(head, rows, frozenset({2, 3, 4, 5, 6}), widths=widths), Text(told)]
 
 
@@ -141,7 +141,7 @@ def _process(one: ProcessResult, data: OperatorData) -> list[Block]:
         "unknown": "whether they are part of the embedded emissions was not found out",
     }[category.counts_indirect]  # fmt: skip
     rows = tuple(
-        (KINDS[item.kind], item.ref, _amount(item.kind, item.amount), text_of(item.factor) if item.factor else "",
+        (KINDS[item.kind], item.ref, _amount(item, data), "" if item.factor is None else text_of(item.factor),
          "direct" if item.is_direct else "indirect", _t(item.t), item.basis)
         for item in data.attribution.items if item.process == one.process.id
     )  # fmt: skip
@@ -196,9 +196,14 @@ def _measured(one: Measured, offset_min: int) -> list[Block]:
     return blocks
 
 
-def _amount(kind: str, amount: Decimal | None) -> str:
-    unit = {"heat": "TJ", "waste_gas": "TJ", "precursor": ""}.get(kind, "MWh")
-    return "" if amount is None else f"{text_of(amount)} {unit}".strip()
+def _amount(item: Item, data: OperatorData) -> str:
+    if item.amount is None:
+        return ""
+    unit = "TJ" if item.kind in ("heat", "waste_gas") else "MWh"
+    if item.kind == "precursor":
+        bought = next(one for period in data.periods for one in period.precursors if one.id == item.ref)
+        unit = data.table.book.good(bought.cn).unit
+    return f"{text_of(item.amount)} {unit}"
 
 
 def _t(number: Decimal) -> str:

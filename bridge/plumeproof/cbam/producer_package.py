@@ -92,7 +92,7 @@ def _quarter(data: OperatorData) -> tuple[int, int]:
     year = year_number(data.start_utc_ms, offset)
     if year_number(end, offset) != year or last != first + 2 or first % 3 != 1:
         told = "a producer package is of one quarter, such as --from 2026-10 --to 2027-01"
-        raise ConfigError("--from, --to", f"{data.months} is none; {told}")
+        raise ConfigError("--from, --to", f"{data.days} is none; {told}")
     return year, (first + 2) // 3
 
 

@@ -2,8 +2,9 @@
 
   plumeproof report producer-package -c bridge.toml --from 2026-10 --to 2027-01 --xsd FOLDER --xml package.xml
 
-Community format: no EU format, and no authority takes it. One quarter at a time, from the same figures as `report cbam`;
---json, --html and --pdf write the operator data that it was made from. Its schema (MIT) is not shipped: --xsd names it.
+Community format: no EU format, and no authority takes it. One quarter at a time, from the same figures as
+`report cbam`; --json, --html and --pdf write the operator data that it was made from. Its schema (MIT) is not shipped:
+--xsd names it.
 """
 
 from __future__ import annotations
