@@ -22,10 +22,19 @@ from plumeproof.cli import (
     report_footprint,
     report_materiality,
     report_permit,
+    report_statement,
 )
 from plumeproof.errors import ConfigError
 
-DOCUMENTS = (report_permit, report_materiality, report_footprint, report_cbam, report_cbam_qreport, report_cbam_package)
+DOCUMENTS = (
+    report_permit,
+    report_statement,
+    report_materiality,
+    report_footprint,
+    report_cbam,
+    report_cbam_qreport,
+    report_cbam_package,
+)
 
 
 def add_parser(subparsers: Any) -> None:

@@ -36,7 +36,7 @@ class ReportInputs:
 
 
 def add_inputs(parser: argparse.ArgumentParser, has_period: bool = True, is_period_needed: bool = True) -> None:
-    """The options that all documents share. `is_period_needed`: not by every use of the verb; `open_inputs` needs it."""
+    """The options that all documents share. `is_period_needed`: by every use of the verb; `open_inputs` always does."""
     parser.add_argument("-c", "--config", type=Path, metavar="FILE", help="bridge.toml: ledger, plants, site_file")
     parser.add_argument("--site", type=Path, metavar="FILE", help="site.toml, instead of the configuration's")
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="ledger, instead of the configuration's")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from datetime import date
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -16,11 +17,13 @@ from typing import Any
 import jsonschema
 import rfc8785
 
+from plumeproof.documents.site_time import instant_of
 from plumeproof.errors import ConfigError
 
 FAULTS_MAX = 200  # named; a document with more is no document of this kind
 SHOWN_MAX = 60  # characters of a value
 Fault = tuple[str, str]  # JSON pointer (RFC 6901), sentence
+_FORMATS = jsonschema.FormatChecker(formats=())  # the library's own ones need further libraries
 
 
 @cache
@@ -47,7 +50,7 @@ def digest_of(value: Any) -> str:
 def faults_of(schema: dict[str, Any], document: Any) -> list[Fault]:
     """What a document does not have as its schema wants it, in the document's order."""
     found: dict[Fault, None] = {}
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(document):
+    for error in jsonschema.Draft202012Validator(schema, format_checker=_FORMATS).iter_errors(document):
         for fault in _sentences(error):
             found[fault] = None
         if len(found) >= FAULTS_MAX:
@@ -77,7 +80,7 @@ def _sentences(error: Any) -> list[Fault]:
 def _told(error: Any) -> str:
     value, rule, limit = error.instance, str(error.validator), error.validator_value
     shown = json.dumps(value, ensure_ascii=True)[:SHOWN_MAX] if not isinstance(value, (dict, list)) else "what is there"
-    if rule == "pattern":
+    if rule in ("pattern", "format"):
         kind = error.schema.get("title", "of the wanted form")
         return f"{shown} is no {kind}"
     if rule == "const":
@@ -89,3 +92,15 @@ def _told(error: Any) -> str:
     if rule in ("minItems", "minProperties", "minLength"):
         return f"holds less than {limit}"
     return re.sub(r"\s+", " ", f"{shown} does not satisfy {rule}")[:200]
+
+
+def _is_time(value: object) -> bool:
+    return not isinstance(value, str) or instant_of(value) is not None
+
+
+def _is_day(value: object) -> bool:
+    return not isinstance(value, str) or date.fromisoformat(value) is not None
+
+
+_FORMATS.checks("date-time", raises=ValueError)(_is_time)
+_FORMATS.checks("date", raises=ValueError)(_is_day)

@@ -22,5 +22,13 @@ def day_start_text(day: date, offset_min: int) -> str:
     return datetime(day.year, day.month, day.day, tzinfo=timezone(timedelta(minutes=offset_min))).isoformat()
 
 
+def instant_of(text: str) -> datetime:
+    """Of RFC 3339 with an offset. Raises ValueError, also for a day that no calendar has."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("has no offset")
+    return found
+
+
 def _local(utc_ms: int, offset_min: int) -> datetime:
     return (_EPOCH + timedelta(milliseconds=utc_ms)).astimezone(timezone(timedelta(minutes=offset_min)))

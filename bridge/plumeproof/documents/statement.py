@@ -28,7 +28,6 @@ from plumeproof.documents.statement_plan import GASES, StatementPlan
 from plumeproof.documents.statement_sources import facility_of, factor_of, quantification_of, sources_of
 from plumeproof.rules.figure import ENGINE_VERSION
 
-
 SUM = "plumeproof.documents.statement:sum_of_inputs"
 
 
@@ -86,6 +85,7 @@ def build_statement(parts: StatementParts) -> dict[str, Any]:
             "values": {gas: text_of(value) for gas, value in parts.values.values.items()},
             "publication": parts.values.publication,
             "tableVersion": parts.values.version,
+            "isLatest": parts.values.is_latest,
             "verified": parts.values.verified.isoformat(),
             "verifiedHow": parts.values.verified_how,
         },
@@ -213,7 +213,7 @@ def _gases(
     parts: StatementParts, trail: list[dict[str, Any]], entries: Mapping[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Each by itself, for direct emissions (category 1)."""
-    found = []
+    found: list[dict[str, Any]] = []
     for gas in GASES:
         own = [one for one in parts.found.inputs if gas_group(one.gas) == gas and one.category == 1]
         said = next((one for one in parts.plan.gases if one.gas == gas), None)

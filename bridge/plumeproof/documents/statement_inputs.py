@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from pathlib import Path
 
 from plumeproof.documents.declared import Declared, DeclaredSource, Period, add, decimal_of, pieces_of
 from plumeproof.documents.gwp_values import GwpValues
@@ -118,6 +119,23 @@ def combined(inputs: Sequence[StatementInput]) -> Decimal | None:
             whole, common = one.uncertainty_t, one.common_t
             squares += max(Decimal(0), _ROOT.subtract(_ROOT.multiply(whole, whole), _ROOT.multiply(common, common)))
     return _ROOT.sqrt(squares).quantize(UNCERTAINTY_STEP, ROUND_HALF_EVEN, _ROOT)
+
+
+def refuse_not_final(path: Path, plan: StatementPlan, found: StatementInputs) -> None:
+    """A final statement rests on closed periods and on evidence."""
+    if plan.status != "final":
+        return
+    where = f"{path}: statement.status"
+    for one in found.open_inputs:
+        raise ConfigError(
+            where, f'is final, and {one.figures[0]} still runs; write "draft", or wait until it is closed'
+        )
+    for gap in found.gaps:
+        raise ConfigError(
+            where, f'is final, and source {gap.source} has a month or year without a figure; write "draft"'
+        )
+    if not plan.evidence:
+        raise ConfigError(where, "is final, and no [[evidence]] is named; write its files into site.toml")
 
 
 def _measured(

@@ -43,7 +43,7 @@ def instant_text(value: Any, _folder: Path) -> str:
     return text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recalculation:
     """Of the base year's inventory."""
 
@@ -51,7 +51,7 @@ class Recalculation:
     reason: str = setting(text_like())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BaseYear:
     """`first`, `last`: days of its period, "" where this is the first year; then there is no inventory to refer to."""
 
@@ -62,7 +62,7 @@ class BaseYear:
     recalculations: tuple[Recalculation, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion:
     """What is left out of the reporting boundary. `estimate_t`: tonnes of CO2e, "" where nobody has estimated it."""
 
@@ -71,7 +71,7 @@ class Exclusion:
     estimate_t: Decimal | None = setting(AMOUNT, None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GasWord:
     """What is said of a gas that nothing here measures."""
 
@@ -80,7 +80,7 @@ class GasWord:
     reason: str = setting(text_like())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Factor:
     """An emission factor. `unit`: t of the gas, or tCO2e, per unit of the activity."""
 
@@ -95,7 +95,7 @@ class Factor:
     gwp_included: str = setting(text_like(), "none")  # set that its CO2e was made with
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
     """An emission that is calculated: amount times factor, between two days, both included."""
 
@@ -113,7 +113,7 @@ class Activity:
     evidence: tuple[str, ...] = setting(_NAMES, ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
     """A statement that was handed out before: two of them may not tell of one time, unless one supersedes the other."""
 
@@ -122,7 +122,7 @@ class Issued:
     last: date = setting(day_text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """A file. `sha256`: as the papers have it, compared with the file's own; `sources`: what it is evidence of, all
     where none is named."""
@@ -139,7 +139,7 @@ class Evidence:
     sources: tuple[str, ...] = setting(_NAMES, ())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatementPlan:
     """Table [statement]."""
 

@@ -43,7 +43,7 @@ def sources_of(parts: StatementParts) -> list[dict[str, Any]]:
 def _measured_source(parts: StatementParts, source: EmissionSource) -> dict[str, Any]:
     _, outlet = parts.site.outlet(source.outlet)
     one = next(own for own in parts.plants[outlet.plant].measurands if own.id == source.measurand)
-    share = text_of((Decimal(repr(one.biomass_share_pct)) / 100))
+    share = text_of(Decimal(repr(one.biomass_share_pct)) / 100)
     points = [f"{parts.urn('outlet', outlet.id)}/{one.source.device}/{one.source.channel}"]
     gases = [str(one.greenhouse_gas)]
     return _source(parts, source.id, source.category, source.process, gases, source.fuel or "none", share, points)

@@ -29,7 +29,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _PERCENT = decimal_text("0", "100")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """The verification body and its accreditation."""
 
@@ -41,7 +41,7 @@ class Body:
     basis: str = setting(text_like(), "ISO/IEC 17029 + ISO 14065")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
     """Of the team."""
 
@@ -50,7 +50,7 @@ class Member:
     competence_ref: str = setting(text_like())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Risk:
     """A line of the risk assessment."""
 
@@ -62,7 +62,7 @@ class Risk:
     response: str = setting(text_like())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Gathering:
     """A line of the evidence-gathering plan."""
 
@@ -77,7 +77,7 @@ class Gathering:
     site_visit: bool = setting(one_of(True, False), False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
     """To the works."""
 
@@ -86,7 +86,7 @@ class Visit:
     reason_if_waived: str = setting(text_like(), "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Approval:
     """Of the plan."""
 
@@ -94,7 +94,7 @@ class Approval:
     at: str = setting(instant_text)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VerificationPlan:
     """Table [verification]."""
 
