@@ -197,12 +197,14 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "bundle/writing.py": (
         *EVIDENCE,
         P + "bundle.anchors",
-        *(P + name for name in ("bundle.columns", "bundle.figure_columns", "bundle.zip", "keys", "store.bundle_rows")),
+        *(P + name for name in ("bundle.batches", "bundle.columns", "bundle.figure_columns", "bundle.zip", "keys")),
+        P + "store.bundle_rows",
         "plumeproof",
         "rfc8785",
     ),
     "bundle/averages.py": (*EVIDENCE, *(P + f"bundle.{name}" for name in ("arrays", "columns", "day")), "numpy"),
-    "bundle/receipts.py": (*EVIDENCE, P + "delivery", "rfc8785"),
+    "bundle/batches.py": (*EVIDENCE, P + "bundle.columns"),
+    "bundle/receipts.py": (*EVIDENCE, P + "bundle.batches", P + "delivery", "rfc8785"),
     "bundle/figures.py": (
         *EVIDENCE,
         *(P + f"bundle.{name}" for name in ("arrays", "figure_columns", "terms")),
@@ -216,7 +218,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
             P + name
             for name in ("bundle.arrays", "bundle.columns", "bundle.figure_columns", "bundle.records", "bundle.strips")
         ),
-        *(P + name for name in ("bundle.receipts", "delivery")),
+        *(P + name for name in ("bundle.batches", "bundle.receipts", "delivery")),
         *(P + name for name in ("inspection", "keys", "enrolment")),
         "rfc8785",
     ),

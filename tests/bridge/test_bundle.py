@@ -21,10 +21,19 @@ from plumeproof.bundle.figure_columns import NAMES as FIGURE_NAMES
 from plumeproof.bundle.figure_columns import build_figures, parse_figures
 from plumeproof.bundle.zip import BundleWriter, read_member, read_members
 from plumeproof.cli import main
+from plumeproof.delivery.https_sink import digest_of
+from plumeproof.delivery.profile import load_profile
+from plumeproof.delivery.relay import ReportFeed, ReportRule
+from plumeproof.delivery.report import identify
 from plumeproof.errors import EvidenceError, StoreError
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.keys import parse_keys
+from plumeproof.model import Receipt
+from plumeproof.store.averages import SqliteAverages
+from plumeproof.store.connection import Writer
+from plumeproof.store.outbox import SqliteOutbox
 from tests.doubles.chained_module import ChainedModule, write_plant
+from tests.doubles.manual_clock import ManualClock
 from tests.doubles.timed_module import START_UTC_MS
 from tools.eu_platform.receipts import ReceiptKey
 
@@ -341,6 +350,59 @@ def test_pycose_and_cwt_agree_with_every_signature_of_a_bundle(small):
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [verify_envelope(raw, keys.public_key).payload.hex() for raw in raws]
     assert len(raws) == 10
+
+
+def test_a_receipt_is_held_against_the_averages_that_were_sent(small, tmp_path, capsys):
+    platform = ReceiptKey(tmp_path / "own.key")
+    for name in ("ledger.sqlite", "keys.json"):
+        (tmp_path / name).write_bytes((small / name).read_bytes())
+    writer, clock = Writer(tmp_path / "ledger.sqlite"), ManualClock(START_UTC_MS + 600_000)
+    averages, outbox = SqliteAverages(writer, clock), SqliteOutbox(writer, clock)
+    feed = ReportFeed("eu", "gw-1", ReportRule(60, 4), averages, outbox, clock)
+    feed.begin()
+    while feed.advance():
+        pass
+    names = load_profile("eu-carbon-cloud").receipt
+    count = 0
+    while rows := outbox.due("eu", clock.utc_ms(), 1):
+        (row,), identity = rows, identify(rows[0].body)
+        said = {"receipt_id": f"r-{row.id}", "received_at": "2026-12-01T00:10:00Z", "idempotency_key": row.key}
+        said |= {"content_digest": digest_of(row.body), "module": identity.module, "first_id": identity.first_id}
+        said |= {"last_id": identity.last_id, "average_count": identity.average_count}
+        proof = rfc8785.dumps(platform.seal({names[name]: value for name, value in said.items()}))
+        outbox.close([Receipt(row.id, "eu", proof, clock.utc_ms())])
+        count += 1
+    writer.close()
+    assert count > 2
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [platform.jwk]}))
+    options = ("--platform-keys", tmp_path / "jwks.json")
+    status, found = verify(capsys, export(tmp_path, "all.zip", "2026-12-01", "2026-12-02"), *options)
+    assert (status, found["receipts_signed"], found["receipts_matched"]) == (0, count, count)
+    status, found = verify(capsys, export(tmp_path, "part.zip", "2026-12-01T00:01:00Z", "2026-12-02"), *options)
+    assert status == 0 and found["receipts_matched"] < found["receipts_signed"] == count
+    assert any("were not held against averages" in one for one in found["limits"])
+
+    whole = contents((tmp_path / "all.zip").read_bytes())
+    lines = whole["data/receipts.jsonl"].splitlines()
+
+    def altered(change):
+        line = json.loads(lines[1])
+        change(line["batch"])
+        told = b"".join(one + b"\n" for one in (lines[0], rfc8785.dumps(line), *lines[2:]))
+        (tmp_path / "altered.zip").write_bytes(sealed_again(whole | {"data/receipts.jsonl": told}))
+        status, found = verify(capsys, tmp_path / "altered.zip", *options)
+        return status, [(one["code"], one["sentence"].rsplit(": ", 1)[-1]) for one in found["findings"]]
+
+    def first_run(at, by):
+        return lambda batch: batch["runs"][0].__setitem__(at, batch["runs"][0][at] + by)
+
+    gone = "revision 9, which it is about, is not in the bundle"
+    status, ((code, told),) = altered(first_run(3, 9))
+    assert (status, code, told.endswith(gone)) == (1, "receipt_averages", True)
+    for change in (first_run(2, 60_000), lambda batch: batch.update(gateway="gw-2"), lambda batch: batch["runs"].pop()):
+        assert altered(change)[:1] == (1,) and altered(change)[1][0][0] == "receipt_averages"
+    for change in (first_run(4, 50), first_run(2, 1), lambda batch: batch.pop("rows"), first_run(0, -(2**53))):
+        assert altered(change)[1][0][0] == "receipt_form"
 
 
 def test_receipts_are_judged_with_the_platforms_keys(small, tmp_path, capsys):

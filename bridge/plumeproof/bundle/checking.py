@@ -26,6 +26,7 @@ from plumeproof.anchors import KeptStatement
 from plumeproof.bundle.anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleAnchors
 from plumeproof.bundle.arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle.averages import Compared, compare_day
+from plumeproof.bundle.batches import AverageReader
 from plumeproof.bundle.columns import parse_columns
 from plumeproof.bundle.figure_columns import FigureColumns, parse_figures
 from plumeproof.bundle.figures import FigureCheck
@@ -363,10 +364,14 @@ class BundleCheck:
         if name not in self._members:
             return
         try:
-            for code, sentence in self.receipts.run(read_member(self._file, self._members[name])):
+            lines, averages = read_member(self._file, self._members[name]), AverageReader(self._averages_in)
+            for code, sentence in self.receipts.run(lines, self.manifest["period_utc_ms"], averages):
                 yield Finding(code, None, None, name, sentence)
         except EvidenceError as error:
             yield Finding("receipt_form", None, None, name, error.detail)
+
+    def _averages_in(self, name: str) -> bytes | None:
+        return read_whole(self._file, self._members[name], COLUMNS_MAX_BYTES) if name in self._members else None
 
     def _figure_columns(self, plant: str, name: str) -> FigureColumns:
         """Of a member. Raises EvidenceError, which names it."""

@@ -1,26 +1,31 @@
-"""The receipts of a bundle: their form, and a platform's signature where you have its keys (JWK set, RFC 7517).
+"""The receipts of a bundle: their form, a platform's signature where you have its keys (JWK set), and what it is about.
 
 A receipt is what the other side answered. One that bears an ES256 signature over its RFC 8785 form is judged with the
-keys that you name; what a broker has acknowledged bears none and is only carried. That a receipt is about just these
-averages was checked when it came (delivery/answers.py), and is not again: a bundle does not hold what was sent.
+keys that you name; what a broker has acknowledged bears none and is only carried. Where a line names the averages that
+were sent (batches.py), the report is built again from those in the bundle: its digest, its key, module, numbers and
+count must be what the platform signed. The averages themselves are judged by averages.py.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
+from plumeproof.bundle.batches import AverageReader, Batch, parse_batch
 from plumeproof.errors import EvidenceError
 
 if TYPE_CHECKING:  # loads a client for HTTPS, which a check without the platform's keys does without
     from plumeproof.delivery.answers import PublicKeys
+    from plumeproof.delivery.profile import Profile
 
 LINE_MAX_BYTES = 64 * 1024
 NAMES = {"sink", "kind", "key", "module", "seq", "received_utc_ms", "proof"}
-SIGNATURE = {"signature": "signature"}  # name of the member, as every shipped profile has it
+BATCH = "batch"  # beside them, where the averages that were sent are known
+PROFILE = "generic-https"  # every shipped profile has its names of a report's and a receipt's fields
 
 
 class ReceiptCheck:
@@ -29,30 +34,74 @@ class ReceiptCheck:
     def __init__(self, keys: PublicKeys | None) -> None:
         self._keys = keys
         self.signed = 0  # whose signature holds
+        self.matched = 0  # of these, that are about just the averages in the bundle
         self.carried = 0  # that nobody here can judge
 
-    def run(self, pieces: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    def run(
+        self, pieces: Iterable[bytes], period_utc_ms: Sequence[int], averages: AverageReader
+    ) -> Iterator[tuple[str, str]]:
         """(code, sentence) of every fault. Raises EvidenceError (form): rows in another form."""
-        if self._keys is not None:
-            from plumeproof.delivery.answers import check_signature, plain
         for number, row in enumerate(lines_of(pieces), 1):
-            if set(row) != NAMES or not isinstance(row["proof"], str):
+            if set(row) - {BATCH} != NAMES or not isinstance(row["proof"], str):
                 raise EvidenceError("form", f"line {number} is no receipt")
+            batch = parse_batch(row[BATCH]) if BATCH in row else None
             receipt = _object(row["proof"])
             if receipt is None or not isinstance(receipt.get("signature"), dict) or self._keys is None:
                 self.carried += 1
                 continue
-            told = f"line {number}, {plain(row['sink'])} {plain(row['key'])}"
-            said = receipt.get("idempotencyKey", row["key"])
-            if said != row["key"]:
-                yield "receipt", f"{told}: is about {plain(said)}"
-                continue
-            try:
-                check_signature(receipt, SIGNATURE, self._keys)
-            except (ValueError, TypeError, rfc8785.CanonicalizationError) as error:
-                yield "receipt", f"{told}: {plain(error)}"
+            wrong = self._judge(row, receipt, self._keys)
+            if wrong:
+                yield "receipt", f"line {number}, {wrong}"
                 continue
             self.signed += 1
+            # A profile of your own may have other names; whether these are there, the platform has signed
+            is_ours = _profile().receipt["content_digest"] in receipt
+            if is_ours and batch is not None and batch.is_within(*period_utc_ms):
+                wrong = _held_against(row, receipt, batch, averages)
+                if wrong:
+                    yield "receipt_averages", f"line {number}, {wrong}"
+                self.matched += not wrong
+
+    def _judge(self, row: dict[str, Any], receipt: dict[str, Any], keys: PublicKeys) -> str:
+        """What is wrong with key or signature."""
+        from plumeproof.delivery.answers import check_signature, plain
+
+        names = _profile().receipt
+        told = f"{plain(row['sink'])} {plain(row['key'])}"
+        said = receipt.get(names["idempotency_key"], row["key"])
+        if said != row["key"]:
+            return f"{told}: is about {plain(said)}"
+        try:
+            check_signature(receipt, names, keys)
+        except (ValueError, TypeError, rfc8785.CanonicalizationError) as error:
+            return f"{told}: {plain(error)}"
+        return ""
+
+
+@cache
+def _profile() -> Profile:
+    from plumeproof.delivery.profile import load_profile
+
+    return load_profile(PROFILE)
+
+
+def _held_against(row: dict[str, Any], receipt: dict[str, Any], batch: Batch, averages: AverageReader) -> str:
+    """What differs between a receipt and the report of these averages."""
+    from plumeproof.delivery.answers import check_receipt, plain
+    from plumeproof.delivery.https_sink import digest_of
+    from plumeproof.delivery.report import build_report, identify
+
+    profile = _profile()
+    told = f"{plain(row['sink'])} {plain(row['key'])}"
+    try:
+        report = build_report(batch.gateway, list(averages.numbered(str(row["module"]), batch)), profile.shape)
+        identity = identify(report.body, profile.shape)
+        check_receipt(receipt, profile.receipt, report.key, digest_of(report.body), identity)
+    except EvidenceError as error:
+        return f"{told}: {plain(error.detail)}"
+    except (ValueError, rfc8785.CanonicalizationError) as error:
+        return f"{told}: is not about the averages in the bundle: {plain(error)}"
+    return ""
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:

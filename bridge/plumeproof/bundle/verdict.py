@@ -40,6 +40,7 @@ def verdict_of(check: BundleCheck, findings: Sequence[Finding]) -> dict[str, Any
         "finding_count": check.counts.findings,
         **{name: value for name, value in asdict(check.counts).items() if name != "findings"},
         "receipts_signed": check.receipts.signed,
+        "receipts_matched": check.receipts.matched,
         "receipts_carried": check.receipts.carried,
         "limits": limits_of(check),
         "findings": [asdict(finding) for finding in findings],
@@ -59,6 +60,11 @@ def limits_of(check: BundleCheck) -> list[str]:
     if check.receipts.carried:
         told = f"{check.receipts.carried} receipts are carried as the gateway keeps them: they bear no signature, or"
         found.append(f"{told} no --platform-keys were named.")
+    if check.receipts.signed > check.receipts.matched:
+        found.append(
+            f"{check.receipts.signed - check.receipts.matched} receipts that a platform signed were not held against"
+            " averages: they are about anchors, about intervals outside the period or open again, or name no averages."
+        )
     counts = check.counts
     if counts.averages_superseded or counts.figures_superseded:
         found.append(
@@ -75,6 +81,7 @@ def page_of(name: str, verdict: dict[str, Any], findings: Sequence[Finding]) -> 
     """The page. Every text from the bundle is escaped."""
     fine = bool(verdict["fine"])
     word = "Fine: every record, average and figure that was checked holds" if fine else "Not fine: see the findings"
+    matched = f"{verdict['receipts_matched']:,} of them for just these averages"
     parts = [
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         "<meta http-equiv=Content-Security-Policy content=\"default-src 'none'; style-src 'unsafe-inline'\">",
@@ -92,6 +99,7 @@ def page_of(name: str, verdict: dict[str, Any], findings: Sequence[Finding]) -> 
                 ("Signatures that hold", f"{verdict['records_verified']:,}"),
                 ("Averages equal bit for bit", f"{verdict['averages_equal']:,}"),
                 ("Figures equal bit for bit", f"{verdict['figures_equal']:,}"),
+                ("Receipts that a platform signed", f"{verdict['receipts_signed']:,}, {matched}"),
                 ("Findings", f"{verdict['finding_count']:,}"),
             ]
         ),

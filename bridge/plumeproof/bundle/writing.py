@@ -19,6 +19,7 @@ from acqwire import limits
 
 from plumeproof import __version__
 from plumeproof.bundle.anchors import LINES, SIGNATURE, Sign, lines_of, reach_of
+from plumeproof.bundle.batches import batch_of
 from plumeproof.bundle.columns import ROW_NAMES, build_columns, columns_of
 from plumeproof.bundle.figure_columns import NAMES as FIGURE_NAMES
 from plumeproof.bundle.figure_columns import build_figures
@@ -132,7 +133,7 @@ class _Export:
                 self._writer.add(f"data/parameters/{parameters_hash.hex()}.json", [raw])
         for kind, folder in (("plant", "plants"), ("rule_set", "rules")):
             if kind == "rule_set":
-                self._add_lines("data/receipts.jsonl", self._rows.receipts(*self._period))
+                self._add_lines("data/receipts.jsonl", self._receipts())
             for digest in sorted(one for one, of in self._documents.items() if of == kind):
                 document = self._rows.document(digest)
                 if document is None:
@@ -167,6 +168,17 @@ class _Export:
         first = next(pieces, None)
         if first is not None:
             self._writer.add(name, _chained(first, pieces))
+
+    def _receipts(self) -> Iterator[dict[str, Any]]:
+        """With the averages that a report carried, where all of them may be in the bundle."""
+        is_open = self._rows.open_intervals()
+        for line, body in self._rows.receipts(*self._period):
+            batch = None if body is None else batch_of(body)
+            if batch is not None and not any(
+                (line["module"], batch["interval_s"], run[2]) in is_open for run in batch["runs"]
+            ):
+                line["batch"] = batch
+            yield line
 
     def _add_averages(self, own: _Device, day: int) -> None:
         """An interval divides the UTC day, so each stands in one day."""

@@ -115,15 +115,20 @@ class BundleRows:
             return None
         return b"".join(row[2] for row in rows)
 
-    def receipts(self, start_utc_ms: int, end_utc_ms: int) -> Iterator[dict[str, Any]]:
-        """What the other side has confirmed of what was queued in [start, end)."""
+    def open_intervals(self) -> set[tuple[str, int, int]]:
+        """(device, interval_s, start_utc_ms) of those that are open again."""
+        return set(self._rows("SELECT device, interval_s, start_utc_ms FROM averaging_open"))
+
+    def receipts(self, start_utc_ms: int, end_utc_ms: int) -> Iterator[tuple[dict[str, Any], bytes | None]]:
+        """What the other side has confirmed of what was queued in [start, end), and the bodies of reports."""
         question = (
-            "SELECT o.sink, o.kind, o.key, o.module, o.seq, r.received_utc_ms, r.proof FROM receipt AS r"
+            "SELECT o.sink, o.kind, o.key, o.module, o.seq, r.received_utc_ms, r.proof,"
+            " CASE WHEN o.kind = 'report' THEN o.body END FROM receipt AS r"
             " JOIN outbox AS o ON o.id = r.outbox_id WHERE o.created_utc_ms >= ? AND o.created_utc_ms < ? ORDER BY o.id"
         )
         names = ("sink", "kind", "key", "module", "seq", "received_utc_ms", "proof")
-        for row in self._rows(question, (start_utc_ms, end_utc_ms)):
-            yield dict(zip(names, (*row[:-1], bytes(row[-1]).decode("utf-8", "backslashreplace")), strict=True))
+        for *row, proof, body in self._rows(question, (start_utc_ms, end_utc_ms)):
+            yield dict(zip(names, (*row, bytes(proof).decode("utf-8", "backslashreplace")), strict=True)), body
 
     def _one(self, question: str, values: tuple[Any, ...] = ()) -> Any:
         return next(self._rows(question, values), None)
