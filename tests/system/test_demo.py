@@ -22,6 +22,7 @@ from tools.demo.events import Start
 from tools.demo.figures import is_good
 from tools.demo.layout import MODULES, Layout
 from tools.demo.ledger_view import read_module
+from tools.demo.papers import PAPERS
 from tools.demo.platform_view import StoredReport
 from tools.demo.subscriber import Subscriber
 from tools.demo.witnesses import ask_broker, ask_flash, ask_plant, ask_platform
@@ -33,6 +34,7 @@ ISSUE_FIELDS = {
 }  # fmt: skip
 CHANNELS = 16  # of the three analyzers together
 WAIT_S = 60.0
+PROMISE = "nothing lost, nothing twice, chain, bundle"
 
 
 def test_nothing_is_lost_and_nothing_comes_twice(finished_demo):
@@ -66,6 +68,7 @@ def test_it_ends_with_a_bundle_that_both_verifiers_take(finished_demo):
     assert figures["bundle_anchors"] > 0 and figures["bundle_receipts"] >= figures["api_receipts"]
     assert finished_demo.layout.bundle.stat().st_size > 10_000
     assert "<html" in finished_demo.layout.verdict.read_text()
+    assert (figures["papers_ok"], figures["papers"]) == (True, list(PAPERS)) and figures["papers_ids"] > 0
     assert f"bundle {finished_demo.layout.bundle}: {figures['bundle_signatures']} signatures" in finished_demo.errors
 
 
@@ -139,7 +142,7 @@ def test_ctrl_c_ends_the_run_in_good_order_whatever_happens_meanwhile(tmp_path):
     said, _ = demo.communicate(timeout=WAIT_S)
     assert demo.returncode == 0, said
     assert "plume-02 died (signal 9)" in said and "bridge died (signal 9)" in said
-    assert "the plant stops; the line drains" in said and "nothing lost, nothing twice, chain and bundle fine" in said
+    assert "the plant stops; the line drains" in said and f"{PROMISE} and papers fine" in said
     assert "(MQTT 3.1.1 only)" in said
     assert int(re.search(r"^  gaps +(\d+)$", said, re.MULTILINE)[1]) > 0
     assert parts_below(tmp_path) == []

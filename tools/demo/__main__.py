@@ -5,8 +5,8 @@
 
 The first Ctrl-C ends the run as --seconds do (plant first, then the line drains); during the start, or the second time,
 everything stops at once. With --json standard output holds one JSON object only, the rest goes to standard error.
-Exit status: 0 nothing lost, nothing twice, chain and bundle fine; 1 otherwise; 2 wrong usage; 3 a part cannot start;
-130 stopped before there were figures.
+Exit status: 0 nothing lost, nothing twice, chain, bundle and papers fine; 1 otherwise; 2 wrong usage; 3 a part cannot
+start; 130 stopped before there were figures.
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from acqwire import limits
 from tools.demo.figures import is_good
 from tools.demo.layout import SEAL_MS, SLOT_MS, Layout
 from tools.demo.line import Wishes
+from tools.demo.papers import PaperFindings, end_with_papers, with_papers
 from tools.demo.part import Cancelled, PartError
 from tools.demo.run import Stops, run, watch
 from tools.demo.summary import Summary
 
+MODEL = "model"  # what the analyzers show without a CSV
 FINE, FINDINGS, WRONG_USAGE, NOT_STARTED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
@@ -40,7 +42,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds (without: Ctrl-C)")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object")
     parser.add_argument("--dir", type=Path, help="new folder for ledger, keys.json, anchor.json, envelopes, bundle.zip")
-    parser.add_argument("--values", default="model", metavar="model|CSV", help="what the analyzers show (tools/plant)")
+    parser.add_argument("--values", default=MODEL, metavar="model|CSV", help="what the analyzers show (tools/plant)")
     parser.add_argument("--map", type=Path, metavar="FILE", help="which column of the CSV is which channel")
     parser.add_argument("--row-s", type=float, metavar="S", help="plant seconds of one row of the CSV")
     parser.add_argument("--speed", type=float, default=1.0, help="plant seconds per second (1)")
@@ -56,7 +58,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         parser.error(
             f"--slot-ms is at least {limits.SLOT_MIN_MS}, --seal-ms not below it and at most {limits.SEAL_MAX_MS}"
         )
-    if chosen.values != "model" and not Path(chosen.values).is_file():
+    if chosen.values != MODEL and not Path(chosen.values).is_file():
         parser.error(f"--values {chosen.values}: no such file; give `model` or a CSV")
     if chosen.dir is not None and chosen.dir.exists() and (not chosen.dir.is_dir() or any(chosen.dir.iterdir())):
         parser.error(f"--dir {chosen.dir}: is not empty; name a new folder, so that two runs are not mixed")
@@ -66,7 +68,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
 def wishes_of(chosen: argparse.Namespace) -> Wishes:
     """What the plants are told."""
     return Wishes(
-        values=chosen.values if chosen.values == "model" else str(Path(chosen.values).resolve()),
+        values=chosen.values if chosen.values == MODEL else str(Path(chosen.values).resolve()),
         map=chosen.map and chosen.map.resolve(),
         row_s=chosen.row_s,
         speed=chosen.speed,
@@ -88,9 +90,18 @@ def print_figures(figures: dict[str, object], as_json: bool, summary: Summary) -
             summary.say(f"  {name:20} {json.dumps(value) if isinstance(value, dict) else value}")
     for finding in figures["findings"]:  # type: ignore[attr-defined]
         summary.say(f"  finding: {finding}")
-    summary.say(
-        "nothing lost, nothing twice, chain and bundle fine" if is_good(figures) else "NOT FINE: see the findings above"
-    )
+    good = "nothing lost, nothing twice, chain, bundle and papers fine"
+    summary.say(good if is_good(figures) else "NOT FINE: see the findings above")
+
+
+def tell_of(found: PaperFindings, layout: Layout, summary: Summary) -> PaperFindings:
+    """Where the papers are."""
+    if found.papers:
+        summary.say(
+            f"papers {layout.site}: {', '.join(found.papers)}, drafts of a running month as JSON, page and PDF; each of"
+            f" the {found.ids} ids in them leads down to signed register bytes (`plumeproof trace --document`)"
+        )
+    return found
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -104,6 +115,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         play = functools.partial(watch, summary=summary, stops=stops, seconds=chosen.seconds)
         figures = run(layout, wishes_of(chosen), summary, stops, play)
+        if chosen.values == MODEL:  # other values are of other works than the site that the demo has
+            figures = with_papers(figures, tell_of(end_with_papers(layout), layout, summary))
         print_figures(figures, chosen.json, summary)
         is_kept = is_kept or not is_good(figures)
         return FINE if is_good(figures) else FINDINGS

@@ -51,11 +51,12 @@ SHOWN = (VALIDATED, STANDARDISED, MASS)  # of a term, the first that a measurand
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One short term of a longer figure. `role`: what it is to the figure."""
+    """One short term of a longer figure. `role`: what it is to the figure. `has_record`: a record has a slot in it."""
 
     start_utc_ms: int
     role: str
     value: float | None
+    has_record: bool
 
 
 class FigureWalk:
@@ -177,7 +178,7 @@ class FigureWalk:
         for place in range(seen[0], seen[-1] + 1) if seen else ():  # before and behind there is nothing to list
             start, role = one.start_utc_ms + place * length_ms, roles[place]
             own = _shown(terms.get(start, ()))
-            found.append(Term(start, role, values[place]))
+            found.append(Term(start, role, values[place], start in terms))
             told = ", ".join(own.flags) if own is not None else ""
             own_value = None if own is None else own.value
             rows.append((local_time(start, self.offset_min), role, values[place], own_value,
@@ -206,9 +207,10 @@ class FigureWalk:
             place = at[0]
         else:
             counted = [number for number, term in enumerate(terms) if term.role in COUNTED]
-            if not terms:
+            seen = counted or [number for number, term in enumerate(terms) if term.has_record]
+            if not seen:
                 raise RuleError(self._trace.id, "no record has a slot in its period any more")
-            place = counted[0] if counted else 0
+            place = seen[0]
         stage = self._trace.stages[-1]
         grid = stage.grids[0]
         stage.grids[0] = Grid(grid.title, grid.columns, grid.rows, place)

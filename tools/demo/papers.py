@@ -1,0 +1,94 @@
+"""What a demo can show of its site: the papers of the month in which it ran, each traced to register bytes.
+
+They are drafts: the month runs on, and an hour counts by a rule set of the demo's own (site/demo_hour.json) from a few
+seconds. Each is written as JSON, page and PDF by the command that a user has, and every id in it is walked down.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.demo.layout import CHECKOUT, Layout
+
+CLOCK = dt.timezone(dt.timedelta(hours=8))  # of site/line-1.toml
+PERMIT, STATEMENT, MATERIALITY, CBAM = "permit", "statement", "materiality", "cbam"
+PAPERS = (PERMIT, MATERIALITY)
+WITHOUT_PERIOD = (PERMIT,)  # these carry no figures
+AT_ONCE = 2
+FINE, FINDINGS = 0, 1  # exit statuses of `plumeproof report` behind which the paper is there
+
+
+@dataclass(frozen=True, slots=True)
+class PaperFindings:
+    """`papers`: names of those written. `ids`: figures in them that lead down. `findings`: lines."""
+
+    papers: tuple[str, ...] = ()
+    ids: int = 0
+    findings: tuple[str, ...] = ()
+
+    @property
+    def is_fine(self) -> bool:
+        return not self.findings
+
+
+def end_with_papers(layout: Layout, names: Sequence[str] = PAPERS) -> PaperFindings:
+    """Write and trace them; what the commands say is in the log `papers`."""
+    first, behind = _months(layout)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(lambda name: _paper(layout, name, first, behind), names))
+    return PaperFindings(
+        tuple(name for name, (_, finding) in zip(names, found, strict=True) if not finding),
+        sum(ids for ids, _ in found),
+        tuple(finding for _, finding in found if finding),
+    )
+
+
+def with_papers(figures: dict[str, object], found: PaperFindings) -> dict[str, object]:
+    """The figures of a run and those of its papers."""
+    findings = figures["findings"]
+    assert isinstance(findings, list)
+    more = {"papers": list(found.papers), "papers_ok": found.is_fine, "papers_ids": found.ids}
+    return figures | more | {"findings": [*findings, *found.findings]}
+
+
+def _paper(layout: Layout, name: str, first: str, behind: str) -> tuple[int, str]:
+    """Ids that lead down, and what is wrong."""
+    files = [layout.site / f"{name}.{ending}" for ending in ("json", "html", "pdf")]
+    period = () if name in WITHOUT_PERIOD else ("--from", first, "--to", behind)
+    outputs = [word for file in files for word in (f"--{file.suffix[1:]}", str(file))]
+    status, _ = _ask(layout, "report", name, "-c", str(layout.config), *period, *outputs)
+    if status not in (FINE, FINDINGS) or not all(map(Path.is_file, files)):
+        return 0, f"papers: `report {name}` ended with status {status}; see {layout.log('papers')}"
+    if name in WITHOUT_PERIOD:
+        return 0, ""
+    status, told = _ask(layout, "trace", "-c", str(layout.config), "--document", str(files[0]), "--json")
+    if status or not told:
+        return 0, f"papers: not every id of {files[0]} leads down to register bytes; see {layout.log('papers')}"
+    return len(json.loads(told)["ids"]), ""
+
+
+def _months(layout: Layout) -> tuple[str, str]:
+    """The site's month of the run's first event, and the one behind that of now."""
+    with layout.events.open(encoding="utf-8") as file:
+        began = dt.datetime.fromtimestamp(json.loads(file.readline())["t_utc_ns"] / 1e9, CLOCK)
+    last = dt.datetime.now(CLOCK)
+    behind = (last.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    return f"{began:%Y-%m}", f"{behind:%Y-%m}"
+
+
+def _ask(layout: Layout, *words: str) -> tuple[int, str]:
+    """Exit status and standard output."""
+    command = (sys.executable, "-m", "plumeproof", *words)
+    with layout.log("papers").open("a") as log:  # in a group of its own: a second Ctrl-C is not for it
+        ended = subprocess.run(
+            command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=log, text=True, process_group=0, check=False
+        )
+        log.write(f"{' '.join(words)}: status {ended.returncode}\n")
+    return ended.returncode, ended.stdout
