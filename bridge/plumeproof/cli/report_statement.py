@@ -80,6 +80,7 @@ def _parts(inputs: ReportInputs) -> Any:
     """Everything that was named, read; raises ConfigError before anything is written."""
     from plumeproof.documents.declared import DeclaredSource
     from plumeproof.documents.gwp_values import load_gwp_values
+    from plumeproof.documents.hours import HourSource
     from plumeproof.documents.site_time import days_of
     from plumeproof.documents.statement_evidence import resolve
     from plumeproof.documents.statement_inputs import gather, refuse_not_final
@@ -97,7 +98,8 @@ def _parts(inputs: ReportInputs) -> Any:
         where = f"{site_file.path}: statement.gwp_justification"
         raise ConfigError(where, f"is missing: {values.source} is not the latest; say why it is taken")
     declared = {name: DeclaredSource(own.desk, own.ledger) for name, own in inputs.desks.items()}
-    found = gather(site_file.site, plan, values, declared, period)
+    hours = {name: HourSource(own.desk, own.ledger) for name, own in inputs.desks.items()}
+    found = gather(site_file.site, plan, values, declared, hours, period)
     refuse_not_final(site_file.path, plan, found)
     devices = sorted({own.device for one in found.inputs if one.figure is not None for own in one.figure.inputs})
     evidence = tuple(resolve(plan.evidence, folder, str(site_file.path), period, devices))

@@ -264,6 +264,14 @@ def _completeness(parts: StatementParts) -> dict[str, Any]:
             }
             for one in found.gaps
         ],
+        "sources": [
+            {
+                "sourceId": parts.urn("source", one.source),
+                "hours": one.hours,
+                "hoursWithoutRecord": one.without_record,
+            }
+            for one in found.coverage
+        ],
         "hoursWithoutFigure": sum(
             dict(one.figure.n_invalid).get("without_figure", 0) for one in found.inputs if one.figure is not None
         ),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from plumeproof.documents.declared import Declared, DeclaredSource, Period, add, decimal_of, pieces_of
 from plumeproof.documents.gwp_values import GwpValues
+from plumeproof.documents.hours import HourSource
 from plumeproof.documents.site import EmissionSource, Site
 from plumeproof.documents.site_time import days_of, time_text
 from plumeproof.documents.statement_plan import Activity, StatementPlan
@@ -60,11 +61,21 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Coverage:
+    """Clock hours of a measured source in the statement's period, and those of which no record has a slot."""
+
+    source: str
+    hours: int
+    without_record: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatementInputs:
     """In the order of sources and periods."""
 
     inputs: tuple[StatementInput, ...]
     gaps: tuple[Gap, ...]
+    coverage: tuple[Coverage, ...]
 
     @property
     def open_inputs(self) -> tuple[StatementInput, ...]:
@@ -73,11 +84,17 @@ class StatementInputs:
 
 
 def gather(
-    site: Site, plan: StatementPlan, values: GwpValues, declared: Mapping[str, DeclaredSource], period: Period
+    site: Site,
+    plan: StatementPlan,
+    values: GwpValues,
+    declared: Mapping[str, DeclaredSource],
+    hours: Mapping[str, HourSource],
+    period: Period,
 ) -> StatementInputs:
-    """`declared`: by plant. Raises ConfigError: one line, what is missing and where."""
+    """`declared`, `hours`: by plant. Raises ConfigError: one line, what is missing and where."""
     inputs: list[StatementInput] = []
     gaps: list[Gap] = []
+    coverage: list[Coverage] = []
     offset_min = next(iter(declared.values())).desk.engine.plant.utc_offset_min
     if not site.sources and not plan.activities:
         raise ConfigError("[[source]]", "there is none: a statement needs at least one source")
@@ -88,12 +105,14 @@ def gather(
             told = f"{time_text(period[0], offset_min)} to {time_text(period[1], offset_min)}"
             raise ConfigError(f"source {source.id}", f"plant {plant} has no figure of {source.measurand} in {told}")
         inputs += measured
+        known = [one.figure_id != "" for one in hours[plant].of_period(source.measurand, source.rule_set, period)]
+        coverage.append(Coverage(source.id, len(known), known.count(False)))
         there = {(one.start_utc_ms, one.end_utc_ms) for one in measured}
         for _, start, end in pieces_of(period, offset_min):
             gaps += [] if (start, end) in there else [Gap(source.id, start, end)]
     for activity in plan.activities:
         inputs.append(_calculated(activity, plan, values, period, offset_min))
-    return StatementInputs(tuple(inputs), tuple(gaps))
+    return StatementInputs(tuple(inputs), tuple(gaps), tuple(coverage))
 
 
 def potential_of(gas: str, plan: StatementPlan, values: GwpValues) -> Decimal:

@@ -6,13 +6,16 @@ to TONNES_DECIMALS here; the data set has them whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from datetime import time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from plumeproof.documents.finding import Finding
 from plumeproof.documents.schema import digest_of
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
+from plumeproof.documents.site_time import instant_of
 from plumeproof.documents.verification_sheet import verification_blocks
 
 TONNES_DECIMALS = 3
@@ -24,14 +27,14 @@ def statement_sheet(document: dict[str, Any], findings: Sequence[Finding]) -> Sh
     """The document holds its schema; `findings` are those of the other checks."""
     statement = document["ghgStatement"]
     profile = document["profile"]
-    facility = statement["facilities"][0]
+    facility, period = statement["facilities"][0], statement["reportingPeriod"]
     blocks: list[Block] = [*_verdicts(statement, document["verification"], findings)]
     blocks += [*_parties(statement), *_results(statement), *_boundaries(statement)]
     blocks += [*_quantification(statement), *_trail(statement)]
     blocks += verification_blocks(document["verification"])
     return Sheet(
         "GHG statement",
-        f"{facility['name']}, {_span(statement['reportingPeriod'])}",
+        f"{facility['name']}, {_span(period)} by the clock of UTC{period['start'][19:]}",
         tuple(blocks),
         f"{profile['status']}: {profile['basis']}; checked {profile['checked']}",
         f"SHA-256 of the statement {digest_of(statement)}",
@@ -53,7 +56,16 @@ def _round(text: str) -> str:
 
 
 def _span(period: dict[str, str]) -> str:
+    """Whole days of one clock as days, both included; anything else as it stands."""
+    start, end = instant_of(period["start"]), instant_of(period["end"])
+    if start.time() == end.time() == time() and start.utcoffset() == end.utcoffset():
+        return f"{start.date()} to {(end - timedelta(days=1)).date()}"
     return f"{period['start']} to {period['end']}"
+
+
+def _words(name: str) -> str:
+    """`operationalControl` as people write it."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings: Sequence[Finding]) -> Iterator[Block]:
@@ -68,6 +80,10 @@ def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings:
         yield Verdict(
             f"Nothing is known of {_last(gap['sourceId'])} from {_span(gap['period'])}; it is in no sum", OPEN
         )
+    for own in whole["sources"]:
+        if own["hoursWithoutRecord"]:
+            told = f"of {own['hoursWithoutRecord']} of {own['hours']} hours of source {_last(own['sourceId'])}"
+            yield Verdict(f"There is no record {told}: they are in no sum", OPEN)
     if whole["hoursWithoutFigure"]:
         told = f"{whole['hoursWithoutFigure']} hours in operation have neither a measured nor a substituted value"
         yield Verdict(f"{told}; they are in no sum", OPEN)
@@ -128,7 +144,7 @@ def _results(statement: dict[str, Any]) -> Iterator[Block]:
                 one["gas"],
                 shown(one["mass"]) if one["mass"] else "",
                 shown(one["co2e"]) if one["co2e"] else "",
-                one["status"] if one["reason"] is None else f"{one['status']}: {one['reason']}",
+                _words(one["status"]) + (f": {one['reason']}" if one["reason"] else ""),
             )
             for one in statement["gases"]
         ),
@@ -145,7 +161,7 @@ def _boundaries(statement: dict[str, Any]) -> Iterator[Block]:
     yield Heading("Boundaries and basis")
     yield Facts(
         (
-            ("Organizational boundary", f"{organization['approach']}, {organization['sharePercent']} %"),
+            ("Organizational boundary", f"{_words(organization['approach'])}, {organization['sharePercent']} %"),
             ("Entities", ", ".join(organization["entities"])),
             ("Categories", ", ".join(map(str, reporting["categories"]))),
             ("Significance", reporting["significanceCriteria"]),
@@ -223,7 +239,7 @@ def _input(one: dict[str, Any]) -> tuple[str, str, str, str, str]:
     told += f", {hours['withoutFigure']} without" if hours["withoutFigure"] else ""
     told += "" if one["isClosed"] else "; still runs"
     biogenic = _round(one["biogenicCO2"]["value"])
-    return (_span(one["period"]), " ".join(figure["ids"]), shown(one["co2e"]), biogenic, told)
+    return (_span(one["period"]), ", ".join(figure["ids"]), shown(one["co2e"]), biogenic, told)
 
 
 def _trail(statement: dict[str, Any]) -> Iterator[Block]:
