@@ -60,7 +60,7 @@ def _make(args: argparse.Namespace) -> int:
     with open_inputs(args) as inputs:
         if args.hours is not None:
             inputs.plants.refuse_output(args.hours, (inputs.site_file.path,))
-        parts = _parts(inputs)
+        parts = parts_of(inputs)
         names = tuple(dict.fromkeys(one.source for one in parts.found.inputs))
         document = build_data_set(parts, read_verification_plan(inputs.site_file, names))
         findings = findings_of(document, None)  # files of evidence were read a moment ago
@@ -76,7 +76,7 @@ def _make(args: argparse.Namespace) -> int:
     return 0
 
 
-def _parts(inputs: ReportInputs) -> Any:
+def parts_of(inputs: ReportInputs) -> Any:
     """Everything that was named, read; raises ConfigError before anything is written."""
     from plumeproof.documents.declared import DeclaredSource
     from plumeproof.documents.gwp_values import load_gwp_values
