@@ -51,7 +51,7 @@ def operator_sheet(data: OperatorData, digest: str) -> Sheet:
                 for one in acts()
                 if one.kind == "definitive"
             ),
-            widths=(30, 30, 12, 28),
+            widths=(29, 29, 15, 27),
         ),
         Text(
             f"Code lists: {data.table.book.unverified()} rows have not been compared with the acts by anybody yet; "
@@ -187,7 +187,7 @@ def _measured(one: Measured, offset_min: int) -> list[Block]:
     if one.gaps:
         gaps = tuple(
             (time_text(gap.start_utc_ms, offset_min), time_text(gap.end_utc_ms, offset_min), gap.status,
-             "in no total" if gap.kg is None else text_of(gap.kg.quantize(SHOWN, ROUND_HALF_EVEN)))
+             "in no total" if gap.kg is None else _t(gap.kg))
             for gap in one.gaps[:GAPS_SHOWN]
         )  # fmt: skip
         blocks.append(Table(("Gap from", "to", "Hours are", "kg"), gaps, frozenset({3})))
