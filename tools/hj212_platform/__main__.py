@@ -87,10 +87,6 @@ async def run(chosen: argparse.Namespace, steps: list[Step] | None) -> int:
     store = MessageStore(chosen.store) if chosen.store is not None else None
     capture = Capture(chosen.capture) if chosen.capture is not None else None
     try:
-        platform = Platform(manners, FaultPlan(tuple(map(parse_fault, chosen.fault))), events.tell, store, capture)
-        await platform.start(chosen.host, chosen.port)
-        player = Player(platform, events.tell)
-        work = asyncio.create_task(_by_hand(player, events) if steps is None else _play(player, steps, events))
         told: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def stop() -> None:
@@ -99,6 +95,10 @@ async def run(chosen: argparse.Namespace, steps: list[Step] | None) -> int:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
+        platform = Platform(manners, FaultPlan(tuple(map(parse_fault, chosen.fault))), events.tell, store, capture)
+        await platform.start(chosen.host, chosen.port)
+        player = Player(platform)
+        work = asyncio.create_task(_by_hand(player, events) if steps is None else _play(player, steps, events))
         parts: list[asyncio.Future[Any]] = [told, platform.failed]
         if chosen.script is not None:
             parts.append(work)

@@ -30,6 +30,7 @@ from tools.hj212_platform.unit import Exchange, FieldUnit
 WITHIN_S = 10.0  # where a step does not say it
 LINE_MAX = 2000  # characters
 STEPS_MAX = 10_000
+SECRET = re.compile(r"((?:PW|NewPW|NewSK)=)[^;,\s]+", re.IGNORECASE)
 Found = TypeVar("Found")
 NUMBER = r"[0-9]{1,6}(?:\.[0-9]{1,3})?"
 
@@ -46,7 +47,7 @@ class StepFailed(Exception):
 class Step:
     """One line. Which fields count depends on `verb`."""
 
-    text: str
+    text: str  # without secrets
     verb: str
     word: str = ""  # CN, MN, N, S or a fault
     area: str = ""
@@ -76,6 +77,7 @@ def parse_step(line: str, where: str) -> Step | None:
     if not text:
         return None
     verb, _, rest = text.partition(" ")
+    text = SECRET.sub(r"\1(not shown)", text)
     words = rest.split()
     word = words.pop(0) if words else ""
     if len(line) > LINE_MAX or verb not in FORMS or not re.fullmatch(FORMS[verb], word):
@@ -115,9 +117,8 @@ def read_script(text: str, name: str) -> list[Step]:
 class Player:
     """Plays steps on a platform."""
 
-    def __init__(self, platform: Platform, tell: Callable[..., None]) -> None:
+    def __init__(self, platform: Platform) -> None:
         self._platform = platform
-        self._tell = tell
         self._mn = ""
         self._seen: dict[str, int] = {}  # number of the last message that a step waited for, by CN
         self._open: list[tuple[asyncio.Task[Exchange], Step]] = []

@@ -158,15 +158,17 @@ class Platform:
         kept = self._store.keep(found, unit.number) if self._store is not None else "not kept"
         unit.meet(found)
         self._tell("message", connection=unit.number, kept=kept, **facts_of(found))
-        self._messages += 1
-        self.arrived.append((self._messages, unit, found))
-        answer = answer_to(found)
-        if answer is not None:
-            await unit.send(answer, "9013" if b";CN=9013;" in answer else "9014", found.of("QN"))
+        try:
+            answer = answer_to(found)
+            if answer is not None:
+                await unit.send(answer, "9013" if b";CN=9013;" in answer else "9014", found.of("QN"))
+        finally:  # a script that waits for this message goes on when it is answered
+            self._messages += 1
+            self.arrived.append((self._messages, unit, found))
+            await self._wake()
         area = clock_area(found, self.now())
         if area is not None:
             self.ask(unit, "1012", area, {})
-        await self._wake()
 
     async def _wake(self) -> None:
         async with self.has_news:
