@@ -16,9 +16,6 @@ from tests.test_architecture import BRIDGE_FILES, ROOT, files_below
 ALLOWED = {  # name: why it may wait for its caller
     "ports.KeyRegistry": "the port of keys.py, for readers; contract tests hold every implementation to it",
     "store.reader.read_anchors": "inspection hands it on to the faces",
-    "rules.hj212_flags.FlagTable": "flags of HJ 212: the documents of that platform come with its step",
-    "rules.hj212_flags.load_flags": "as FlagTable",
-    "rules.hj212_flags.read_flags": "as FlagTable",
 }
 UNDER_WAY = ("documents.", "hj212.", "cbam.")  # of the step that is being built; should become empty
 Name = tuple[str, str]  # module, function or class; "" is the module's own level

@@ -14,7 +14,7 @@ import re
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from acqwire import frames, limits
@@ -23,6 +23,9 @@ from plumeproof.errors import ConfigError
 from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
 from plumeproof.toml_lines import At, Lines, find_lines
 
+if TYPE_CHECKING:
+    from plumeproof.pact_config import PactConfig
+
 FILE_MAX_BYTES = 1024 * 1024  # hundreds of modules; a larger file is a wrong file
 DAY_S = 86_400
 BAUDS = (9_600, 19_200, 38_400, 57_600, 115_200, 230_400, 460_800, 921_600)  # what USB adapters offer
@@ -30,10 +33,12 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,31}")  # gateway ids and sink names: 
 _TOPIC = re.compile(r"[^#+\x00/]([^#+\x00]{0,126}[^#+\x00/])?")  # MQTT 5 section 4.7: no wildcards; no empty level
 _GROUP = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # Sparkplug 3.0 section 4: one level of a topic
 _SHIPPED = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")  # as delivery/profile.py; a path has a dot or a slash
+_MN = re.compile(r"[0-9A-Za-z]{14,24}")  # HJ 212-2017: 24 characters; 2005: 14
+_ST = re.compile(r"[0-9A-Za-z]{2}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,252}[A-Za-z0-9])?")  # DNS name or address
 
 
-def _path(value: Any, folder: Path) -> Path:
+def file_path(value: Any, folder: Path) -> Path:
     if not (text := typed(value, str)) or "\x00" in text:
         raise ValueError("is no path")
     return (folder / text).absolute()
@@ -65,7 +70,7 @@ def _interval(value: Any, _folder: Path) -> int:
     return seconds
 
 
-def _url(value: Any, _folder: Path) -> str:
+def https_url(value: Any, _folder: Path) -> str:
     text = typed(value, str)
     parts = urlsplit(text)
     if parts.scheme != "https" or not parts.hostname:
@@ -87,7 +92,7 @@ def _tsa_url(value: Any, _folder: Path) -> str:
 def _profile(value: Any, folder: Path) -> str:
     """The name of a shipped profile as it is; everything else is a path."""
     text = typed(value, str)
-    return text if _SHIPPED.fullmatch(text) else str(_path(text, folder))
+    return text if _SHIPPED.fullmatch(text) else str(file_path(text, folder))
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,7 @@ class GatewayConfig:
     """`data_dir` holds the ledger and the lock; it belongs to one bridge and stays on a local disk."""
 
     id: str = setting(text_like(_NAME, "gateway id (a-z 0-9 . _ -, at most 32)"))
-    data_dir: Path = setting(_path)
+    data_dir: Path = setting(file_path)
     clock_uncertainty_ms: int = setting(number_in(int, 1, 60_000), 100)  # NTP is within 50 ms; twice that for a busy PC
 
     @property
@@ -108,7 +113,7 @@ class GatewayConfig:
 class KeysConfig:
     """keys.json: the enrolled public keys."""
 
-    file: Path = setting(_path)
+    file: Path = setting(file_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +142,8 @@ class AveragingConfig:
 class PlantConfig:
     """A stack whose figures are made: `file` describes it, `rule_files` are rule sets of your own that it names."""
 
-    file: Path = setting(_path)
-    rule_files: tuple[Path, ...] = setting(list_of(_path), ())
+    file: Path = setting(file_path)
+    rule_files: tuple[Path, ...] = setting(list_of(file_path), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,19 +151,19 @@ class AnchorsConfig:
     """Signed heads of all modules for keepers elsewhere. Without `key_file` there are none. `every_records` 0: by time
     alone. `folders`: on another disk, or a share of another host. `tsa_certificate_file`: whose time-stamps count."""
 
-    key_file: Path | None = setting(_path, None)
+    key_file: Path | None = setting(file_path, None)
     every_hours: int = setting(number_in(int, 1, 24), 24)  # reference: reliability section 6, at least daily
     every_records: int = setting(number_in(int, 0, 1_000_000_000), 10_000)  # some six hours of twenty modules
-    folders: tuple[Path, ...] = setting(list_of(_path), ())
+    folders: tuple[Path, ...] = setting(list_of(file_path), ())
     tsa_url: str | None = setting(_tsa_url, None)
-    tsa_certificate_file: Path | None = setting(_path, None)
+    tsa_certificate_file: Path | None = setting(file_path, None)
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentsConfig:
     """`site_file`: who answers for the works, its permits, and what is declared of it (`plumeproof report`)."""
 
-    site_file: Path | None = setting(_path, None)
+    site_file: Path | None = setting(file_path, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +190,11 @@ class MqttSinkConfig:
         text_like(_NAME, "client id (a-z 0-9 . _ -, at most 32)"), None
     )  # None: gateway and sink
     keepalive_s: int = setting(number_in(int, 5, 3_600), 60)
-    ca_file: Path | None = setting(_path, None)
-    cert_file: Path | None = setting(_path, None)
-    key_file: Path | None = setting(_path, None)
+    ca_file: Path | None = setting(file_path, None)
+    cert_file: Path | None = setting(file_path, None)
+    key_file: Path | None = setting(file_path, None)
     username: str | None = setting(text_like(), None)
-    password_file: Path | None = setting(_path, None)
+    password_file: Path | None = setting(file_path, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +208,50 @@ class HttpsSinkConfig:
     profile: str = setting(_profile)
     client_id: str = setting(text_like())
     report_interval_s: int = setting(_interval)
-    base_url: str | None = setting(_url, None)  # None: the profile's own
-    secret_file: Path | None = setting(_path, None)
-    assertion_key_file: Path | None = setting(_path, None)  # private_key_jwt
+    base_url: str | None = setting(https_url, None)  # None: the profile's own
+    secret_file: Path | None = setting(file_path, None)
+    assertion_key_file: Path | None = setting(file_path, None)  # private_key_jwt
     assertion_key_id: str = setting(text_like(), "")  # "": the assertion names no key
-    signature_key_file: Path | None = setting(_path, None)  # reports that are signed
+    signature_key_file: Path | None = setting(file_path, None)  # reports that are signed
     signature_key_id: str = setting(text_like(), "")  # "": client_id
-    cert_file: Path | None = setting(_path, None)  # client certificate, where the platform asks for one
-    key_file: Path | None = setting(_path, None)
-    ca_file: Path | None = setting(_path, None)  # None: the authorities of the system
+    cert_file: Path | None = setting(file_path, None)  # client certificate, where the platform asks for one
+    key_file: Path | None = setting(file_path, None)
+    ca_file: Path | None = setting(file_path, None)  # None: the authorities of the system
     timeout_s: float = setting(number_in(float, 1.0, 300.0), 30.0)  # platforms store before they answer
+
+
+@dataclass(frozen=True, slots=True)
+class Hj212SinkConfig:
+    """An environmental platform by HJ 212-2017; we are the field unit (bridge/HJ212.md). `outlet`: of the permit in
+    documents.site_file, which gives MN, factor codes and duties; `rule_set`: of the plant, for converted values and
+    masses."""
+
+    name: str = setting(text_like(_NAME, "sink name (a-z 0-9 . _ -, at most 32)"))
+    host: str = setting(text_like(_HOST, "host name"))
+    port: int = setting(number_in(int, 1, 65_535))
+    outlet: str = setting(text_like())
+    secret_file: Path = setting(file_path)  # PW
+    mn: str = setting(text_like(_MN, "station number MN"), "")  # "": the outlet's
+    st: str = setting(text_like(_ST, "system code ST"), "31")  # air pollution source
+    version: str = setting(one_of("2017"), "2017")
+    policy: str = setting(one_of("strict", "modbus-crc-accepted", "ignore-crc"), "strict")
+    rule_set: str | None = setting(text_like(), None)
+    factor_file: Path | None = setting(file_path, None)  # local codes
+    over_time_s: int = setting(number_in(int, 1, 99), 5)  # reference: section 4.5, a wired line; cellular 10
+    tries: int = setting(number_in(int, 1, 99), 3)
+    real_time_interval_s: int = setting(_interval, 60)  # which averages are the present
+    real_time_every_s: int = setting(number_in(int, 30, 3_600), 60)  # RtdInterval, until the platform sets it
+    real_time_is_on: bool = setting(one_of(True, False), True)
+    real_time_answer: bool = setting(one_of(True, False), False)
+    minute_interval_min: int = setting(one_of(1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), 10)
+    interval_flags: str = setting(one_of("standard", "cause"), "standard")
+    wait_for_modules_s: int = setting(number_in(int, 0, DAY_S), 300)  # that stand still, before a message goes without
+    heartbeat_s: int = setting(number_in(int, 0, 3_600), 0)  # 0: none; a vendor extension on 2017 links
+    login: bool = setting(one_of(True, False), False)
+    ask_time: bool = setting(one_of(True, False), False)
+    clock_tolerance_s: int = setting(number_in(int, 1, 3_600), 60)  # minutes matter to the platform's grid
+    set_host_clock: bool = setting(one_of(True, False), False)
+    allow_password_change: bool = setting(one_of(True, False), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +276,11 @@ class Config:
     plants: tuple[PlantConfig, ...]
     mqtt_sinks: tuple[MqttSinkConfig, ...]
     https_sinks: tuple[HttpsSinkConfig, ...]
+    hj212_sinks: tuple[Hj212SinkConfig, ...]
     dashboard: DashboardConfig
     anchors: AnchorsConfig
     documents: DocumentsConfig
+    pact: PactConfig
 
 
 def load_config(path: Path) -> Config:
@@ -260,15 +301,17 @@ def load_config(path: Path) -> Config:
 
 def parse_config(text: str, path: Path) -> Config:
     """Check the text of a configuration; `path` is named in errors and gives relative paths their folder."""
+    from plumeproof.pact_config import read_pact  # takes its checks from here
+
     lines = find_lines(text, path)
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(str(path), f"no TOML: {error}") from error
     top = Section(tree, (), lines, path).only(
-        "gateway", "keys", "module", "averaging", "plant", "sink", "dashboard", "anchors", "documents"
+        "gateway", "keys", "module", "averaging", "plant", "sink", "dashboard", "anchors", "documents", "pact"
     )
-    sinks = top.inner("sink").only("mqtt", "https")
+    sinks = top.inner("sink").only("mqtt", "https", "hj212")
     config = Config(
         gateway=top.inner("gateway", is_needed=True).build(GatewayConfig),
         keys=top.inner("keys", is_needed=True).build(KeysConfig),
@@ -277,9 +320,11 @@ def parse_config(text: str, path: Path) -> Config:
         plants=top.each("plant", PlantConfig),
         mqtt_sinks=sinks.each("mqtt", MqttSinkConfig),
         https_sinks=sinks.each("https", HttpsSinkConfig),
+        hj212_sinks=sinks.each("hj212", Hj212SinkConfig),
         dashboard=top.inner("dashboard").build(DashboardConfig),
         anchors=top.inner("anchors").build(AnchorsConfig),
         documents=top.inner("documents").build(DocumentsConfig),
+        pact=read_pact(top.inner("pact")),
     )
     _check_together(config, lines, path)
     return config
@@ -304,7 +349,8 @@ def _check_together(config: Config, lines: Lines, path: Path) -> None:
     places: list[At] = [("module", i, key) for i in range(len(config.modules)) for key in ("device", "port")]
     places += [("plant", i, "file") for i in range(len(config.plants))]
     entries = {"module": config.modules, "plant": config.plants, "mqtt": config.mqtt_sinks, "https": config.https_sinks}
-    places += [("sink", kind, i, "name") for kind in ("mqtt", "https") for i in range(len(entries[kind]))]
+    entries["hj212"] = config.hj212_sinks
+    places += [("sink", kind, i, "name") for kind in ("mqtt", "https", "hj212") for i in range(len(entries[kind]))]
     for at in places:
         value = getattr(entries[str(at[-3])][int(at[-2])], str(at[-1]))
         if (str(at[-1]), value) in seen:

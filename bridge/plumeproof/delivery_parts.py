@@ -212,10 +212,12 @@ def build_relay(
     clock: Clock,
     anchors: AnchorStore | None = None,
     anchor_key_of_kid: Callable[[bytes], bytes] = bytes,
+    more: Sequence[Feed] = (),
 ) -> Relay:
-    """What goes to which sink; `anchor_key_of_kid`: public keys of the gateway, for platforms."""
+    """What goes to which sink; `anchor_key_of_kid`: public keys of the gateway, for platforms; `more`: of links that
+    are built elsewhere (hj212_parts.py)."""
     gateway = config.gateway.id
-    feeds: list[Feed] = []
+    feeds: list[Feed] = [*more]
     for mqtt in config.mqtt_sinks:
         if "envelope" in mqtt.content:
             feeds.append(EnvelopeFeed(mqtt.name, ledger, outbox, kid_in))

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from plumeproof import compiler_pages, observe
 from plumeproof.anchor_stage import AnchorStage
@@ -39,6 +39,9 @@ from plumeproof.store.figures import SqliteFigures
 from plumeproof.store.ledger import SqliteLedger
 from plumeproof.store.lock import LedgerLock
 from plumeproof.store.outbox import SqliteOutbox
+
+if TYPE_CHECKING:
+    from plumeproof.hj212_parts import Link
 
 LAST_ANCHOR_S = 1.5  # at a stop: how long the keepers may take the last anchor; then it waits for the next start
 STOP_TIMEOUT_S = 5.0  # what a supervisor is promised; what still runs then is as safe to kill as at any instant
@@ -233,14 +236,15 @@ class Service:
         outbox = SqliteOutbox(writer, self.clock)
         own_key = None if config.anchors.key_file is None else GatewayKey(config.anchors.key_file)
         kid = None if own_key is None else own_key.kid.hex()
-        stages = build_sinks(config, outbox, self.clock, averages, partial(self.health.is_up, "module"), kid)
+        stages = list(build_sinks(config, outbox, self.clock, averages, partial(self.health.is_up, "module"), kid))
+        links = self._links(writer, outbox, averages, own_key)
+        stages += [(link.name, link.stage) for link in links]
         sinks = [Worker("sink", name, stage, SINK_REST_S, self) for name, stage in stages]
         relays = []
         store = SqliteAnchors(writer, self.clock)
         if sinks:
-            relay = build_relay(
-                config, ledger, averages, outbox, self.clock, store, lambda kid: self.keys.public_key(kid, "anchor")
-            )
+            key_of_kid, feeds = partial(self.keys.public_key, purpose="anchor"), [link.feed for link in links]
+            relay = build_relay(config, ledger, averages, outbox, self.clock, store, key_of_kid, feeds)
             relay.begin()
             relays.append(Worker("stage", "relay", relay, RELAY_REST_S, self, sinks))
         stage = Averaging(ledger, averages, config.averaging.intervals_s, config.averaging.grace_s)
@@ -269,6 +273,19 @@ class Service:
             *relays,
             *sinks,
         ]
+
+    def _links(
+        self, writer: Writer, outbox: SqliteOutbox, averages: SqliteAverages, own_key: GatewayKey | None
+    ) -> Sequence[Link]:
+        """Platforms by HJ 212. Raises ConfigError, RuleError."""
+        if not self.config.hj212_sinks:
+            return ()
+        from plumeproof.hj212_parts import Stores, build_links
+        from plumeproof.store.clock_orders import SqliteClockOrders
+
+        stores = Stores(outbox, averages, SqliteFigures(writer, self.clock), SqliteClockOrders(writer))
+        key_of_kid = partial(self.keys.public_key, purpose="anchor")
+        return build_links(self.config, stores, self.clock, own_key, key_of_kid)
 
     def _witnesses(
         self, own_key: GatewayKey | None, store: SqliteAnchors, outbox: SqliteOutbox, relays: Sequence[Worker]

@@ -178,7 +178,9 @@ def test_the_sample_is_a_configuration_and_shows_every_key():
         "averaging": shown["averaging"], "plants": shown["plant"][0], "dashboard": shown["dashboard"],
         "anchors": shown["anchors"],
         "documents": {"site_file": None},
+        "pact": {key: value for key, value in shown["pact"].items() if key != "client"} | {"clients": ()},
         "mqtt_sinks": shown["sink"]["mqtt"][0], "https_sinks": shown["sink"]["https"][0],
+        "hj212_sinks": shown["sink"]["hj212"][0],
     }  # fmt: skip
     assert set(tables) == {entry.name for entry in dataclasses.fields(Config)}
     for name, table in tables.items():

@@ -53,6 +53,30 @@ grace_s = 90                    # wait for late records before an interval is co
 # [documents]                   # papers of the site (`plumeproof report`)
 # site_file = "site.toml"       # `plumeproof report --sample-site` prints one
 
+# [pact]                        # product footprints for customers: `plumeproof pact serve` (bridge/PACT.md)
+# host = "127.0.0.1"            # another address needs certificate and key
+# port = 8443                   # 0: a free one, printed at the start
+# cert_file = "pact.pem"        # TLS; without it only for a proxy with TLS on this machine
+# key_file = "pact.key"         # PEM, for this bridge's user only (chmod 600)
+# token_s = 3600                # how long a token holds
+# refresh_s = 300               # between two looks at site file and ledger
+# connections_max = 128
+# requests_per_minute = 600     # of each client
+# tokens_per_minute = 30        # asked for by one address
+# [[pact.client]]               # once for each customer
+# id = "customer-a"
+# products = ["steam"]          # ids of site.toml that it may see; "*": all
+# secret_sha256 = "0000000000000000000000000000000000000000000000000000000000000000"   # `plumeproof pact secret`
+# [[pact.client]]               # one that has a PACT host itself: it is answered there, and told of new footprints
+# id = "customer-b"
+# products = ["*"]
+# secret_file = "customer-b.secret"   # instead of the hash
+# base_url = "https://pact.customer.example"
+# token_url = "https://login.customer.example/auth/token"   # default: /auth/token below base_url
+# own_client_id = "northport"   # who we are there
+# own_secret_file = "northport-at-b.secret"
+# ca_file = "customer-ca.pem"   # default: the authorities of the system
+
 [dashboard]
 enabled = true
 host = "127.0.0.1"              # this machine only; the page has no login
@@ -95,6 +119,34 @@ trend_minutes = 15
 # report_interval_s = 3600      # one of averaging.intervals_s
 # ca_file = "platform-ca.pem"   # default: the authorities of the system
 # timeout_s = 30
+
+# [[sink.hj212]]                # once for each environmental platform (HJ 212-2017; bridge/HJ212.md)
+# name = "bureau"
+# host = "platform.example"
+# port = 9001
+# outlet = "DA001"              # of the permit in documents.site_file: MN, factor codes, duties
+# secret_file = "bureau.secret" # PW, in a file for this bridge's user only (chmod 600)
+# mn = "010000A8900016F000169DC0"   # default: the outlet's
+# st = "31"                     # air pollution source
+# version = "2017"
+# policy = "strict"             # whose CRC is taken: "modbus-crc-accepted", "ignore-crc"; said on every value
+# rule_set = "cn_hj75"          # of the plant: converted values (Zs) and masses (Cou) are its figures
+# factor_file = "local.csv"     # your own factor codes, in the columns of factors.csv
+# over_time_s = 5               # until the platform sets them by CN 1000; cellular: 10
+# tries = 3
+# real_time_interval_s = 60     # one of averaging.intervals_s
+# real_time_every_s = 60        # RtdInterval, 30 to 3600
+# real_time_is_on = true        # until the platform switches it
+# real_time_answer = false      # true: real-time packets ask for an answer too
+# minute_interval_min = 10      # of averaging.intervals_s too
+# interval_flags = "standard"   # not normal is D; "cause": the flag of the commonest cause
+# wait_for_modules_s = 300      # that stand still, before a message goes without them
+# heartbeat_s = 0               # CN 9015, where the platform wants it
+# login = false                 # CN 9021, where the platform wants it
+# ask_time = false              # CN 1013 after each connection
+# clock_tolerance_s = 60        # a clock so near to the platform's is right
+# set_host_clock = false        # true: CN 1012 sets this PC's clock, behind a signed event
+# allow_password_change = false # true: CN 1072 writes secret_file
 """
 
 
@@ -103,6 +155,7 @@ TABLES = {
     "plants": "plant",
     "mqtt_sinks": "sink.mqtt",
     "https_sinks": "sink.https",
+    "hj212_sinks": "sink.hj212",
 }  # as the file names them
 
 
@@ -123,6 +176,10 @@ def check_main(args: argparse.Namespace) -> int:
     config = load_config(args.config)
     for sink in config.https_sinks:
         check_platform(sink)
+    if config.hj212_sinks:
+        from plumeproof.hj212_link import plan_links
+
+        plan_links(config)
     values = effective(config)
     if args.json:
         print(json.dumps(values))

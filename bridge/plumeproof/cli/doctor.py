@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from plumeproof.cli.anchor_checks import check_anchors, check_authority
-from plumeproof.config import Config, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
+from plumeproof.config import Config, Hj212SinkConfig, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
 from plumeproof.delivery_parts import files_of, try_platform
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError, RetryableDelivery, UnreachableError
 from plumeproof.keys import load_keys
@@ -71,7 +71,7 @@ def examine(config: Config) -> Iterator[Check]:
     """Every check of a configuration, the near ones first."""
     yield _tried("disk", lambda: _disk(config), "name a local folder with space in gateway.data_dir")
     yield _tried("keys", lambda: _keys(config), "enrol the module's public key in keys.file")
-    yield _tried("time", _time, "let this PC synchronise its clock (chrony, systemd-timesyncd, Windows Time)")
+    yield _tried("time", check_time, "let this PC synchronise its clock (chrony, systemd-timesyncd, Windows Time)")
     is_running = _is_running(config)
     for module in config.modules:
         yield _tried(f"module {module.device}", partial(_module, module, is_running, config.keys.file), MODULE_MEND)
@@ -92,6 +92,9 @@ def examine(config: Config) -> Iterator[Check]:
         yield _tried(f"platform {https.name}", partial(_platform, https, ending), mend)
         if any(ending):
             yield Check(f"certificates {https.name}", "warning", ending[0], "renew it; the bridge takes the new files")
+    for link in config.hj212_sinks:
+        mend = "check host, port, firewall, secret_file, and the outlet in documents.site_file"
+        yield _tried(f"hj212 {link.name}", partial(_hj212, config, link), mend)
 
 
 def _tried(name: str, check: Callable[[], str], mend: str) -> Check:
@@ -146,7 +149,8 @@ def _readable(path: Path) -> None:
             raise ConfigError(str(path), "is empty")
 
 
-def _time() -> str:
+def check_time() -> str:
+    """In one sentence, which ends in "synchronised" where that can be seen. Raises ConfigError."""
     now = time.time()
     if now < EARLIEST_UTC_S:
         raise ConfigError("system clock", f"shows {time.strftime('%Y-%m-%d', time.gmtime(now))}")
@@ -190,6 +194,12 @@ def _broker(sink: MqttSinkConfig, gateway: str) -> str:
     from plumeproof.delivery_parts import try_broker
 
     return try_broker(sink, gateway)
+
+
+def _hj212(config: Config, sink: Hj212SinkConfig) -> str:
+    from plumeproof.hj212_parts import try_link
+
+    return try_link(config, sink)
 
 
 def _platform(sink: HttpsSinkConfig, ending: list[str]) -> str:

@@ -18,6 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from plumeproof.cli.hj212_clock import add_clock_orders
+from plumeproof.cli.hj212_listen import add_listen
 from plumeproof.errors import ConfigError
 from plumeproof.hj212.frame import FrameSplitter, Policy
 from plumeproof.hj212.preview import STATUS, Edition
@@ -28,8 +30,10 @@ CHUNK = 1 << 16  # bytes read at once at most; what a pipe has is taken at once
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb to argparse's subparsers."""
-    parser: argparse.ArgumentParser = subparsers.add_parser("hj212", help="look at captures of HJ 212 links")
-    verbs = parser.add_subparsers(dest="hj212_verb", required=True, metavar="decode")
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "hj212", help="HJ 212 links: captures, field units, clock orders"
+    )
+    verbs = parser.add_subparsers(dest="hj212_verb", required=True, metavar="decode|listen|clock-orders")
     decode: argparse.ArgumentParser = verbs.add_parser(
         "decode", help="packets of a capture, each with its verdict", description=__doc__
     )
@@ -48,6 +52,8 @@ def add_parser(subparsers: Any) -> None:
     )
     decode.add_argument("--json", action="store_true", help="print one JSON object for each packet")
     decode.set_defaults(main=main)
+    add_listen(verbs)
+    add_clock_orders(verbs)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -49,6 +49,7 @@ def _limit(text: str) -> int:
 
 def _sink(args: argparse.Namespace, config: Config) -> str | None:
     names = [sink.name for sink in config.mqtt_sinks] + [sink.name for sink in config.https_sinks]
+    names += [sink.name for sink in config.hj212_sinks]
     if args.sink is not None and args.sink not in names:
         raise ConfigError(str(args.config), f"no sink {args.sink!r}; there are {', '.join(names) or 'none'}")
     return args.sink if args.sink is None else str(args.sink)

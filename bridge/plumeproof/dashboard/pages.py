@@ -28,7 +28,9 @@ STATIC = {
 }
 SHARED_S = 0.5  # answers younger than this are given again
 # Cursors of delivery and what they count: positions of records, ids of averages
-FEEDS = {"relay": "records_total", "relay_averages": "averages_total", "relay_reports": "averages_total"}
+FEEDS = {"relay": "records_total"} | dict.fromkeys(
+    ("relay_averages", "relay_reports", "relay_hj212"), "averages_total"
+)
 NOTHING_QUEUED = {"waiting": 0, "oldest_utc_ms": None, "attempts": 0, "quarantined": 0}
 
 
@@ -127,7 +129,11 @@ class Pages:
                         ),
                         **live["outbox"].get(sink.name, NOTHING_QUEUED),
                     }
-                    for kind, sinks in (("MQTT", config.mqtt_sinks), ("HTTPS", config.https_sinks))
+                    for kind, sinks in (
+                        ("MQTT", config.mqtt_sinks),
+                        ("HTTPS", config.https_sinks),
+                        ("HJ 212", config.hj212_sinks),
+                    )
                     for sink in sinks
                 ],
             }

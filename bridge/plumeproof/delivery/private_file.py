@@ -78,6 +78,17 @@ def read_secret(path: Path) -> str:
     return secret
 
 
+def replace_secret(path: Path, secret: str) -> None:
+    """Another line in a secret file, for its owner only. Raises OSError; then the older one stands."""
+    partial = path.with_name(path.name + ".part")
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(secret.encode("ascii") + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    # Power failing before this line leaves the older secret, behind it the newer one.
+    os.replace(partial, path)
+
+
 def check_private(path: Path) -> None:
     """Raises BlockedDelivery for a key that others may read, or that is not there."""
     try:

@@ -84,6 +84,20 @@ def read_factors(text: str, where: str) -> dict[str, tuple[Factor, ...]]:
     return found
 
 
+def read_local(text: str, where: str) -> dict[str, tuple[Factor, ...]]:
+    """The package's factors and a site's own, each marked local; a code of the standard cannot be changed. Raises
+    ConfigError."""
+    found = dict(factors())
+    for code, rows in read_factors(text, where).items():
+        for factor in rows:
+            if factor.local != "true":
+                raise ConfigError(where, f"factor {factor.code[:20]}: write true in the column local")
+            if code in factors():
+                raise ConfigError(where, f"factor {code[:20]} is a code of the standard; take another")
+        found[code] = rows
+    return found
+
+
 @functools.cache
 def codes() -> Mapping[tuple[str, str], Code]:
     """The package's codes."""

@@ -1,0 +1,292 @@
+"""What an outlet reports by HJ 212, from averages and figures of the ledger: real-time, minutes, hours, days.
+
+Min, Avg and Max are those of the averages (measured), or of the rule set's figures where the link names one; Zs values
+are its standardised figures, masses (Cou) its mass figures, or concentration times flow where both are of one gas. A
+day is made of the hours of the site's clock, as averages have UTC days only. What has no value has its flag alone.
+
+    station = LedgerStation(plan, averages, figures, clock, [10], 60, by_cause=False)
+    upload = station.message("hour", start_utc_ms, 3600)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from plumeproof.figure_ids import id_of_average, id_of_figure
+from plumeproof.hj212.messages import Item, Upload
+from plumeproof.hj212.numbers import MS_OF_MIN, to_time
+from plumeproof.hj212_link import CN_OF, DAY, MINUTE, REAL_TIME, Entry, LinkPlan
+from plumeproof.model import Average
+from plumeproof.ports import AverageStore, Clock, FigureStore
+from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, MEASURED, SHORT_TERM, STANDARDISED, Figure
+from plumeproof.rules.hj212_flags import STOPPED, FlagTable, load_flags
+from plumeproof.rules.rounding import round_text
+from plumeproof.rules.status import STATUS_LETTERS
+
+HOUR_S, DAY_HOURS, VALID_HOURS = 3600, 24, 20  # reference: section 4.6, a day from at least 20 valid hours
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+MASS_DECIMALS = 3  # of Cou in kg, as the reference's packets have it
+ROUNDING = "half_even"  # GB/T 8170
+FRESH_INTERVALS = 3  # a module behind the newest by more is not of the present
+OLDEST_PRESENT_MS = HOUR_MS
+DUTY_OF = {cn: duty for duty, cn in CN_OF.items()}
+KG_PER_MG = 1e-6
+NORMAL = "N"
+
+
+@dataclass(frozen=True, slots=True)
+class Triple:
+    """Mean, minimum, maximum, in the factor's unit."""
+
+    mean: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One factor over one interval. `total`: m3 of a flow, kg of a pollutant. `flag`: by the link's rule."""
+
+    entry: Entry
+    measured: Triple
+    converted: Triple | None
+    total: float | None
+    flag: str
+    rests_on: tuple[str, ...]
+
+
+class LedgerStation:
+    """delivery.hj212_orders.Station. Raises StoreError."""
+
+    def __init__(
+        self,
+        plan: LinkPlan,
+        averages: AverageStore,
+        figures: FigureStore,
+        clock: Clock,
+        minutes: Sequence[int],
+        real_time_interval_s: int,
+        by_cause: bool,
+    ) -> None:
+        """`by_cause`: an interval that is not normal has the flag of its commonest cause, not the standard's D."""
+        self.plan = plan
+        self.utc_offset_min = plan.utc_offset_min
+        self._averages, self._figures, self._clock = averages, figures, clock
+        self._minutes, self._real_time_s, self._by_cause = tuple(minutes), real_time_interval_s, by_cause
+        self._flags: FlagTable = load_flags()
+
+    def minutes(self) -> tuple[int, ...]:
+        """As Station.minutes."""
+        return self._minutes
+
+    def real_time(self) -> tuple[int, Upload] | None:
+        """As Station.real_time."""
+        entries, length_ms = self.plan.entries_of(REAL_TIME), self._real_time_s * 1000
+        if not entries:
+            return None
+        starts = {}
+        for device in {entry.source.device for entry in entries}:
+            found = dict(self._averages.newest_starts(device))
+            if self._real_time_s in found:
+                starts[device] = found[self._real_time_s]
+        newest = max(starts.values(), default=None)
+        if newest is None or self._clock.utc_ms() - newest > OLDEST_PRESENT_MS:
+            return None
+        items: list[Item] = [{"DataTime": self.time_text(newest)}]
+        rests_on: list[str] = []
+        for entry in entries:
+            start = starts.get(entry.source.device, 0)
+            average = None
+            if newest - start <= FRESH_INTERVALS * length_ms:
+                average = self._average(entry, self._real_time_s, start)
+            code, item = entry.code, {}
+            if average is None or average.mean is None:
+                item[f"{code}-Flag"] = self._flag(average)
+            else:
+                if start != newest:
+                    item[f"{code}-SampleTime"] = self.time_text(start)
+                item[f"{code}-Rtd"] = self._text(entry, _linear(entry, average.mean))
+                item[f"{code}-Flag"] = self._flag(average)
+                rests_on.append(id_of_average(average))
+            items.append(item)
+        return newest, Upload("2011", tuple(items), tuple(rests_on))
+
+    def count(self, cn: str, begin_utc_ms: int, end_utc_ms: int, minute_min: int) -> int:
+        """As Station.count."""
+        return len(self._starts(cn, begin_utc_ms, end_utc_ms, minute_min))
+
+    def history(self, cn: str, begin_utc_ms: int, end_utc_ms: int, minute_min: int) -> Iterator[Upload | None]:
+        """As Station.history."""
+        for start in self._starts(cn, begin_utc_ms, end_utc_ms, minute_min):
+            yield self.message(DUTY_OF[cn], start, minute_min * 60 if cn == CN_OF[MINUTE] else HOUR_S)
+
+    def message(self, duty: str, start_utc_ms: int, interval_s: int) -> Upload | None:
+        """The statistics of one minute interval, hour or day that begins there; None where nothing is known of it."""
+        entries = self.plan.entries_of(duty)
+        if duty == DAY:
+            readings = self._day(entries, start_utc_ms)
+        else:
+            readings = self._readings(entries, start_utc_ms, interval_s)
+        if not any(reading.rests_on for reading in readings):
+            return None
+        items: list[Item] = [{"DataTime": self.time_text(start_utc_ms)}]
+        items += [self._item(reading) for reading in readings]
+        rests_on = dict.fromkeys(one for reading in readings for one in reading.rests_on)
+        return Upload(CN_OF[duty], tuple(items), tuple(rests_on))
+
+    def day_start(self, utc_ms: int) -> int:
+        """Begin of the day of the site's clock that an instant lies in, UTC ms."""
+        offset_ms = self.utc_offset_min * MS_OF_MIN
+        return (utc_ms + offset_ms) // DAY_MS * DAY_MS - offset_ms
+
+    def time_text(self, utc_ms: int) -> str:
+        """DataTime."""
+        return to_time(utc_ms, self.utc_offset_min)
+
+    def _starts(self, cn: str, begin: int, end: int, minute_min: int) -> range:
+        if not self.plan.entries_of(DUTY_OF[cn]):
+            return range(0)
+        step = {"2051": minute_min * MS_OF_MIN, "2061": HOUR_MS, "2031": DAY_MS}[cn]
+        offset_ms = self.utc_offset_min * MS_OF_MIN
+        first = -(-(begin + offset_ms) // step) * step - offset_ms
+        return range(first, end + 1, step)
+
+    def _readings(self, entries: Sequence[Entry], start: int, interval_s: int) -> list[Reading]:
+        figures: dict[tuple[str, str], Figure] = {}
+        end = start + interval_s * 1000
+        if self.plan.rule_set is not None:
+            for figure in self._figures.of_period(self.plan.plant, SHORT_TERM, start, end):
+                if (figure.rule_set, figure.start_utc_ms, figure.end_utc_ms) == (self.plan.rule_set, start, end):
+                    figures[figure.measurand, figure.layer] = figure
+        averages = {entry.code: self._average(entry, interval_s, start) for entry in entries}
+        flow = next((averages[entry.code] for entry in entries if entry.is_flow), None)
+        flow_entry = next((entry for entry in entries if entry.is_flow), None)
+        flow_m3 = None
+        if flow is not None and flow.mean is not None and flow_entry is not None:
+            flow_m3 = _linear(flow_entry, flow.mean) * interval_s
+        return [self._reading(entry, averages[entry.code], figures, flow_m3, interval_s) for entry in entries]
+
+    def _reading(
+        self,
+        entry: Entry,
+        average: Average | None,
+        figures: dict[tuple[str, str], Figure],
+        flow_m3: float | None,
+        interval_s: int,
+    ) -> Reading:
+        measured, rests_on = Triple(None, None, None), []
+        figure = figures.get((entry.measurand, MEASURED))
+        if figure is not None and figure.value is not None:
+            measured = _triple(entry, figure.value, figure.minimum, figure.maximum)
+            rests_on.append(id_of_figure(figure))
+        elif average is not None:
+            measured = _triple(entry, average.mean, average.minimum, average.maximum)
+        if average is not None:
+            rests_on.append(id_of_average(average))
+        standardised = figures.get((entry.measurand, STANDARDISED))
+        converted = None
+        if standardised is not None and standardised.value is not None:
+            scale = 1.0 / entry.mg_per_m3  # standardised values are mg/m3
+            converted = Triple(*(
+                None if one is None else one * scale
+                for one in (standardised.value, standardised.minimum, standardised.maximum)
+            ))  # fmt: skip
+            rests_on.append(id_of_figure(standardised))
+        total = None
+        mass = figures.get((entry.measurand, MASS))
+        if entry.is_flow:
+            total = flow_m3
+        elif mass is not None and mass.value is not None:
+            total = mass.value * interval_s / HOUR_S  # kg/h of a short term
+            rests_on.append(id_of_figure(mass))
+        elif entry.measurand in self.plan.may_multiply and flow_m3 is not None and measured.mean is not None:
+            total = measured.mean * entry.mg_per_m3 * flow_m3 * KG_PER_MG
+        state = figures.get((FLOW_ID, FLOW)) or standardised or figure
+        is_stopped = state is not None and state.state == STOPPED
+        flag = self._flags.flag_of(STOPPED)[0] if is_stopped else self._flag(average)
+        return Reading(entry, measured, converted, total, flag, tuple(rests_on))
+
+    def _day(self, entries: Sequence[Entry], start: int) -> list[Reading]:
+        hours = [self._readings(entries, start + hour * HOUR_MS, HOUR_S) for hour in range(DAY_HOURS)]
+        return [self._day_of([hour[at] for hour in hours]) for at in range(len(entries))]
+
+    def _day_of(self, hours: Sequence[Reading]) -> Reading:
+        """One factor's day: from its valid hours, or from all that have values where none is valid."""
+        counts = Counter(hour.flag for hour in hours)
+        good = [hour for hour in hours if hour.flag == NORMAL and hour.measured.mean is not None]
+        used = good or [hour for hour in hours if hour.measured.mean is not None]
+        if len(good) >= VALID_HOURS:
+            flag = NORMAL
+        else:
+            others = [one for one in counts if one != NORMAL]
+            flag = max(others, key=lambda one: (counts[one], one), default=self._flags.flag_of("F")[0])
+            if not self._by_cause and flag != self._flags.flag_of(STOPPED)[0]:
+                flag = self._flags.flag_of("F")[0]
+        totals = [hour.total for hour in hours if hour.total is not None]
+        zs = [hour.converted for hour in used if hour.converted is not None]
+        return Reading(
+            hours[0].entry,
+            _over([hour.measured for hour in used]),
+            _over(zs) if zs else None,
+            fsum(totals) if totals else None,
+            flag,
+            tuple(one for hour in hours for one in hour.rests_on),
+        )
+
+    def _item(self, reading: Reading) -> Item:
+        entry, found = reading.entry, {}
+        code = entry.code
+        if reading.total is not None and entry.is_flow:
+            found[f"{code}-Cou"] = self._text(entry, reading.total)
+        elif reading.total is not None and entry.mass_scale is not None:
+            found[f"{code}-Cou"] = round_text(reading.total * entry.mass_scale, MASS_DECIMALS, ROUNDING)
+        for prefix, triple in (("", reading.measured), ("Zs", reading.converted)):
+            if triple is not None:
+                values = (("Min", triple.low), ("Avg", triple.mean), ("Max", triple.high))
+                found |= {
+                    f"{code}-{prefix}{name}": self._text(entry, value) for name, value in values if value is not None
+                }
+        return found | {f"{code}-Flag": reading.flag}
+
+    def _text(self, entry: Entry, value: float) -> str:
+        return round_text(value, entry.decimals, ROUNDING)
+
+    def _average(self, entry: Entry, interval_s: int, start: int) -> Average | None:
+        """The newest revision; None where the channel has none, or measured in another unit then."""
+        found = None
+        for average in self._averages.newest(entry.source.device, interval_s, start):
+            if average.channel == entry.source.channel and average.unit == entry.unit:
+                found = average
+        return found
+
+    def _flag(self, average: Average | None) -> str:
+        """Normal from three quarters of valid values on (reference: section 4.6, waste gas)."""
+        if average is None:
+            return self._flags.flag_of("L")[0]
+        if average.mean is not None and 4 * average.n_valid >= 3 * average.n_expected:
+            return self._flags.flag_of("V")[0]
+        if not self._by_cause:
+            return self._flags.flag_of("F")[0]
+        counts: Counter[str] = Counter()
+        for cause, count in average.n_invalid:
+            counts[STATUS_LETTERS.get("exception" if cause.startswith("exception_") else cause, "F")] += count
+        letter = max(counts, key=lambda one: (counts[one], one), default="L")
+        return self._flags.flag_of(letter)[0]
+
+
+def _linear(entry: Entry, value: float) -> float:
+    return value if (entry.scale, entry.offset) == (1.0, 0.0) else value * entry.scale + entry.offset
+
+
+def _triple(entry: Entry, mean: float | None, low: float | None, high: float | None) -> Triple:
+    return Triple(*(None if one is None else _linear(entry, one) for one in (mean, low, high)))
+
+
+def _over(triples: Sequence[Triple]) -> Triple:
+    means = [one.mean for one in triples if one.mean is not None]
+    lows = [one.low for one in triples if one.low is not None]
+    highs = [one.high for one in triples if one.high is not None]
+    return Triple(fsum(means) / len(means) if means else None, min(lows, default=None), max(highs, default=None))
