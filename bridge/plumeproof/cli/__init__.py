@@ -34,6 +34,7 @@ VERBS = (  # in the order of the help, each a file of that name
     "evidence",
     "trace",
     "report",
+    "pact",
     "hj212",
     "queue",
     "keys",
