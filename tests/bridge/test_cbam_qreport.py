@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plumeproof.cbam.codes import load_codes
-from plumeproof.cbam.qreport import build_report, faults_of, load_input
+from plumeproof.cbam.qreport import build_report, faults_of
 from plumeproof.cbam.qreport_layout import load_layout
 from plumeproof.cbam.xml_file import load_schema, local_name, parse_xml, write_xml
 from plumeproof.cli import main
@@ -166,7 +166,8 @@ def test_every_key_of_the_input_is_needed(book, schema):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('CnCode = "72085120"', 'CnCode = "72041000"', "line 34: ImportedGood.CommodityCode.CnCode: CN code 72041000 is"),
+        ('CnCode = "72085120"', 'CnCode = "72041000"',
+         "line 34: ImportedGood.CommodityCode.CnCode: CN code 72041000 is"),
         ('Country = "CN"\n\n[[ImportedGood.ImportedQuantity', 'Country = "XN"\n\n[[ImportedGood.ImportedQuantity',
          "OriginCountry.Country: 'XN' is no code of list country; nearest are"),
         ('"TOM02"', '"TOM03"', "'TOM03' is no code of list methodology: TOM01, TOM02; add it with --codes"),
@@ -174,7 +175,8 @@ def test_every_key_of_the_input_is_needed(book, schema):
         ('NetMass = "1250.5"  ', "NetMass = 1250.5", "NetMass: must be text in quotes; a number too"),
         ('Year = "2025"', 'Year = "20255"', "line 9: Year: Element 'Year'"),
         ('Name = "B. Example"', 'Nam = "B. Example"', "ContactDetails.Nam: is no known key"),
-        ('SubmissionDate = "2026-01-20T09:15:00Z"', 'SubmissionDate = "2026-01-20T09:15:00.5Z"', "line 6: SubmissionDate"),
+        ('SubmissionDate = "2026-01-20T09:15:00Z"', 'SubmissionDate = "2026-01-20T09:15:00.5Z"',
+         "line 6: SubmissionDate"),
         ('"2.1034567"', '"operator"', "name them with --operator-data FILE"),
     ],
 )  # fmt: skip
