@@ -70,11 +70,15 @@ def _sentences(error: Any) -> list[Fault]:
     if rule == "additionalProperties":
         known = error.schema.get("properties", {})
         return [(pointer_of([*at, name]), "is no element of this schema") for name in value if name not in known]
-    if rule in ("anyOf", "oneOf") and error.context:
-        # Of the alternatives (mostly null or an object) the one that the value comes nearest to
-        best = max(error.context, key=lambda one: len(one.absolute_path))
-        return _sentences(best) if best.absolute_path != error.absolute_path else [(pointer_of(at), _told(error))]
+    if rule == "anyOf" and error.context:
+        # Of null or an object, or a word or an object, the one that the value is meant to be
+        meant = [one for one in error.context if not _is_other_kind(one, at)]
+        return [fault for one in meant for fault in _sentences(one)] or _sentences(error.context[-1])
     return [(pointer_of(at), _told(error))]
+
+
+def _is_other_kind(error: Any, at: list[Any]) -> bool:
+    return error.validator in ("type", "const") and list(error.absolute_path) == at
 
 
 def _told(error: Any) -> str:

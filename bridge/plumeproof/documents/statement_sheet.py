@@ -225,6 +225,7 @@ def _quantification(statement: dict[str, Any]) -> Iterator[Block]:
                 for one in statement["emissionFactors"]
             ),
             frozenset({1}),
+            widths=(1.6, 1.2, 1.6, 4, 1.9),
         )
 
 
@@ -270,7 +271,7 @@ def _trail(statement: dict[str, Any]) -> Iterator[Block]:
             )
             for row in statement["dataTrail"]
         ),
-        widths=(3, 1.8, 4.2, 1.6),
+        widths=(2.8, 1.9, 4.1, 2),
     )
 
 
