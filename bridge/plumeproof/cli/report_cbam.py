@@ -1,6 +1,6 @@
 """`plumeproof report cbam`: operator emissions data of the definitive period, for the Commission's template.
 
-  plumeproof report cbam --sample >> site.toml
+  plumeproof report --sample-site > site.toml     # its table [cbam]
   plumeproof report cbam -c bridge.toml --from 2026 --to 2027 --json cbam.json --csv cbam.csv --pdf cbam.pdf
 
 No file format for operators is published: JSON and sheet are our own form, the CSV is for typing and pasting into the
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +31,6 @@ def add_parser(subparsers: Any) -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--sample", action=_PrintSample, help="print a commented [cbam] for site.toml")
     add_inputs(parser)
     add_codes(parser)
     parser.add_argument("--csv", type=Path, metavar="FILE", help="one row a line item, for the template")
@@ -43,17 +41,6 @@ def add_parser(subparsers: Any) -> None:
 def add_codes(parser: argparse.ArgumentParser) -> None:
     """Rows of one's own for code lists."""
     parser.add_argument("--codes", type=Path, action="append", default=[], metavar="FILE", help="rows for code lists")
-
-
-class _PrintSample(argparse.Action):
-    """As --help: prints, and nothing else is asked for."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(nargs=0, **options)
-
-    def __call__(self, parser: argparse.ArgumentParser, *_given: Any) -> None:
-        print(files("plumeproof.cbam").joinpath("sample_cbam.toml").read_text(encoding="utf-8"), end="")
-        parser.exit()
 
 
 @contextmanager
