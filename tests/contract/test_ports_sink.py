@@ -1,4 +1,4 @@
-"""ports.Sink: MQTT, HTTPS and the scripted double answer the same questions; then any script at all ends well.
+"""ports.Sink: MQTT, HTTPS, HJ 212 and the scripted double answer the same questions; then any script at all ends well.
 
 The last test drives the delivery stage with words drawn at random: whatever the other side does, every row is closed or
 set aside, nothing takes effect out of order, and nothing that was proven is sent again.
@@ -22,6 +22,7 @@ from tests.bridge.delivery_bench import Bench
 from tests.bridge.test_averages_store import AVERAGE
 from tests.bridge.test_delivery_https import sink_for
 from tests.bridge.test_delivery_mqtt import mqtt_settings, sink_of
+from tests.doubles.hj212_bench import MN, LinkBench, PlatformThread
 from tests.doubles.manual_clock import ManualClock
 from tests.doubles.scripted_platform import SECRET, Script, ScriptedPlatform, problem
 from tests.doubles.scripted_sink import ScriptedSink
@@ -94,7 +95,32 @@ class Https:
         self.platform.close()
 
 
-@pytest.fixture(params=[Scripted, Mqtt, Https])
+class Hj212:
+    """A platform that says by 9011 why it takes nothing, as some do; else the one of tools/."""
+
+    @staticmethod
+    def row(number: int) -> OutboxRow:
+        part = {"qn": f"2026120108000{number:04}", "items": [[["DataTime", "20261201080000"]]]}
+        body = json.dumps({"cn": "2061", "parts": [part]}).encode()
+        return OutboxRow(number, "bureau", MN, "report", f"2061/{number}", body, (), 0, 0)
+
+    def __init__(self, folder: Path) -> None:
+        self.platform = PlatformThread(folder)
+        self.link = LinkBench(folder, self.platform.port)
+        self.sink = self.link.sink
+
+    def says(self, word: str) -> None:
+        self.platform.refuse_next({"again": 100, "never": 2, "person": 3}[word])
+
+    def took(self) -> int:
+        return len(self.platform.kept_qns("2061"))
+
+    def close(self) -> None:
+        self.link.close()
+        self.platform.close()
+
+
+@pytest.fixture(params=[Scripted, Mqtt, Https, Hj212])
 def side(request, tmp_path):
     found = request.param(tmp_path)
     yield found

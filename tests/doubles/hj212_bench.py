@@ -34,6 +34,8 @@ from plumeproof.store.figures import SqliteFigures
 from plumeproof.store.outbox import SqliteOutbox
 from tests.bridge.test_averages_store import AVERAGE
 from tests.doubles.manual_clock import ManualClock
+from tools.hj212_platform import server
+from tools.hj212_platform.answers import answer_to, data_of
 from tools.hj212_platform.faults import FaultPlan, parse_fault
 from tools.hj212_platform.reader import Message
 from tools.hj212_platform.server import Manners, Platform
@@ -115,6 +117,25 @@ class PlatformThread:
         )
         return rows.fetchall()
 
+    def kept_qns(self, cn: str) -> set[str]:
+        """Of every message that is kept, each once."""
+        rows = self.store._base.execute("SELECT qn FROM message WHERE cn = ?", (cn,))
+        return {qn for (qn,) in rows.fetchall()}
+
+    def refuse_next(self, code: int) -> None:
+        """The next upload is answered by 9011 with this QnRtn, as some platforms do, and not by 9014. The tool does not
+        imitate such a one."""
+
+        def refusing(message: Message) -> bytes | None:
+            if not message.wants_answer or message.of("CN") not in ("2051", "2061", "2031"):
+                return answer_to(message)
+            server.answer_to = answer_to
+            return data_of({name: message.of(name) for name in ("QN",)} | {
+                "ST": "91", "CN": "9011", "PW": message.of("PW"), "MN": message.of("MN"), "Flag": "4"
+            }, f"QnRtn={code}")  # fmt: skip
+
+        server.answer_to = refusing
+
     def differing(self) -> int:
         return self.store._base.execute("SELECT count(*) FROM differing").get
 
@@ -138,8 +159,10 @@ class LinkBench:
         self.folder, self.port, self.plan, self.name, self.settings = folder, port, plan, name, settings
         self.clock = ManualClock(MIDNIGHT_MS + 6 * HOUR_MS)
         self.key = self.set_clock = None
-        self.defaults = {
-            memory_of.OVER_TIME: 1, memory_of.TRIES: 2, memory_of.REAL_TIME_S: 60, memory_of.MINUTE_MIN: 10,
+        self.sink: Hj212Sink | None = None
+        # Whole seconds in the product; here a try costs less.
+        self.defaults: Any = {
+            memory_of.OVER_TIME: 0.15, memory_of.TRIES: 2, memory_of.REAL_TIME_S: 60, memory_of.MINUTE_MIN: 10,
             memory_of.IS_REAL_TIME: 0,
         }  # fmt: skip
         (folder / "secret").write_text(PW)
@@ -147,6 +170,8 @@ class LinkBench:
         self.open()
 
     def open(self) -> None:
+        if self.sink is not None:
+            self.kill()
         writer, clock, plan = self.writer, self.clock, self.plan
         self.outbox, self.averages = SqliteOutbox(writer, clock), SqliteAverages(writer, clock)
         self.figures = SqliteFigures(writer, clock)
