@@ -1,7 +1,7 @@
 """A second verifier of bundles, written from bridge/BUNDLE.md, bridge/EVIDENCE.md and firmware/SPEC.md alone.
 
-Imports numpy, cryptography and cbor2 only. Checks container, manifest, keys, signatures, chains, parameter sets, every
-fixed-interval average; not figures of plants. Prints one JSON object; exit status 0 fine, 1 not, 2 unusable file.
+Imports numpy, cryptography and cbor2 only. Checks container, manifest, keys and their changes, signatures, chains,
+parameter sets, averages; not figures of plants. Prints one JSON object; exit status 0 fine, 1 not, 2 unusable file.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import math
 import struct
 import sys
 import zlib
@@ -27,17 +26,16 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of P-256
 DTYPES = {"uint16": ">u2", "int16": ">i2", "uint32": ">u4", "int32": ">i4", "float32": ">f4", "float64": ">f8"}
 NAMES = "valid timeout crc mismatch length backoff overrun bus_fault unconfirmed".split()
-NAMES += [f"exception_{code - 64}" for code in range(len(NAMES), 128)]  # 65 and above; between stands nothing
-NAMES += (  # the numbers are of this program alone
-    "overflow warning failure function_check out_of_specification status_missing over_range under_range not_finite"
-    " loop_failure loop_out_of_specification wire_break calibration absent parameters_changed"
-).split()
+NAMES += [f"exception_{code - 64}" for code in range(len(NAMES), 128)]  # 65 and above; what follows is of this program
+NAMES += "overflow warning failure function_check out_of_specification status_missing over_range under_range".split()
+NAMES += "not_finite loop_failure loop_out_of_specification wire_break calibration absent parameters_changed".split()
 WORDS = {"M": "warning", "S": "out_of_specification", "C": "function_check", "F": "failure"}
 TAGS = {69: "<u2", 70: "<u4", 79: "<i8", 86: "<f8"}  # RFC 8746
 SHARED = "interval_s start_utc_ms revision last_seq first_seq head_hash set n_expected rule reason".split()
 CELLS = "channel n_valid mean minimum maximum deviation".split()
-REST = "row_count invalid_row invalid_cause invalid_count".split()
-USED = {"channels": "channel", "rules": "rule", "reasons": "reason", "causes": "invalid_cause", "sets": "set"}
+REST = "row_count invalid_row invalid_cause invalid_count channels rules reasons causes sets".split()
+FAULTS = (ValueError, KeyError, TypeError, IndexError, cbor2.CBORError, InvalidSignature)
+Found = tuple[int, dict[int, Any], bytes, bytes]
 CODE = {name: number for number, name in enumerate(NAMES)}
 
 
@@ -62,59 +60,75 @@ def members_of(raw: memoryview) -> dict[str, memoryview]:
     return found
 
 
+def digest(raw: bytes | memoryview) -> bytes:
+    return hashlib.sha256(raw).digest()
+
+
+def hold(key: ec.EllipticCurvePublicKey, signed: bytes, signature: bytes) -> None:
+    """ES256 with a low s. Raises InvalidSignature, ValueError."""
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+    if len(signature) != 64 or not 1 <= s <= ORDER // 2:
+        raise ValueError("no 64 bytes, or s is not low")
+    key.verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
+
+
 class Check:
     """One bundle: `findings` are sentences."""
 
     def __init__(self, members: dict[str, memoryview], registry: list[dict[str, Any]] | None) -> None:
-        self.members, self.findings = members, list[str]()
+        self.members, self.findings, self.strips = members, list[str](), dict[str, list[Strip]]()
         self.signatures = self.averages = 0
         manifest = bytes(members.get("manifest.json", b""))
-        if bytes(members.get("manifest.sha256", b"")) != hashlib.sha256(manifest).hexdigest().encode():
+        if bytes(members.get("manifest.sha256", b"")) != digest(manifest).hex().encode():
             raise ValueError("manifest: manifest.sha256 names another manifest.json")
         self.manifest = json.loads(manifest)
-        named = {name: (size, digest) for name, size, digest in self.manifest["members"]}
-        data = (name for name in members if name[:4] == "data")
-        seen = {name: (len(members[name]), hashlib.sha256(members[name]).hexdigest()) for name in data}
-        wrong = sorted(name for name in named.keys() | seen.keys() if named.get(name) != seen.get(name))
-        self.findings += [f"member: {name} is not what the manifest names" for name in wrong]
-        entries = json.loads(bytes(members["data/keys.json"])) if registry is None else registry
-        self.keys = {bytes.fromhex(entry["kid"]): entry for entry in entries}
+        seen = {(name, len(one), digest(one).hex()) for name, one in members.items() if name[:4] == "data"}
+        wrong = {name for name, _, _ in seen ^ set(map(tuple, self.manifest["members"]))}
+        self.findings += [f"member: {name} is not what the manifest names" for name in sorted(wrong)]
+        self.keys = dict[bytes, tuple[dict[str, Any], ec.EllipticCurvePublicKey]]()
+        for entry in json.loads(bytes(members["data/keys.json"])) if registry is None else registry:
+            key: Any = serialization.load_pem_public_key(entry["public_key"].encode())
+            point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
+            if not isinstance(key.curve, ec.SECP256R1) or digest(point)[:16].hex() != entry["kid"]:
+                raise ValueError(f"keys: {entry['kid']} is no P-256 key, or not that of its kid")
+            self.keys[digest(point)[:16]] = entry, key
         texts = [bytes(members[name]) for name in self.inside("parameters")]  # found by their hash, not by their name
-        self.sets = {hashlib.sha256(text).digest(): json.loads(text) for text in texts}
-        self.points, self.strips = dict[bytes, ec.EllipticCurvePublicKey](), dict[str, list[Strip]]()
+        self.sets = {digest(text): json.loads(text) for text in texts}
 
     def inside(self, folder: str) -> list[str]:
         return [name for name in self.members if name.startswith(f"data/{folder}/")]
 
-    def envelopes(self, device: str) -> Iterator[tuple[int, dict[int, Any], bytes]]:
+    def envelopes(self, device: str) -> Iterator[Found]:
         """Of one module those that hold, in their order; the others are findings."""
         for name in self.inside(f"envelopes/{device}"):
             content, at = bytes(self.members[name]), 0
             while at < len(content):
                 try:
                     found = self.record(content[at : at + 4224], device)
-                except (ValueError, KeyError, TypeError, IndexError, cbor2.CBORError) as error:
-                    self.findings.append(f"record: {name} byte {at}: {error}")
-                    at = content.find(b"\xd2\x84", at + 1) if b"\xd2\x84" in content[at + 1 :] else len(content)
-                else:
                     at += found[0]
                     yield found
+                except FAULTS as error:
+                    self.findings.append(f"record: {name} byte {at}: {type(error).__name__} {error}")
+                    at = content.find(b"\xd2\x84", at + 1) if b"\xd2\x84" in content[at + 1 :] else len(content)
 
     def records(self, stated: dict[str, Any]) -> None:
         """Signatures and chain of one module."""
         device, head, count, first = stated["device"], None, 0, 0
+        ended, due = dict[bytes, int](), (0, b"")  # kid to its last seq; seq and kid behind a key change
         strips = self.strips[device] = []
-        for _, record, content_hash in self.envelopes(device):
+        for _, record, content_hash, kid in self.envelopes(device):
             self.signatures += 1
             seq, order = record[5], (record[4], record[7])
-            if head is None:  # what lies before the bundle is named by the first record
-                first, head = seq, (seq - 1, record[6] if seq > 1 else bytes(32), order)
+            head = head or (seq - 1, record[6] if seq > 1 else bytes(32), order)  # the first names what lies before
             if seq != head[0] + 1 or record[6] != head[1] or order < head[2]:
                 self.findings.append(f"chain: {device} seq {seq} does not follow seq {head[0]}")
-            head, count = (seq, content_hash, order), count + 1
+            head, count, first = (seq, content_hash, order), count + 1, first or seq
+            if seq > ended.get(kid, seq) or (seq == due[0] and kid != due[1]):
+                self.findings.append(f"key change: {device} seq {seq} is signed by kid {kid.hex()}, which may not")
+            if record[2] == 9:
+                ended[kid], due = seq, (seq + 1, digest(record[90])[:16])
             if record[2] in (2, 6) and 8 in record:
-                parameters = self.sets.get(record[12])
-                if parameters is None or parameters["device"] != device:
+                if (parameters := self.sets.get(record[12], {})).get("device") != device:
                     self.findings.append(f"parameters: those of {device} seq {seq} are not there")
                 else:
                     strips.append(Strip(record, content_hash, parameters))
@@ -122,43 +136,30 @@ class Check:
         if head is None or said != (first, head[0], count, head[1].hex()):
             self.findings.append(f"manifest: records of {device} are not those it names")
 
-    def record(self, raw: bytes, device: str | None, kind: str = "") -> tuple[int, dict[int, Any], bytes]:
-        """Length, payload and content hash of the first envelope. `kind`: end of the gateway's content types."""
+    def record(self, raw: bytes, device: str | None, kind: str = "") -> Found:
+        """Length, payload, content hash and kid of the first envelope. `kind`: end of the gateway's content types."""
         protected, unprotected, payload, signature = cbor2.loads(raw).value
         again = cbor2.dumps(cbor2.CBORTag(18, [protected, {}, payload, signature]), canonical=True)
-        if unprotected or not raw.startswith(again) or (kind and again != raw):
-            raise ValueError("no envelope of the strict profile")
+        is_whole = raw.startswith(again) and not unprotected and (not kind or again == raw)
         headers, record = cbor2.loads(protected), cbor2.loads(payload)
         wanted = {1: -7, 4: headers[4]} | ({3: f"application/vnd.plumeproof.{kind}"} if kind else {})
-        is_map = isinstance(record, dict) and cbor2.dumps(record, canonical=True) == payload and len(signature) == 64
-        if not is_map or cbor2.dumps(wanted, canonical=True) != protected:
-            raise ValueError("other headers than it must have, or a payload that is not deterministic")
-        entry = self.keys.get(headers[4])
-        own, number = (record[2], record[3] or (entry or {}).get("valid_from_seq")) if kind else (record[3], record[5])
-        purpose = "anchor" if kind else "record"
-        if entry is None or (entry["purpose"], entry["device"], device or own) != (purpose, own, own):
-            raise ValueError(f"key {headers[4].hex()} may not sign for {device}")
+        is_map = isinstance(record, dict) and cbor2.dumps(record, canonical=True) == payload
+        if not is_whole or not is_map or cbor2.dumps(wanted, canonical=True) != protected:
+            raise ValueError("no envelope of the strict profile")
+        entry, key = self.keys[headers[4]]
+        own, number = (record[2], record[3] or entry["valid_from_seq"]) if kind else (record[3], record[5])
+        is_own = (entry["purpose"], entry["device"], device or own) == ("anchor" if kind else "record", own, own)
         until = (0 if entry["revoked"] else 2**63) if entry["valid_until_seq"] is None else entry["valid_until_seq"]
-        if not entry["valid_from_seq"] <= number <= until:
-            raise ValueError(f"key {headers[4].hex()} is revoked or not valid for {number}")
-        if headers[4] not in self.points:
-            key: Any = serialization.load_pem_public_key(entry["public_key"].encode())
-            point = key.public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-            if not isinstance(key.curve, ec.SECP256R1) or hashlib.sha256(point).digest()[:16] != headers[4]:
-                raise ValueError("no P-256 key, or not that of its kid")
-            self.points[headers[4]] = key
-        r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
+        if not is_own or not entry["valid_from_seq"] <= number <= until:
+            raise ValueError(f"key {headers[4].hex()} may not sign {number} of {own}, or is revoked")
         signed = cbor2.dumps(["Signature1", protected, b"", payload], canonical=True)
-        if not 1 <= s <= ORDER // 2:
-            raise ValueError("s is not low")
-        try:
-            self.points[headers[4]].verify(encode_dss_signature(r, s), signed, ec.ECDSA(hashes.SHA256()))
-        except InvalidSignature as error:
-            raise ValueError("signature does not hold") from error
-        return len(again), record, hashlib.sha256(signed).digest()
+        hold(key, signed, signature)
+        if not kind and record[2] == 9:  # SPEC.md section 10: the next key has signed too
+            said = cbor2.dumps(["PlumeProof key change", 1, own, headers[4], record[90]], canonical=True)
+            hold(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), record[90]), said, record[91])
+        return len(again), record, digest(signed), headers[4]
 
     def rows(self, stated: dict[str, Any]) -> None:
-        """Averages of one module, day by day."""
         device, count = stated["device"], 0
         for name in self.inside(f"averages/{device}"):
             day, newest = int(name.split("/")[3].removesuffix(".cbor")), {}
@@ -187,7 +188,7 @@ class Check:
 def rows_of(raw: bytes) -> list[dict[str, Any]]:
     """The rows of a day from its columns (BUNDLE.md section 3), in the one form of their CBOR."""
     tree = cbor2.loads(raw)
-    if cbor2.dumps(tree, canonical=True) != raw or set(tree) != {*SHARED, *CELLS, *REST, *USED}:
+    if cbor2.dumps(tree, canonical=True) != raw or set(tree) != {*SHARED, *CELLS, *REST}:
         raise ValueError("average: other bytes than columns have")
     col = {name: np.frombuffer(one.value, TAGS[one.tag]) for name, one in tree.items() if hasattr(one, "tag")}
     columns = col | {"head_hash": np.frombuffer(tree["head_hash"], "V32")}
@@ -195,7 +196,7 @@ def rows_of(raw: bytes) -> list[dict[str, Any]]:
     owners = np.repeat(np.arange(len(keys)), col["row_count"]).tolist()
     cells = list(zip(owners, *(col[name].tolist() for name in CELLS), strict=True))
     invalid: dict[int, dict[str, int]] = {}
-    for at, cause, number in zip(*(col[name].tolist() for name in REST[1:]), strict=True):
+    for at, cause, number in zip(*(col[name].tolist() for name in REST[1:4]), strict=True):
         invalid.setdefault(at, {})[tree["causes"][cause]] = number
     rows = []
     for at, (owner, *cell) in enumerate(cells):
@@ -324,10 +325,10 @@ def from_minutes(strips: list[Strip], channel: str, start: int, interval_s: int)
     starts = range(start, start + interval_s * 1000, 60_000)
     inside = [[one for one in strips if one.first < at + 60_000 and one.end > at] for at in starts]
     found = [from_slots(own, channel, at, 60) if own else None for own, at in zip(inside, starts, strict=True)]
-    present = [one for one in found if one is not None]
-    if not present:
+    there = [one for one in found if one is not None]
+    if not there:
         return None
-    newest = max(present, key=lambda one: one["newest"].seq)["newest"]
+    newest = max(there, key=lambda one: one["newest"].seq)["newest"]
     measure = newest.measured.get(channel)
     same = [one if one and one["newest"].measured.get(channel) == measure else {} for one in found]
     invalid: dict[str, int] = {"parameters_changed": 0}
@@ -341,14 +342,13 @@ def from_minutes(strips: list[Strip], channel: str, start: int, interval_s: int)
     away = np.where(has, total / np.where(has, n, 1) - sum_of / max(whole, 1), 0.0)
     sums = {"n": whole, "total": sum_of, "m2": add(np.where(has, m2 + (away * away) * n, 0.0)), "invalid": invalid}
     sums |= {"low": low.min(), "high": high.max()} if whole else {"low": 0.0, "high": 0.0}
-    has_any = any(one["has"] for one in present)
-    return sums | {"newest": newest, "first": min(one["first"] for one in present), "has": has_any}
+    first, has_any = min(one["first"] for one in there), any(one["has"] for one in there)
+    return sums | {"newest": newest, "first": first, "has": has_any}
 
 
 def average(strips: list[Strip], channel: str, start: int, interval_s: int) -> dict[str, Any] | None:
     """The row as a bundle has it, without revision and reason."""
-    is_long = interval_s % 60 == 0 and interval_s > 60
-    sums = (from_minutes if is_long else from_slots)(strips, channel, start, interval_s)
+    sums = (from_slots if interval_s % 60 or interval_s == 60 else from_minutes)(strips, channel, start, interval_s)
     if sums is None or not sums["has"]:  # overflow alone makes no row
         return None
     newest, n, (quantity, unit, _) = sums["newest"], sums["n"], sums["newest"].measured.get(channel)
@@ -357,8 +357,8 @@ def average(strips: list[Strip], channel: str, start: int, interval_s: int) -> d
     absent = expected - n - sum(count for name, count in invalid.items() if name != "overlap")
     invalid |= {"absent": absent} if absent > 0 else {}
     numbers = {"mean": sums["total"] / n, "minimum": sums["low"], "maximum": sums["high"]} if n else {}
-    numbers["deviation"] = math.sqrt(sums["m2"] / (n - 1)) if n > 1 else math.nan
-    finite = {name: float(one) if math.isfinite(one) else None for name, one in numbers.items()}
+    numbers["deviation"] = np.sqrt(sums["m2"] / (n - 1)) if n > 1 else np.nan
+    finite = {name: float(one) if np.isfinite(one) else None for name, one in numbers.items()}
     return {
         "channel": channel, "quantity": quantity, "unit": unit, "interval_s": interval_s, "start_utc_ms": start,
         "n_expected": expected, "n_valid": n, "n_invalid": dict(sorted(invalid.items())),
@@ -382,14 +382,13 @@ def run(about: str, judge: Callable[[Check], dict[str, Any]]) -> int:
     parser.add_argument("--keys", type=Path, help="key registry that you have from elsewhere")
     args = parser.parse_args()
     try:
-        registry = json.loads(args.keys.read_bytes()) if args.keys else None
-        raw = np.memmap(args.bundle, np.uint8, "r")  # read as it is needed: a month need not fit into memory
-        check = Check(members_of(memoryview(raw)), registry)
+        raw = memoryview(np.memmap(args.bundle, np.uint8, "r"))  # read as it is needed: a month need not fit in memory
+        check = Check(members_of(raw), json.loads(args.keys.read_bytes()) if args.keys else None)
         told, findings = judge(check), check.findings
     except OSError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error, cbor2.CBORError) as error:
+    except (*FAULTS, AttributeError, struct.error) as error:
         told, findings = {"is_there": False}, [f"{type(error).__name__}: {error}"]
     told |= {"fine": told.pop("is_there") and not findings, "finding_count": len(findings)}
     print(json.dumps(told | {"findings": findings[:1000]}))

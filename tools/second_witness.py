@@ -24,7 +24,7 @@ def witness(check: Check) -> dict[str, Any]:
     number, count, prev, heads = 0, 0, b"", {}
     anchored: dict[tuple[str, int], bytes] = {}
     for line in bytes(members.get("data/anchors.jsonl", b"")).splitlines():
-        _, said, this = check.record(base64.b64decode(json.loads(line)["statement"]), None, "anchor+cbor")
+        _, said, this, _ = check.record(base64.b64decode(json.loads(line)["statement"]), None, "anchor+cbor")
         now = {device: (seq, content_hash, total) for device, seq, content_hash, total in said[6]}
         grown = all(d in now and now[d][0] >= old[0] and now[d][2] >= old[2] for d, old in heads.items())
         if said[3] <= number or (said[3] == number + 1 and number and said[4] != prev) or not grown:
@@ -34,11 +34,11 @@ def witness(check: Check) -> dict[str, Any]:
         anchored |= {(device, head[0]): head[1] for device, head in now.items()}
         number, count, prev, heads = said[3], count + 1, this, now
     for device in reach:
-        for _, record, content_hash in check.envelopes(device):
+        for _, record, content_hash, _ in check.envelopes(device):
             if anchored.get((device, record[5]), content_hash) != content_hash:
                 said_of(f"anchor: {device} seq {record[5]} is another record than was anchored")
     if "manifest.cose" in members:
-        _, said, _ = check.record(bytes(members["manifest.cose"]), None, "manifest+cbor")
+        _, said, _, _ = check.record(bytes(members["manifest.cose"]), None, "manifest+cbor")
         if said[3] != number or said[4] != hashlib.sha256(members["manifest.json"]).digest():
             said_of("manifest: manifest.cose is about another manifest, or other anchors")
     return {"anchors": count, "manifest_signed": "manifest.cose" in members, "is_there": count > 0}

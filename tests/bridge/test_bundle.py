@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import rfc8785
 
+from plumeproof.averaging_stage import AveragingStage
 from plumeproof.bundle.checking import BundleCheck
 from plumeproof.bundle.columns import ROW_NAMES, build_columns, columns_of, parse_columns, rows_of
 from plumeproof.bundle.figure_columns import NAMES as FIGURE_NAMES
@@ -27,14 +29,17 @@ from plumeproof.delivery.relay import ReportFeed, ReportRule
 from plumeproof.delivery.report import identify
 from plumeproof.errors import EvidenceError, StoreError
 from plumeproof.evidence.envelope import verify_envelope
+from plumeproof.evidence.key_change import build_statement
 from plumeproof.keys import parse_keys
 from plumeproof.model import Receipt
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
+from plumeproof.store.ledger import SqliteLedger
 from plumeproof.store.outbox import SqliteOutbox
 from tests.doubles.chained_module import ChainedModule, write_plant
 from tests.doubles.manual_clock import ManualClock
-from tests.doubles.timed_module import START_UTC_MS
+from tests.doubles.timed_module import START_UTC_MS, store_all
+from tools import second_verifier
 from tools.eu_platform.receipts import ReceiptKey
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +80,16 @@ def verify(capsys, *arguments):
 
 
 def second(path, *arguments):
+    """The second verifier, in this process: a start of its own costs more than most bundles here."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        patch.setattr(sys, "argv", ["second_verifier.py", str(path), *map(str, arguments)])
+        status = second_verifier.run("", second_verifier.everything)
+    return status, json.loads(said.getvalue())
+
+
+def second_alone(path, *arguments):
+    """In a process that sees nothing of ours."""
     done = subprocess.run(
         [sys.executable, "-I", str(SECOND), str(path), *map(str, arguments)],
         capture_output=True,
@@ -96,7 +111,7 @@ def test_a_day_is_fine_and_both_verifiers_say_so(day, capsys):
     assert found["records_verified"] == 27 * 60 + 2
     assert found["averages_equal"] > 3_000 and found["figures_equal"] > 50
     assert found["keys_from"] == "registry"
-    status, other = second(day / "day.zip", "--keys", day / "keys.json")
+    status, other = second_alone(day / "day.zip", "--keys", day / "keys.json")
     assert (status, other["fine"]) == (0, True)
     assert (other["signatures"], other["averages"]) == (found["records_verified"], found["averages_equal"])
     page = (day / "day.html").read_text()
@@ -109,6 +124,60 @@ def test_a_bundle_may_begin_within_a_chain(day, capsys):
     assert (status, found["findings"], found["keys_from"]) == (0, [], "bundle")
     assert found["devices"][0]["first_seq"] > 2
     assert second(path)[1]["averages"] == found["averages_equal"] > 300
+
+
+def rotated(folder, signs="second", vouches="second", until=0):
+    """A bundle in whose middle the first key hands over to the second, and its keys.json; `signs`: the first record
+    behind the change, `vouches`: the change; `until`: added to the last seq that the registry lets the first sign."""
+    keys = {name: ChainedModule(secret=number) for number, name in enumerate(("first", "second", "third"), 901)}
+    module, entries = ChainedModule(secret=901), {name: one.entry() for name, one in keys.items()}
+    module.clock_offset_ms = START_UTC_MS
+    module.start()
+
+    def sample():
+        module.sample([(0, 50.0, 100, False)] * 5)
+        module.wait(55_000)
+
+    sample()
+    statement = build_statement("plume-01", keys["first"].kid, keys["second"].public_key)
+    module.seal(9, {90: keys["second"].public_key, 91: keys[vouches].sign(statement)})
+    change = module.sealed[-1][0].seq
+    for name in (signs, "second"):
+        module.sign, module.kid = keys[name].sign, keys[name].kid
+        sample()
+    entries["first"]["valid_until_seq"] = change + until
+    entries["second"]["valid_from_seq"] = entries["third"]["valid_from_seq"] = change + 1
+    (folder / "keys.json").write_text(json.dumps(list(entries.values())))
+    writer, clock = Writer(folder / "ledger.sqlite"), ManualClock()
+    ledger = SqliteLedger(writer, clock)
+    store_all(ledger, module.sealed)
+    averaging = AveragingStage(ledger, SqliteAverages(writer, clock), [60], 0)
+    while averaging.step():
+        pass
+    writer.close()
+    return export(folder, "rotated.zip", "2026-12-01", "2026-12-02")
+
+
+@pytest.mark.parametrize(
+    ("changed", "code", "told"),
+    [
+        ({}, None, ""),
+        ({"signs": "first", "until": 1}, "key_change", "signed by kid"),
+        ({"signs": "third"}, "key_change", "signed by kid"),
+        ({"vouches": "third"}, "key_change", "InvalidSignature"),
+        ({"until": -1}, "key_not_valid", "may not sign"),
+    ],
+)
+def test_both_know_who_signs_behind_a_key_change(tmp_path, capsys, changed, code, told):
+    path = rotated(tmp_path, **changed)
+    status, found = verify(capsys, path)
+    other_status, other = second(path)
+    codes, sentences = {one["code"] for one in found["findings"]}, " ".join(other["findings"])
+    if code is None:
+        assert (status, codes, other_status, sentences) == (0, set(), 0, "")
+        assert (other["signatures"], other["averages"]) == (found["records_verified"], found["averages_equal"])
+    else:
+        assert (status, code in codes, other_status, told in sentences) == (1, True, 1, True), (codes, sentences)
 
 
 def test_it_is_an_ordinary_zip_and_the_same_each_time(small):
