@@ -37,7 +37,7 @@ def site(tmp_path):
 @pytest.fixture(autouse=True)
 def synchronised(monkeypatch):
     """The clock of the test machine is not under test."""
-    monkeypatch.setattr(doctor, "_time", lambda: "synchronised")
+    monkeypatch.setattr(doctor, "check_time", lambda: "synchronised")
 
 
 @pytest.fixture(autouse=True)

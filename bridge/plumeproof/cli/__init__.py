@@ -35,6 +35,7 @@ VERBS = (  # in the order of the help, each a file of that name
     "trace",
     "report",
     "pact",
+    "readiness",
     "hj212",
     "queue",
     "keys",

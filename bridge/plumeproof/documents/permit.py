@@ -6,7 +6,7 @@ same, nothing is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from plumeproof.documents.sheet import Block, Facts, Heading, Sheet, Table, Text
@@ -18,31 +18,39 @@ FORMAT = "plumeproof.permit/1"
 
 
 def require_agreement(site_file: SiteFile, plants: Mapping[str, Plant]) -> None:
-    """Outlets name plants that are there, pollutants and sources measurands of theirs, and limits are equal. Raises
-    ConfigError: file, outlet, what is wrong and where to mend it."""
+    """Raises the first of the disagreements."""
+    for error in disagreements(site_file, plants):
+        raise error
+
+
+def disagreements(site_file: SiteFile, plants: Mapping[str, Plant]) -> Iterator[ConfigError]:
+    """Where outlets name plants that are not there, pollutants or sources no measurands of theirs, or limits differ:
+    file, outlet, what is wrong and where to mend it."""
     site, where = site_file.site, str(site_file.path)
     for permit, outlet in site.outlets():
         plant = plants.get(outlet.plant)
         at = f"{where}: outlet {outlet.id}"
         if plant is None:
             there = ", ".join(sorted(plants)) or "none"
-            raise ConfigError(at, f"names plant {outlet.plant[:40]!r}; described are {there}")
+            yield ConfigError(at, f"names plant {outlet.plant[:40]!r}; described are {there}")
+            continue
         for pollutant in outlet.pollutants:
             measurand = _measurand(plant, pollutant.measurand)
             if measurand is None:
                 known = ", ".join(one.id for one in plant.measurands)
-                raise ConfigError(at, f"{pollutant.measurand[:40]!r} is no measurand of plant {plant.id}: {known}")
+                told = f"{pollutant.measurand[:40]!r} is no measurand of plant {plant.id}: {known}"
+                yield ConfigError(at, told)
+                continue
             own = {limit.kind: limit.value for limit in pollutant.limits}
             theirs = {limit.kind: limit.value for limit in measurand.limits}
             if own != theirs:
                 told = f"permit {permit.number} says {_told(own)}, plant {plant.id} {_told(theirs)}"
-                raise ConfigError(at, f"limits of {measurand.id}: {told}; put one of them right")
+                yield ConfigError(at, f"limits of {measurand.id}: {told}; put one of them right")
     for source in site.sources:
         _, outlet = site.outlet(source.outlet)
-        if _measurand(plants[outlet.plant], source.measurand) is None:
-            raise ConfigError(
-                f"{where}: source {source.id}", f"{source.measurand[:40]!r} is not measured at {outlet.id}"
-            )
+        if outlet.plant in plants and _measurand(plants[outlet.plant], source.measurand) is None:
+            told = f"{source.measurand[:40]!r} is not measured at {outlet.id}"
+            yield ConfigError(f"{where}: source {source.id}", told)
 
 
 def permit_document(site: Site) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from plumeproof.section import Section, list_of, one_of, setting, text_like, typ
 from plumeproof.toml_lines import find_lines
 
 FILE_MAX_BYTES = 256 * 1024
+NOT_MEASURED = "measure it, or state in a [[readiness.parameter]] where it is measured, or why this works has none"
 REQUIRED, IF_FITTED = "required", "if_fitted"
 WAYS = (  # reference: reporting section 0
     "its customers' CBAM plants, where its monitoring equipment is installed",
@@ -68,8 +69,8 @@ class Preset:
     groups: tuple[Group, ...]
     title: str = setting(text_like())
     source: str = setting(text_like())
-    verified: str = setting(lambda value, _folder: typed(value, str), "")
     is_cbam: bool = setting(one_of(True, False))
+    verified: str = setting(lambda value, _folder: typed(value, str), "")
 
     def parameters(self) -> Iterator[tuple[Group, Parameter]]:
         """In the file's order."""
@@ -132,7 +133,7 @@ def parameter_lines(
             found = _measured(one, site_file, plants, own)
             entry = stated.get(one.id)
             if found:
-                yield Line(key, PARAMETERS, asked, READY, f"measured: {found}")
+                yield Line(key, PARAMETERS, asked, READY, found)
             elif entry is not None and entry.where:
                 evidence = f"measured elsewhere: {entry.where} ({site_file.path.name} [[readiness.parameter]])"
                 yield Line(key, PARAMETERS, asked, READY, evidence)
@@ -140,8 +141,8 @@ def parameter_lines(
                 evidence = f"this works has none: {entry.not_here} ({site_file.path.name} [[readiness.parameter]])"
                 yield Line(key, PARAMETERS, asked, NOT_ASKED, evidence)
             elif one.need == REQUIRED:
-                mend = f'measure it, or state in [[readiness.parameter]] "{one.id}" where it is measured or why not'
-                yield Line(key, PARAMETERS, asked, MISSING, "no plant description measures it", mend)
+                told = f'no plant description measures it, no [[readiness.parameter]] "{one.id}" says where'
+                yield Line(key, PARAMETERS, asked, MISSING, told, NOT_MEASURED)
             else:
                 unfitted.append(one.name)
         if unfitted:
@@ -167,10 +168,10 @@ def _measured(one: Parameter, site_file: SiteFile, plants: Mapping[str, Plant], 
         names |= {"state": "states"} if plant.states else {}
         hits = [names[name] for name in one.known_as if name in names]
         hits += [measurand for where, measurand in sorted(by_code) if where == plant.id and measurand in names]
-        found += [f"{plant.id} {hit}" for hit in dict.fromkeys(hits)]
+        found += [f"measured: {hit} of {plant.id}" for hit in dict.fromkeys(hits)]
     for name in one.known_as:
         if name.startswith("table:") and site_file.has_table(name.removeprefix("table:")):
-            found.append(f"{site_file.path.name} [{name.removeprefix('table:')}]")
+            found.append(f"stated: {site_file.path.name} [{name.removeprefix('table:')}]")
         if name.startswith("factor:") and any(entry.what == name.removeprefix("factor:") for entry in own.factors):
-            found.append(f"{site_file.path.name} [[readiness.factor]]")
+            found.append(f"stated: {site_file.path.name} [[readiness.factor]]")
     return ", ".join(found)

@@ -22,7 +22,7 @@ from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Flowable, Paragraph, SimpleDocTemplate, Spacer
+from reportlab.platypus import CondPageBreak, Flowable, Paragraph, SimpleDocTemplate, Spacer
 from reportlab.platypus import Table as Grid
 
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
@@ -30,6 +30,7 @@ from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Headi
 MARGIN = 18 * mm
 WIDTH = A4[0] - 2 * MARGIN - 12  # reportlab's frames keep 6 points on each side
 _COLOUR = {GOOD: colors.HexColor("#17652f"), OPEN: colors.HexColor("#b07d00"), BAD: colors.HexColor("#a11212")}
+HEADING_ROOM = 45 * mm  # of a heading, a table's head and its first rows
 _LINE, _HEAD, _BLUE = colors.HexColor("#d5dae0"), colors.HexColor("#eef2f6"), colors.HexColor("#2b5f8a")
 _GREY = colors.HexColor("#4a5560")
 _FOREIGN = re.compile(r"[^\x00-\u024f\u2010-\u2026\u20ac]+")  # what Vera has no letters for
@@ -60,6 +61,7 @@ def pdf_of(sheet: Sheet) -> bytes:
 
 def _shown(block: Block) -> Iterator[Flowable]:
     if isinstance(block, Heading):
+        yield CondPageBreak(HEADING_ROOM)  # a long table may not take its heading to the next page whole
         yield _words(block.text, "heading")
     elif isinstance(block, Text):
         yield _words(block.text, "text")
@@ -87,6 +89,9 @@ def _table(block: Table) -> Iterator[Flowable]:
         [_words(value, "cell right" if at in block.numbers else "cell") for at, value in enumerate(row)]
         for row in block.rows
     ]
+    for place, mood in enumerate(block.moods):
+        if mood:
+            rows[place][0] = _words(block.rows[place][0], mood)
     yield _grid([head, *rows], widths, [("BACKGROUND", (0, 0), (-1, 0), _HEAD)], block.moods)
     yield Spacer(1, 3 * mm)
 
@@ -156,12 +161,13 @@ def _styles() -> dict[str, ParagraphStyle]:
         "subtitle": ParagraphStyle("subtitle", parent=base, fontSize=9.5, textColor=_GREY, spaceAfter=4),
         "standing": ParagraphStyle("standing", parent=bold, textColor=colors.HexColor("#6a5200"), spaceAfter=6),
         "heading": ParagraphStyle("heading", parent=bold, fontSize=11.5, leading=15, spaceBefore=8, spaceAfter=3,
-                                  textColor=_BLUE, keepWithNext=1),
+                                  textColor=_BLUE),
         "text": ParagraphStyle("text", parent=base, spaceAfter=4),
         "strong": bold,
         "strong right": ParagraphStyle("strong right", parent=bold, alignment=2),
         "cell": base,
         "cell right": ParagraphStyle("cell right", parent=base, alignment=2),
+        **{mood: ParagraphStyle(mood, parent=bold, textColor=colour) for mood, colour in _COLOUR.items()},
     }  # fmt: skip
 
 
