@@ -23,14 +23,15 @@ from typing import Any
 import pytest
 
 from plumeproof.cli import main
-from plumeproof.hj212.frame import FrameSplitter, Policy, frame_bytes
+from plumeproof.hj212 import codes
+from plumeproof.hj212.frame import FrameSplitter, frame_bytes
 from plumeproof.hj212.packet import Packet, build_data, parse_data
-from plumeproof.hj212.report import StreamReport
+from tests.tools.test_hj212_agreement import of_entries, packets_of_reference
 from tools.hj212_platform import __main__ as program
 from tools.hj212_platform import server
 from tools.hj212_platform.capture import Capture
 from tools.hj212_platform.faults import KINDS, FaultPlan, parse_fault
-from tools.hj212_platform.reader import Message, PacketReader, Refused, modbus_of, packet_of
+from tools.hj212_platform.reader import PacketReader, Refused
 from tools.hj212_platform.script import Player, ScriptError, StepFailed, parse_step, read_script
 from tools.hj212_platform.server import Manners, Platform
 from tools.hj212_platform.store import MessageStore
@@ -212,6 +213,48 @@ def test_requests_to_their_end(tmp_path):
     with_bench(work, tmp_path, over_time_s=0.1)
 
 
+def test_every_command_can_be_sent_and_is_understood(tmp_path):
+    there = [
+        code for (kind, code), row in codes.codes().items() if kind == "command" and row.direction != "to platform"
+    ]
+    wanted = [code for code in there if not code.startswith("90")]
+    assert len(wanted) > 30
+
+    async def work(found: Bench) -> None:
+        unit = await found.connect()
+        await unit.send(upload(Flag="4"))
+        await found.play("wait 2011", *[f"send {cn} PolId=a21026;Any=1 expect connection lost" for cn in wanted])
+        assert [(await unit.receive()).of_head("CN") for _ in wanted] == wanted
+        await found.play("hangup", "finish")
+
+    with_bench(work, tmp_path)
+
+
+def test_each_unit_is_greeted_each_time(tmp_path):
+    greeting = [parse_step("send 1062 RtdInterval=60", "greeting"), parse_step("wait 9012 within 1", "greeting")]
+
+    async def work(found: Bench) -> None:
+        done: list[int] = []
+
+        async def greet(unit: Any) -> None:
+            player = Player(found.platform, unit)
+            for step in greeting:
+                await player.play(step)
+            done.append(unit.number)
+
+        found.platform.greet = greet
+        for _ in range(3):
+            unit = await found.connect()
+            request = await unit.receive()
+            assert request.of_area("RtdInterval") == "60"
+            await unit.send(answer(request, "9011", QnRtn="1") + answer(request, "9012", ExeRtn="1"))
+            await found.play("wait 9012")
+        await found.play("pause 0.01")
+        assert done == [1, 2, 3]
+
+    with_bench(work, tmp_path, known={"MN": MN, "PW": "123456"})
+
+
 def test_uploads_keep_a_request_alive(tmp_path):
     async def work(found: Bench) -> None:
         unit = await found.connect()
@@ -345,15 +388,6 @@ def test_a_capture_has_an_end(tmp_path):
     assert capture.is_cut and (tmp_path / "c.1.sent").read_bytes() == b"12345678"
 
 
-def packets_of_reference() -> list[bytes]:
-    folder = Path(os.environ.get("PLUMEPROOF_REFERENCE", ROOT.parent / "shared" / "reference")) / "data" / "hj212"
-    if not folder.exists():
-        pytest.skip("no reference folder: set PLUMEPROOF_REFERENCE")
-    vectors = json.loads((folder / "vectors_own.json").read_text(encoding="utf-8"))
-    samples = json.loads((folder / "samples_public.json").read_text(encoding="utf-8"))
-    return [entry["packet"].encode() for entry in [*vectors["valid"], *vectors["edge_cases"], *samples]]
-
-
 def test_splits_over_tcp_give_the_same_messages(tmp_path):
     packets = [raw for raw in packets_of_reference() if not isinstance(PacketReader().take(raw)[0], Refused)]
     assert len(packets) > 12
@@ -380,89 +414,6 @@ def test_splits_over_tcp_give_the_same_messages(tmp_path):
         assert not found.of("refused")
 
     with_bench(work, tmp_path, "no-answer", is_kept=False)
-
-
-READERS = {"strict": Policy.STRICT, "modbus-crc-accepted": Policy.MODBUS, "ignore-crc": Policy.IGNORE}
-Read = tuple[list[Any], list[Any]]  # packets that are good, place and size of those that are not
-
-
-def read_here(stream: bytes, policy: str, cuts: list[int]) -> Read:
-    """By the platform's parser."""
-    reader, found, at = PacketReader(policy), [], 0
-    for cut in [*cuts, len(stream)]:
-        found += reader.take(stream[at:cut])
-        at = cut
-    found += reader.end()
-    facts = [server.facts_of(piece) for piece in found if isinstance(piece, Message)]
-    good = [[entry[name] for name in ("at", "size", "checksum", "policy", "head", "items")] for entry in facts]
-    return good, [[piece.at, piece.size] for piece in found if isinstance(piece, Refused) and piece.is_packet]
-
-
-def of_entries(entries: list[dict[str, Any]]) -> Read:
-    """What plumeproof says, in the same form."""
-    good = [
-        [entry[name] for name in ("offset", "length", "crc", "policy", "head")]
-        + [[[[value["name"], value["value"]] for value in item] for item in entry["items"]]]
-        for entry in entries
-        if entry["verdict"] == "good"
-    ]
-    return good, [[entry["offset"], entry["length"]] for entry in entries if "crc" in entry and "head" not in entry]
-
-
-def read_there(stream: bytes, policy: str, cuts: list[int]) -> Read:
-    """By plumeproof's."""
-    splitter, report, entries, at = FrameSplitter(READERS[policy]), StreamReport(READERS[policy]), [], 0
-    for cut in [*cuts, len(stream)]:
-        entries += map(report.entry, splitter.feed(stream[at:cut]))
-        at = cut
-    return of_entries(entries + [report.entry(piece) for piece in splitter.close()])
-
-
-@pytest.mark.parametrize("policy", list(READERS))
-def test_both_parsers_read_the_vectors_alike(policy):
-    taken = 0
-    for raw in packets_of_reference():
-        for cuts in ([], list(range(len(raw)))):
-            here = read_here(raw, policy, cuts)
-            assert here == read_there(raw, policy, cuts)
-            taken += len(here[0])
-    assert taken // 2 == {"strict": 17, "modbus-crc-accepted": 18, "ignore-crc": 23}[policy]
-
-
-def spoilt(rng: random.Random, packets: list[bytes]) -> bytes:
-    """A packet with lost, doubled and strange bytes, most with some checksum that fits a rule."""
-    data = bytearray(rng.choice(packets)[6:-4])
-    for _ in range(rng.randint(1, 3)):
-        at = rng.randrange(len(data))
-        pick = rng.random()
-        if pick < 0.4:
-            strange = (b";", b",", b"=", b"&&", b"##", b"CP=&&", b"PNUM=2", b"Flag=300", b"\xd2\xc7", b"\n", b"\xb2")
-            data[at:at] = rng.choice(strange)
-        elif pick < 0.7:
-            del data[at : at + rng.randint(1, 6)]
-        elif pick < 0.9:
-            data[at] = rng.randrange(256)
-        else:
-            data[at:at] = data[:40]
-        data = data or bytearray(b"a")
-    whole = bytes(data[:1024])
-    checksum = rng.choice((None, None, modbus_of(whole), rng.randrange(1 << 16)))
-    return packet_of(whole, checksum)
-
-
-def test_both_parsers_read_spoilt_streams_alike():
-    packets, rng, goods = packets_of_reference(), random.Random(42), 0
-    for _ in range(SPLITS * 2):
-        parts = [
-            rng.choice((rng.choice(packets), spoilt(rng, packets), b"###", b"##12", rng.randbytes(rng.randrange(20))))
-            for _ in range(rng.randint(1, 5))
-        ]
-        stream, policy = b"".join(parts), rng.choice(list(READERS))
-        cuts = sorted(rng.randrange(len(stream) + 1) for _ in range(rng.randint(0, 6)))
-        here = read_here(stream, policy, cuts)
-        assert here == read_there(stream, policy, cuts), (policy, stream)
-        goods += len(here[0])
-    assert goods > SPLITS, "there was something to read"
 
 
 def test_a_session_of_the_program_decoded_by_both(tmp_path, capsys):

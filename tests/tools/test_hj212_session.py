@@ -16,7 +16,7 @@ import pytest
 
 from plumeproof.cli import main
 from tests.doubles.hj212_bench import HOUR_MS, MIDNIGHT_MS, MN, PW, LinkBench
-from tests.tools.test_hj212_platform import of_entries, read_here
+from tests.tools.test_hj212_agreement import of_entries, read_here
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """

@@ -40,6 +40,7 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--script", metavar="FILE", help="steps to play, then stop; -: from standard input, as they come"
     )
+    parser.add_argument("--greet", metavar="FILE", help="steps to play to each unit that connects, again each time")
     parser.add_argument("--policy", choices=POLICIES, default="strict", help="which checksums are taken (strict)")
     parser.add_argument("--fault", action="append", default=[], metavar="KIND[:OPTION]...", help="on from the start")
     parser.add_argument("--over-time", type=float, default=5.0, metavar="S", help="wait for an answer (5 s)")
@@ -77,7 +78,7 @@ class Events:
         print(utc, name, *words, flush=True)
 
 
-async def run(chosen: argparse.Namespace, steps: list[Step] | None) -> int:
+async def run(chosen: argparse.Namespace, steps: list[Step] | None, greeting: list[Step]) -> int:
     """The exit status. Raises OSError and apsw.Error for places."""
     events = Events(chosen.json)
     known = {"MN": chosen.mn} if chosen.mn else {}
@@ -96,6 +97,8 @@ async def run(chosen: argparse.Namespace, steps: list[Step] | None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop)
         platform = Platform(manners, FaultPlan(tuple(map(parse_fault, chosen.fault))), events.tell, store, capture)
+        if greeting:
+            platform.greet = lambda unit: _play(Player(platform, unit), greeting, events)
         await platform.start(chosen.host, chosen.port)
         player = Player(platform)
         work = asyncio.create_task(_by_hand(player, events) if steps is None else _play(player, steps, events))
@@ -141,6 +144,14 @@ async def _by_hand(player: Player, events: Events) -> int:
     return status
 
 
+def _script_in(path: str) -> list[Step]:
+    with open(path, "rb") as file:
+        text = file.read(SCRIPT_MAX_BYTES + 1)
+    if len(text) > SCRIPT_MAX_BYTES:
+        raise ScriptError(f"{path}: more than {SCRIPT_MAX_BYTES} bytes")
+    return read_script(text.decode("utf-8", "replace"), path)
+
+
 def main() -> int:
     """Run until told to stop, or to the end of the script."""
     chosen = parse_arguments()
@@ -149,12 +160,9 @@ def main() -> int:
         for fault in chosen.fault:
             parse_fault(fault)
         if chosen.script not in (None, "-"):
-            with open(chosen.script, "rb") as file:
-                text = file.read(SCRIPT_MAX_BYTES + 1)
-            if len(text) > SCRIPT_MAX_BYTES:
-                raise ScriptError(f"{chosen.script}: more than {SCRIPT_MAX_BYTES} bytes")
-            steps = read_script(text.decode("utf-8", "replace"), chosen.script)
-        return asyncio.run(run(chosen, steps))
+            steps = _script_in(chosen.script)
+        greeting = _script_in(chosen.greet) if chosen.greet is not None else []
+        return asyncio.run(run(chosen, steps, greeting))
     except (FaultError, ScriptError) as fault:
         print(f"hj212 platform: {fault}", file=sys.stderr)
         return 2

@@ -115,10 +115,11 @@ def read_script(text: str, name: str) -> list[Step]:
 
 
 class Player:
-    """Plays steps on a platform."""
+    """Plays steps on a platform; with `only`, on one unit of it."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, only: FieldUnit | None = None) -> None:
         self._platform = platform
+        self._only = only
         self._mn = ""
         self._seen: dict[str, int] = {}  # number of the last message that a step waited for, by CN
         self._open: list[tuple[asyncio.Task[Exchange], Step]] = []
@@ -159,6 +160,8 @@ class Player:
     def _arrived(self, step: Step) -> int | None:
         after = self._seen.get(step.word, 0)
         for number, unit, message in self._platform.arrived:
+            if self._only not in (None, unit):
+                continue
             if number <= after or message.of("CN") != step.word or self._mn not in ("", unit.head.get("MN", "")):
                 continue
             if all(message.value(name) == value for name, value in step.wanted):
@@ -166,6 +169,9 @@ class Player:
         return None
 
     async def _unit(self, step: Step) -> FieldUnit:
+        if self._only is not None:
+            return self._only
+
         def found() -> FieldUnit | None:
             units = sorted(self._platform.units.items())
             fitting = [unit for _, unit in units if self._mn in ("", unit.head.get("MN", ""))]

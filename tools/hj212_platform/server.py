@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -55,6 +55,7 @@ class Platform:
         self.port = 0
         self.has_news = asyncio.Condition()
         self.arrived: deque[tuple[int, FieldUnit, Message]] = deque(maxlen=KEPT)  # numbered, for a script that waits
+        self.greet: Callable[[FieldUnit], Coroutine[None, None, object]] | None = None  # done to each that connects
         self._tell = tell
         self._store = store
         self._capture = capture
@@ -119,6 +120,7 @@ class Platform:
         unit = FieldUnit(self._connections, writer, self.plan, self._note, self._tell)
         self.units[unit.number] = unit
         self._tell("connected", connection=unit.number, peer=unit.peer)
+        greeting = asyncio.create_task(self.greet(unit)) if self.greet is not None else None
         reason = ""
         try:
             reason = await self._talk(unit, reader)
@@ -131,6 +133,8 @@ class Platform:
             reason = reason or ("closed here" if unit.was_closed_here else "closed by the unit")
             del self.units[unit.number]
             unit.close()
+            if greeting is not None:
+                greeting.cancel()
             if self._capture is not None:
                 self._capture.close_connection(unit.number)
             self._tell("closed", connection=unit.number, reason=reason)
