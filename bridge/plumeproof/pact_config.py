@@ -60,6 +60,7 @@ class PactConfig:
     connections_max: int = setting(number_in(int, 4, 10_000), 128)
     requests_per_minute: int = setting(number_in(int, 10, 100_000), 600)  # of each client
     tokens_per_minute: int = setting(number_in(int, 1, 10_000), 30)  # of each address: guessing stays slow
+    events_per_minute: int = setting(number_in(int, 1, 10_000), 60)  # RequestCreatedEvents of each client
     clients: tuple[PactClientConfig, ...] = ()
 
 

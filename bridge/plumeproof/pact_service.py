@@ -27,7 +27,7 @@ from plumeproof.ledger_strips import LedgerStrips
 from plumeproof.model import NewRow
 from plumeproof.pact import events
 from plumeproof.pact.credentials import Client, RateLimit, TokenDesk, hash_of
-from plumeproof.pact.endpoints import Endpoints
+from plumeproof.pact.endpoints import Endpoints, Limits
 from plumeproof.pact.faults import BAD_REQUEST, Fault
 from plumeproof.pact.footprint import Issued
 from plumeproof.pact.host import Host, Place
@@ -71,9 +71,9 @@ class PactService:
         self._told = [client for client in clients if client.can_be_told]
         self._stages = [self._stage(one) for one in pact.clients if one.base_url is not None]
         desk = TokenDesk(clients, pact.token_s, self._clock)
-        of_client = RateLimit(pact.requests_per_minute, self._clock)
-        of_address = RateLimit(pact.tokens_per_minute, self._clock)
-        app = Endpoints(self._shelf, desk, self, of_client, of_address).app(pact.cert_file is None)
+        per_minute = (pact.requests_per_minute, pact.tokens_per_minute, pact.events_per_minute)
+        limits = Limits(*(RateLimit(count, self._clock) for count in per_minute))
+        app = Endpoints(self._shelf, desk, self, limits).app(pact.cert_file is None)
         try:
             self._host = Host(Place(pact.host, pact.port, pact.cert_file, pact.key_file, pact.connections_max), app)
         except BridgeError:

@@ -34,12 +34,12 @@ def site_text() -> str:
     first = SAMPLE.index("[[permit.outlet.pollutant]]")
     text = SAMPLE[:first] + SAMPLE[SAMPLE.index("[[permit.outlet.pollutant]]", first + 1) :]
     product = text[text.index("[[pact.product]]") : text.index("[[pact.footprint]]")]
-    footprint = text[text.index("[[pact.footprint]]") :].split("\n\n")[0]
+    begins = text.index("[[pact.footprint]]")
+    ends = text.index('version = "2026"\n', begins) + len('version = "2026"\n')
     other = product.replace('"steam"', '"power"').replace("product-id:steam-40bar", "product-id:power")
     other = other.replace('"megajoule"', '"kilowatt hour"').replace('"17300"', '"17100"')
-    said = footprint.replace('"steam"', '"power"').replace('"CN"', '"Eastern Asia"').replace('"62.5"', '"37.5"')
-    at = text.index("[[pact.footprint]]")
-    return text[:at] + other + text[at:].rstrip() + "\n" + said + "\n"
+    said = text[begins:ends].replace('"steam"', '"power"').replace('"CN"', '"Eastern Asia"').replace('"62.5"', '"37.5"')
+    return text[:begins] + other + text[begins:ends] + "\n" + said + text[ends:]
 
 
 def write_works(folder: Path, listener_url: str = "", revise: bool = True) -> Path:

@@ -63,6 +63,7 @@ grace_s = 90                    # wait for late records before an interval is co
 # connections_max = 128
 # requests_per_minute = 600     # of each client
 # tokens_per_minute = 30        # asked for by one address
+# events_per_minute = 60        # requests for footprints by event, of each client
 # [[pact.client]]               # once for each customer
 # id = "customer-a"
 # products = ["steam"]          # ids of site.toml that it may see; "*": all

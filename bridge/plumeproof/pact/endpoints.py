@@ -12,6 +12,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.applications import Starlette
@@ -40,6 +41,7 @@ HEADER_MAX_BYTES = 16 * 1024  # request line and headers
 FORM_MAX_BYTES = 4 * 1024
 QUERY_MAX = 200  # parameters
 BODY_S = 30.0  # for a whole body
+REQUEST_S = 90.0  # for all of a request, its answer read by the client included
 LIST_PATH = "/3/footprints"
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _HOST = re.compile(r"[A-Za-z0-9.\-\[\]:]{1,260}")
@@ -53,6 +55,16 @@ class Post(Protocol):
     def accept(self, client: Client, event: Event) -> None:
         """Answer a RequestCreatedEvent later; on disk when this returns. Raises Fault where that is known to be
         impossible, StoreError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Requests of a client, token requests of an address, and RequestCreatedEvents of a client, whose answers wait on
+    our disk."""
+
+    of_client: RateLimit
+    of_address: RateLimit
+    of_wishes: RateLimit
 
 
 class Frame:
@@ -76,7 +88,10 @@ class Frame:
             if fault is not None:
                 await answer_fault(fault)(scope, receive, watched)
             else:
-                await self._app(scope, receive, watched)
+                async with asyncio.timeout(REQUEST_S):
+                    await self._app(scope, receive, watched)
+        except TimeoutError:
+            status = 0  # the client does not read; uvicorn closes the connection
         finally:
             # No query and no header: both may hold what is nobody's business.
             path = scope["path"].encode("ascii", "backslashreplace").decode()[:100]
@@ -97,9 +112,8 @@ class Frame:
 class Endpoints:
     """What is offered to programs. All in the event loop's thread, but what touches the disk."""
 
-    def __init__(self, shelf: Shelf, desk: TokenDesk, post: Post, of_client: RateLimit, of_address: RateLimit) -> None:
-        self._shelf, self._desk, self._post = shelf, desk, post
-        self._of_client, self._of_address = of_client, of_address
+    def __init__(self, shelf: Shelf, desk: TokenDesk, post: Post, limits: Limits) -> None:
+        self._shelf, self._desk, self._post, self._limits = shelf, desk, post, limits
 
     def app(self, is_behind_proxy: bool) -> Starlette:
         """The application."""
@@ -116,7 +130,7 @@ class Endpoints:
         )
 
     async def _issue_token(self, request: Request) -> Response:
-        self._of_address.take(request.client.host if request.client is not None else "")
+        self._limits.of_address.take(request.client.host if request.client is not None else "")
         body = await _read(request, FORM_MAX_BYTES)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/x-www-form-urlencoded":
@@ -157,13 +171,14 @@ class Endpoints:
         client = self._recognise(request)
         event = read_event(request.headers.get("content-type", ""), await _read(request, BODY_MAX_BYTES))
         if event.type == CREATED:
+            self._limits.of_wishes.take(client.id)
             await run_in_threadpool(self._post.accept, client, event)
         _log.info("pact_event client=%s type=%s", client.id, event.type)
         return Response(status_code=200, headers=NO_STORE)
 
     def _recognise(self, request: Request) -> Client:
         client = self._desk.recognise(request.headers.getlist("authorization"))
-        self._of_client.take(client.id)
+        self._limits.of_client.take(client.id)
         return client
 
 

@@ -9,7 +9,7 @@ Decimals are texts, as PACT has them; signs and ranges as the data model says (P
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -219,15 +219,28 @@ def read_offer(site_file: SiteFile) -> Offer:
         products[product.id] = product
     sources = {source.id: source for source in site_file.site.sources}
     found = [_offered(section, products, sources) for section in top.sections("footprint", is_needed=True)]
+    _refuse_overlaps(top, found)
+    return Offer(top.build(_Company).company_ids, tuple(found))
+
+
+def _refuse_overlaps(top: Section, found: Sequence[Offered]) -> None:
+    """Two footprints of one product for one month would both be active; one emission is borne once."""
     for index, one in enumerate(found):
         for other in found[:index]:
-            if (one.said.product, one.said.first, one.said.end) == (
-                other.said.product,
-                other.said.first,
-                other.said.end,
-            ):
-                raise top.refuse("footprint", f"{one.at} is there twice; each period of a product stands once")
-    return Offer(top.build(_Company).company_ids, tuple(found))
+            (first, end), (begin, stop) = _months(one.said), _months(other.said)
+            if one.said.product == other.said.product and first < stop and begin < end:
+                raise top.refuse("footprint", f"{one.at} and {other.at} overlap; a month of a product stands once")
+    for period, source in {(_months(one.said), source.id) for one in found for source in one.sources}:
+        shares = [one.said.allocated_pct for one in found if _months(one.said) == period and source in one.said.sources]
+        if sum(shares) > 100:
+            told = f"source {source} bears {sum(shares)} % in {period[0]} to {period[1]}"
+            raise top.refuse("footprint", f"{told}: allocated_pct of all products together is at most 100")
+
+
+def _months(said: Said) -> tuple[str, str]:
+    """Year and month, which compare as texts do."""
+    first, end = (text if "-" in text else f"{text}-01" for text in (said.first, said.end))
+    return first, end
 
 
 def _offered(section: Section, products: Mapping[str, Product], sources: Mapping[str, EmissionSource]) -> Offered:
