@@ -172,7 +172,7 @@ def test_what_was_measured_is_what_is_declared(made):
     """From the figures to the total, by other arithmetic."""
     own = made["ghgStatement"]["quantification"][0]["dataInputs"][0]
     mass, co2e, biogenic = (Fraction(own[key]["value"]) for key in ("mass", "co2e", "biogenicCO2"))
-    assert biogenic == mass * Fraction(2, 5)
+    assert co2e + biogenic == mass
     assert abs(float(mass * Fraction(3, 5) - co2e)) < 1e-9
     share = float(own["co2e"]["uncertainty"]["expanded"]) / float(co2e)
     assert share == pytest.approx(sqrt(0.02**2 + 0.03**2), rel=0.001)
@@ -296,7 +296,8 @@ INPUT = "ghgStatement/quantification/0/dataInputs/0"
         ("6 reviewer", "verification/independentReview/reviewer", "ANNA  Berg", "is also the team's leader Anna Berg"),
         ("7 biogenic", "ghgStatement/results/biogenicCO2/value", "0", "the dataInputs' biogenicCO2 is 750."),
         ("7 biogenic", "ghgStatement/results/biogenicCO2/unit", "tCO2e", "is tCO2e, not t"),
-        ("7 biogenic", f"{INPUT}/biogenicCO2/value", "0", "less biogenic 0 is 1875."),
+        ("7 biogenic", f"{INPUT}/biogenicCO2/value", "0", "less biogenic 0 times 1 is 1875."),
+        ("1 sums", f"{INPUT}/potential", "28", "is 28, gwp.values has 1 for CO2"),
         ("misstatement", "verification/aggregateMisstatement/pctOfTotal", "7", "is 7, absTCO2e of the total is 0.42"),
         ("misstatement", "verification/aggregateMisstatement/absTCO2e", "4", "misstatements add up to 5"),
         (
@@ -362,23 +363,22 @@ def test_any_other_number_breaks_a_sum(made, parts, data):
     inputs = []
     for number, (value, gas) in enumerate(parts):
         one = copy.deepcopy(sample) | {"id": f"urn:x:{number}", "gas": gas}
-        amount = text_of(value)
-        one["co2e"]["value"], one["biogenicCO2"]["value"] = amount, "0"
-        one["mass"] = {"value": amount, "unit": "t", "uncertainty": None}
+        one["biogenicCO2"]["value"] = "0"
+        one["potential"] = statement["gwp"]["values"][gas]
+        one["mass"] = {"value": text_of(value), "unit": "t", "uncertainty": None}
+        one["co2e"]["value"] = text_of(value * Decimal(one["potential"]))
         one["period"] = {"start": f"2026-12-{number + 1:02}T00:00:00Z", "end": f"2026-12-{number + 2:02}T00:00:00Z"}
         inputs.append(one)
     group = {"CO2": "CO2", "N2O": "N2O", "CF4": "PFCs", "HFC-32": "HFCs"}
-    by_gas = {}
-    for value, gas in parts:
-        by_gas[group[gas]] = by_gas.get(group[gas], Fraction(0)) + Fraction(value)
+    by_gas, masses = {}, {}
+    for one, (value, gas) in zip(inputs, parts, strict=True):
+        name = group[gas]
+        masses[name] = masses.get(name, Fraction(0)) + Fraction(value)
+        by_gas[name] = by_gas.get(name, Fraction(0)) + Fraction(one["co2e"]["value"])
     total = sum(by_gas.values())
 
-    def quantity(number):
-        return {
-            "value": text_of(Decimal(number.numerator) / Decimal(number.denominator)),
-            "unit": "tCO2e",
-            "uncertainty": None,
-        }
+    def quantity(number, unit="tCO2e"):
+        return {"value": text_of(Decimal(number.numerator) / number.denominator), "unit": unit, "uncertainty": None}
 
     facility = statement["facilities"][0]["id"]
     statement["quantification"] = [statement["quantification"][0] | {"sourceId": source, "dataInputs": inputs}]
@@ -393,7 +393,7 @@ def test_any_other_number_breaks_a_sum(made, parts, data):
         own = by_gas.get(gas["gas"])
         gas |= {"status": "notOccurring", "co2e": None, "mass": None}
         if own is not None:
-            gas |= {"status": "quantified", "co2e": quantity(own), "mass": quantity(own) | {"unit": "t"}}
+            gas |= {"status": "quantified", "co2e": quantity(own), "mass": quantity(masses[gas["gas"]], "t")}
     assert list(sums_of(statement)) == []
     results = statement["results"]
     places = [results["total"], *results["byGas"].values(), *results["byCategory"].values(), results["biogenicCO2"]]
@@ -406,8 +406,11 @@ def test_any_other_number_breaks_a_sum(made, parts, data):
 @given(st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 10**6), st.integers(0, 100)), min_size=1, max_size=6))
 def test_what_is_shared_adds_up_and_the_rest_in_squares(parts):
     own = [
-        StatementInput("n", source, 1, "CO2", 0, 1, None, Decimal(0), Decimal(0), Decimal(whole),
-                       Decimal(whole) * share / 100, (), None, True)
+        StatementInput(
+            name=source, source="S", category=1, gas="CO2", start_utc_ms=0, end_utc_ms=1, mass_t=None, potential=None,
+            co2e_t=Decimal(0), biogenic_t=Decimal(0), uncertainty_t=Decimal(whole),
+            common_t=Decimal(whole) * share / 100, figures=(), figure=None, is_closed=True,
+        )
         for source, whole, share in parts
     ]  # fmt: skip
     shared = {name: sum(whole * share / 100 for source, whole, share in parts if source == name) for name in "AB"}

@@ -38,6 +38,8 @@ def _values(value: Any, folder: Path) -> Mapping[str, Decimal]:
         if _GAS.fullmatch(gas) is None:
             raise ValueError(f"{gas[:40]!r} is no gas")
         found[gas] = _VALUE(text, folder)
+    if found.get("CO2") != 1:
+        raise ValueError("CO2 must be there and be 1: it is what the others are compared with")
     return MappingProxyType(found)
 
 

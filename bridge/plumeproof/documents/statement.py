@@ -33,7 +33,8 @@ SUM = "plumeproof.documents.statement:sum_of_inputs"
 
 def build_statement(parts: StatementParts) -> dict[str, Any]:
     """`ghgStatement`."""
-    site, plan = parts.site, parts.plan
+    site, plan, disclosure = parts.site, parts.plan, parts.plan.disclosure
+    basis = f" ({plan.edition_basis})" if plan.edition_basis else ""
     first, last = days_of(*parts.period_utc_ms, parts.offset_min)
     trail: list[dict[str, Any]] = []
     entries = {one.name: _input(parts, one) for one in parts.found.inputs}
@@ -101,8 +102,13 @@ def build_statement(parts: StatementParts) -> dict[str, Any]:
             "retentionYears": plan.retention_years,
         },
         "completeness": _completeness(parts),
-        "conformityStatement": f"Prepared in line with {plan.standard_edition}.",
-        "verificationDisclosure": {"verified": False, "type": None, "levelOfAssurance": None, "opinionRef": None},
+        "conformityStatement": f"Prepared in line with {plan.standard_edition}{basis}.",
+        "verificationDisclosure": {
+            "verified": disclosure is not None,
+            "type": None if disclosure is None else disclosure.type,
+            "levelOfAssurance": None if disclosure is None else disclosure.level_of_assurance,
+            "opinionRef": None if disclosure is None else disclosure.opinion_ref,
+        },
         "dataTrail": trail,
         "evidence": [_evidence(parts, one) for one in parts.evidence],
     }
@@ -169,6 +175,7 @@ def _input(parts: StatementParts, one: StatementInput) -> dict[str, Any]:
         "gas": one.gas,
         "period": period_of(parts, (one.start_utc_ms, one.end_utc_ms)),
         "mass": None if one.mass_t is None else quantity_of(one.mass_t, TONNES),
+        "potential": None if one.potential is None else text_of(one.potential),
         "co2e": quantity_of(one.co2e_t, TONNES_CO2E, one.uncertainty_t),
         "biogenicCO2": quantity_of(one.biogenic_t, TONNES),
         "isClosed": one.is_closed,
@@ -183,7 +190,7 @@ def _input(parts: StatementParts, one: StatementInput) -> dict[str, Any]:
         if figure is None
         else {
             "ids": list(one.figures),
-            "ruleSet": f"{figure.rule_set} {figure.rule_version}",
+            "ruleSet": one.rule_set,
             "ruleSetSha256": figure.rule_hash.hex(),
             "plant": figure.plant,
             "plantSha256": figure.plant_hash.hex(),

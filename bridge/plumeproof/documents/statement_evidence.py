@@ -41,6 +41,8 @@ def resolve(
     for one in evidence:
         at = f"{where}: evidence {one.id}"
         path = folder / one.file
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ConfigError(at, f"{one.file} lies outside of {folder}; a data set and its evidence go together")
         sha256, size = digest_of_file(path, at)
         if one.sha256 and one.sha256 != sha256:
             raise ConfigError(at, f"{one.file} has SHA-256 {sha256}, the papers say {one.sha256}")

@@ -1,8 +1,9 @@
 """What a statement's numbers are added from: of every source and month or year the declared figure, or an activity.
 
-CO2 counts with its CO2e figure, whose fossil part the averaging has made; the biogenic part is the mass times the
-plant's biomass share and stands apart. Other gases count with their mass times the statement's own potential, in exact
-decimals: the averaging's CO2e follows what its regime uses. Uncertainties are the figures' own (JCGM 100, k = 2).
+CO2 counts with its CO2e figure, the fossil part that the averaging has made by the plant description of its time; what
+the mass is more than it is biogenic and stands apart. Other gases count with their mass times the statement's own
+potential, in exact decimals: the averaging's CO2e follows what its regime uses. Uncertainties are the figures'
+own (JCGM 100, k = 2).
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ _ROOT = Context(prec=50)  # of square roots, before UNCERTAINTY_STEP; the same d
 @dataclass(frozen=True, slots=True)
 class StatementInput:
     """`mass_t` of the gas, None where a factor gives CO2e; `biogenic_t`: biogenic CO2 in it, not in `co2e_t`.
-    `uncertainty_t` of `co2e_t`, expanded, and `common_t` of it what all inputs of a source share; None: not known.
+    `uncertainty_t` of `co2e_t`, expanded, and `common_t` of it what all figures of a plant share; None: not known.
+    `potential`: what (mass less biogenic) was multiplied by, None where a factor gives CO2e. `rule_set`: by which the
+    figure was made, with its status.
     `figures`: ids of the figures, that of the CO2e first; `figure`: the one that was counted, None of an activity."""
 
     name: str
@@ -41,6 +44,7 @@ class StatementInput:
     start_utc_ms: int
     end_utc_ms: int
     mass_t: Decimal | None
+    potential: Decimal | None
     co2e_t: Decimal
     biogenic_t: Decimal
     uncertainty_t: Decimal | None
@@ -48,7 +52,13 @@ class StatementInput:
     figures: tuple[str, ...]
     figure: Figure | None
     is_closed: bool
+    rule_set: str = ""
     activity: Activity | None = None
+
+    @property
+    def plant(self) -> str:
+        """Whose figure it is; an activity is by itself."""
+        return self.figure.plant if self.figure is not None else f"activity {self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +106,11 @@ def gather(
     gaps: list[Gap] = []
     coverage: list[Coverage] = []
     offset_min = next(iter(declared.values())).desk.engine.plant.utc_offset_min
-    if not site.sources and not plan.activities:
+    chosen = [one for one in site.sources if not plan.sources or one.id in plan.sources]
+    if not chosen and not plan.activities:
         raise ConfigError("[[source]]", "there is none: a statement needs at least one source")
-    for source in site.sources:
+    _refuse_doubles(chosen)
+    for source in chosen:
         plant = site.outlet(source.outlet)[1].plant
         measured = list(_measured(source, plan, values, declared[plant], period))
         if not measured:
@@ -124,13 +136,13 @@ def potential_of(gas: str, plan: StatementPlan, values: GwpValues) -> Decimal:
 
 
 def combined(inputs: Sequence[StatementInput]) -> Decimal | None:
-    """Expanded uncertainty of the sum: what a source's inputs share adds up, all else adds in squares. None where one
-    of them has none."""
+    """Expanded uncertainty of the sum: what the figures of a plant share adds up (two gases may share less), all else
+    adds in squares. None where one of them has none."""
     if not inputs or any(one.uncertainty_t is None for one in inputs):
         return None
     squares = Decimal(0)
-    for name in dict.fromkeys(one.source for one in inputs):
-        own = [one for one in inputs if one.source == name]
+    for plant in dict.fromkeys(one.plant for one in inputs):
+        own = [one for one in inputs if one.plant == plant]
         shared = add([one.common_t for one in own])
         squares += _ROOT.multiply(shared, shared)
         for one in own:
@@ -157,38 +169,45 @@ def refuse_not_final(path: Path, plan: StatementPlan, found: StatementInputs) ->
         raise ConfigError(where, "is final, and no [[evidence]] is named; write its files into site.toml")
 
 
+def _refuse_doubles(sources: Sequence[EmissionSource]) -> None:
+    """The same gas of the same outlet, by two rule sets, would be counted twice."""
+    for at, one in enumerate(sources):
+        for other in sources[:at]:
+            if (one.outlet, one.measurand) == (other.outlet, other.measurand):
+                told = f"and {other.id} are both {one.measurand} of {one.outlet}: it would count twice"
+                raise ConfigError(f"source {one.id}", f'{told}; choose with sources = ["{other.id}"] in [statement]')
+
+
 def _measured(
     source: EmissionSource, plan: StatementPlan, values: GwpValues, declared: DeclaredSource, period: Period
 ) -> Iterator[StatementInput]:
     plant = declared.desk.engine.plant
     one = next(own for own in plant.measurands if own.id == source.measurand)
     if one.greenhouse_gas is None:
-        mend = "write greenhouse_gas in its plant description, or take the source out"
+        mend = "write greenhouse_gas in its plant description, or choose with sources in [statement]"
         raise ConfigError(f"source {source.id}", f"{one.id} of plant {plant.id} is no greenhouse gas; {mend}")
     potential = potential_of(one.greenhouse_gas, plan, values)
     asked = (source.measurand, CO2E, source.rule_set, period)
     co2e = {(own.figure.start_utc_ms, own.figure.end_utc_ms): own for own in declared.of_period(*asked)}
+    rules = next(own for own in declared.desk.engine.rule_sets if own.id == source.rule_set)
+    told = f"{rules.id} {rules.version} [{rules.status}] {rules.title}"
     for mass in declared.of_period(source.measurand, SUBSTITUTED, source.rule_set, period):
         if mass.value is not None:
-            yield _of_figures(
-                source, one, potential, mass, co2e.get((mass.figure.start_utc_ms, mass.figure.end_utc_ms))
-            )
+            fossil = co2e.get((mass.figure.start_utc_ms, mass.figure.end_utc_ms))
+            yield _of_figures(source, one, potential, mass, fossil, told)
 
 
 def _of_figures(
-    source: EmissionSource, one: Measurand, potential: Decimal, mass: Declared, co2e: Declared | None
+    source: EmissionSource, one: Measurand, potential: Decimal, mass: Declared, co2e: Declared | None, rules: str
 ) -> StatementInput:
     gas, mass_t = str(one.greenhouse_gas), mass.value
     assert mass_t is not None
-    biogenic_t = Decimal(0)
-    if gas == "CO2":
-        biogenic_t = _EXACT.multiply(mass_t, decimal_of(one.biomass_share_pct).scaleb(-2))
-    counted, co2e_t, factor = mass, _EXACT.multiply(_EXACT.subtract(mass_t, biogenic_t), potential), potential
-    if gas == "CO2" and potential == 1 and co2e is not None and co2e.value is not None:
-        counted, co2e_t, factor = co2e, co2e.value, Decimal(1)
-    elif gas == "CO2":
-        fossil = _EXACT.subtract(Decimal(1), decimal_of(one.biomass_share_pct).scaleb(-2))
-        factor = _EXACT.multiply(potential, fossil)
+    counted, biogenic_t, factor = mass, Decimal(0), potential
+    if gas == "CO2" and co2e is not None and co2e.value is not None:
+        counted, biogenic_t = co2e, _EXACT.subtract(mass_t, co2e.value)
+    elif gas == "CO2":  # a rule set without potentials makes no CO2e: the share of the description as it is today
+        share = decimal_of(one.biomass_share_pct).scaleb(-2)
+        biogenic_t, factor = _EXACT.multiply(mass_t, share), _EXACT.subtract(Decimal(1), share)
     figure = counted.figure
     common = decimal_of(figure.uncertainty_common) if figure.uncertainty_common is not None else Decimal(0)
     return StatementInput(
@@ -199,13 +218,15 @@ def _of_figures(
         start_utc_ms=figure.start_utc_ms,
         end_utc_ms=figure.end_utc_ms,
         mass_t=mass_t,
-        co2e_t=co2e_t,
+        potential=potential,
+        co2e_t=_EXACT.multiply(_EXACT.subtract(mass_t, biogenic_t), potential),
         biogenic_t=biogenic_t,
         uncertainty_t=None if counted.uncertainty is None else _EXACT.multiply(counted.uncertainty, factor),
         common_t=_EXACT.multiply(common, factor),
         figures=tuple(dict.fromkeys((counted.id, mass.id))),
         figure=figure,
         is_closed=counted.is_closed and mass.is_closed,
+        rule_set=rules,
     )
 
 
@@ -219,7 +240,8 @@ def _calculated(
     factor = next(own for own in plan.factors if own.id == one.factor)
     made = _EXACT.multiply(one.amount, factor.value)
     mass_t = None if one.gas == "CO2e" else made
-    co2e_t = made if mass_t is None else _EXACT.multiply(made, potential_of(one.gas, plan, values))
+    potential = None if mass_t is None else potential_of(one.gas, plan, values)
+    co2e_t = made if potential is None else _EXACT.multiply(made, potential)
     pct = one.uncertainty_pct
     start = period[0] + (one.first - first).days * 86_400_000
     return StatementInput(
@@ -230,6 +252,7 @@ def _calculated(
         start_utc_ms=start,
         end_utc_ms=start + ((one.last - one.first).days + 1) * 86_400_000,
         mass_t=mass_t,
+        potential=potential,
         co2e_t=co2e_t,
         biogenic_t=Decimal(0),
         uncertainty_t=None if pct is None else _EXACT.multiply(co2e_t, pct.scaleb(-2)),

@@ -123,6 +123,15 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disclosure:
+    """Of a verification that this version of the statement may name; the opinion itself refers to a version before."""
+
+    type: str = setting(text_like())
+    level_of_assurance: str = setting(one_of("reasonable", "limited"))
+    opinion_ref: str = setting(text_like())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """A file. `sha256`: as the papers have it, compared with the file's own; `sources`: what it is evidence of, all
     where none is named."""
@@ -144,11 +153,13 @@ class StatementPlan:
     """Table [statement]."""
 
     base_year: BaseYear
+    disclosure: Disclosure | None
     version: int = setting(number_in(int, 1, 9999), 1)
     status: str = setting(one_of("draft", "final"), "draft")
     supersedes: str = setting(text_like(), "")
     standard_edition: str = setting(text_like(), OWN[1])
     edition_basis: str = setting(text_like(), "")
+    sources: tuple[str, ...] = setting(_NAMES, ())  # of [[source]]; all where none is named
     type: str = setting(one_of("organization", "project", "product"), "organization")
     intended_users: tuple[str, ...] = setting(list_of(text_like(), 1))
     purpose: str = setting(text_like())
@@ -180,6 +191,7 @@ def read_statement_plan(site_file: SiteFile) -> StatementPlan:
     year = own.inner("base_year", is_needed=True)
     tables: dict[str, Any] = {
         "base_year": year.build(BaseYear, recalculations=year.each("recalculation", Recalculation)),
+        "disclosure": own.inner("disclosure").build(Disclosure) if own.has("disclosure") else None,
         "exclusions": own.each("exclusion", Exclusion),
         "gases": own.each("gas", GasWord),
         "issued": own.each("issued", Issued),
@@ -215,6 +227,10 @@ def _check_names(
 ) -> None:
     """Sources and evidence that are named are there; a calculated source is not a measured one."""
     measured = [one.id for one in site_file.site.sources]
+    for name in plan.sources:
+        if name not in measured:
+            there = ", ".join(measured) or "none"
+            raise ConfigError(f"{site_file.path}: statement.sources", f"{name} is no [[source]]; there are {there}")
     known = [*measured, *dict.fromkeys(one.source for one in plan.activities)]
     for section, one in zip(activities, plan.activities, strict=True):
         if one.source in measured:

@@ -196,6 +196,7 @@ def _quantification(statement: dict[str, Any]) -> Iterator[Block]:
                 ("Category, gases", f"{source['category']}, {', '.join(source['gases'])}"),
                 ("Fuel or material", source["fuelOrMaterial"]),
                 ("Biogenic share of CO2", "none stated" if share is None else share),
+                ("Rule set", next((one["figure"]["ruleSet"] for one in own["dataInputs"] if one["figure"]), "none")),
                 ("Approach", f"{own['approach']}: {own['reasonForSelection']}"),
                 ("Change of method", own["changeFromPrevious"]),
             )

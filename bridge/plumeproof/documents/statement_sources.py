@@ -14,7 +14,7 @@ from plumeproof.documents.statement_plan import Factor
 EQUATIONS = (
     "E = sum over the hours in operation of c V, (EU) 2018/2066 Annex VIII equation 1",
     "c of an hour without a valid value: mean + 2 sigma of the period, equation 4 (rule set's setting `substitution`)",
-    "tCO2e = E (1 - biomass share) GWP; biogenic CO2 = E biomass share, outside of the total",
+    "tCO2e = (E - biogenic CO2) GWP; biogenic CO2 by the plant's biomass share, outside of the total",
 )
 
 
@@ -32,7 +32,8 @@ def facility_of(parts: StatementParts) -> dict[str, Any]:
 
 
 def sources_of(parts: StatementParts) -> list[dict[str, Any]]:
-    found = [_measured_source(parts, one) for one in parts.site.sources]
+    used = {one.source for one in parts.found.inputs}
+    found = [_measured_source(parts, one) for one in parts.site.sources if one.id in used]
     for name in dict.fromkeys(one.source for one in parts.plan.activities):
         own = [one for one in parts.plan.activities if one.source == name]
         gases, process = sorted({one.gas for one in own}), own[0].process

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +18,7 @@ from plumeproof.documents.site_time import instant_of
 from plumeproof.documents.statement_parts import TONNES, gas_group
 
 SUMS, BIOGENIC, PERIODS = "1 sums", "7 biogenic", "periods"
-NEAR = Decimal("1e-9")  # of the mass: a figure's float64 and the exact product differ in the sixteenth digit
+EXACT = Context(prec=1200)  # of products: two numbers of the schema have 240 digits
 Entry = tuple[str, dict[str, Any], dict[str, Any]]  # path, dataInput, its quantification
 
 
@@ -94,13 +94,26 @@ def _biogenic(statement: dict[str, Any], entries: list[Entry]) -> Iterator[Findi
             if Decimal(one["biogenicCO2"]["value"]):
                 told = f"is {one['biogenicCO2']['value']} of {one['gas']}, not 0: only CO2 has biogenic CO2"
                 yield Finding(BIOGENIC, f"{path}/biogenicCO2/value", told)
+    yield from _potentials(statement, entries)
+
+
+def _potentials(statement: dict[str, Any], entries: list[Entry]) -> Iterator[Finding]:
+    """Each input's CO2e is its mass, less what of it is biogenic CO2, times a potential that the statement names."""
+    values = statement["gwp"]["values"]
+    for path, one, _ in entries:
+        if one["mass"] is None:
+            continue
+        own = [text for gas, text in values.items() if gas == one["gas"] or gas.startswith(f"{one['gas']}_")]
+        if one["potential"] is None or Decimal(one["potential"]) not in [Decimal(text) for text in own]:
+            told = f"is {one['potential']}, gwp.values has {', '.join(own) or 'none'} for {one['gas']}"
+            yield Finding(SUMS, f"{path}/potential", told)
             continue
         mass, co2e, biogenic = (Decimal(one[key]["value"]) for key in ("mass", "co2e", "biogenicCO2"))
-        potential = Decimal(statement["gwp"]["values"].get("CO2", "1"))
-        fossil = add([mass, biogenic.copy_negate()]) * potential
-        if abs(add([co2e, fossil.copy_negate()])) > NEAR * max(abs(mass), Decimal(1)):
-            told = f"is {text_of(co2e)}, mass {text_of(mass)} less biogenic {text_of(biogenic)} is {text_of(fossil)}"
-            yield Finding(BIOGENIC, f"{path}/co2e/value", told)
+        made = EXACT.multiply(add([mass, biogenic.copy_negate()]), Decimal(one["potential"]))
+        if co2e != made:
+            rule = BIOGENIC if one["gas"] == "CO2" else SUMS
+            told = f"is {text_of(co2e)}, mass {text_of(mass)} less biogenic {text_of(biogenic)}"
+            yield Finding(rule, f"{path}/co2e/value", f"{told} times {one['potential']} is {text_of(made)}")
 
 
 def _periods(statement: dict[str, Any], entries: list[Entry]) -> Iterator[Finding]:
