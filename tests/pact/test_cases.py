@@ -1,71 +1,65 @@
-"""The 28 public cases, spoken by the requester over TLS to the real host; one server for all of them.
-
-What the host must do beyond them: rights of clients, times of tokens, limits, hostile bodies, page links, events that
-come again after an outage of the customer.
-"""
+"""The 28 public cases, spoken by the requester over TLS to the real host; and that the requester sees a bad host."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import json
 
 import pytest
 
-from plumeproof.config import load_config
-from plumeproof.pact_service import PactService
-from tests.doubles.footprint_works import NOW_UTC_MS, OWN_SECRET, SECRET, write_works
-from tests.doubles.manual_clock import ManualClock
+from plumeproof.pact.shelf import Criteria
+from tests.doubles.footprint_works import SECRET
+from tests.pact.conftest import OPENAPI
+from tools.pact_requester.__main__ import main
 from tools.pact_requester.cases import CASES, run_all
-from tools.pact_requester.listener import Listener
-from tools.pact_requester.schemas import Description
-from tools.pact_requester.session import Session, Target
-
-ROOT = Path(__file__).resolve().parents[2]
-REFERENCE = Path(os.environ.get("PLUMEPROOF_REFERENCE", ROOT.parent / "shared" / "reference"))
-OPENAPI = REFERENCE / "data" / "pact" / "pact-openapi-v3_0.yaml"
-pytestmark = pytest.mark.skipif(not OPENAPI.exists(), reason="the reference's data are not here (PLUMEPROOF_REFERENCE)")
-LIST = "/3/footprints"
-
-
-@pytest.fixture(scope="module")
-def works(tmp_path_factory):
-    """(service, folder, listener, clock): a host that runs, and a customer's host that refuses the first two events."""
-    folder = tmp_path_factory.mktemp("works")
-    from tools import test_ca
-
-    test_ca.make(folder / "ca")
-    listener = Listener(0, folder / "ca" / "server.pem", folder / "ca" / "server.key", "works", OWN_SECRET)
-    clock = ManualClock(NOW_UTC_MS)
-    service = PactService(load_config(write_works(folder, listener.url)), clock)
-    service.start()
-    yield service, folder, listener, clock
-    service.stop()
-    listener.close()
-
-
-@pytest.fixture(scope="module")
-def session(works):
-    """A customer that may see everything."""
-    service, folder, listener, _ = works
-    target = Target(service.url, service.url, "customer-a", SECRET, folder / "ca" / "ca.pem")
-    found = Session(target, Description(OPENAPI), listener)
-    found.token = found.ask_token(f"{service.url}/auth/token", SECRET).json()["access_token"]
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")
 def outcomes(works):
-    service, folder, listener, _ = works
-    target = Target(service.url, service.url, "customer-a", SECRET, folder / "ca" / "ca.pem")
-    own = Session(target, Description(OPENAPI), listener)
-    found = {outcome.number: outcome for outcome in run_all(own)}
-    own.close()
+    session = works.session(listener=works.listener)
+    session.token = ""
+    found = {outcome.number: outcome for outcome in run_all(session)}
+    session.close()
     return found
 
 
 @pytest.mark.parametrize(
-    "number", range(1, 29), ids=lambda number: f"case-{number}-{CASES[number][0].replace(' ', '-')}"
+    "number", range(1, 29), ids=lambda number: f"{number:02d}-{CASES[number][0].replace(' ', '-')}"
 )
 def test_public_case(outcomes, number):
     assert outcomes[number].is_passed, outcomes[number].told
+
+
+def test_the_answer_came_as_an_event(outcomes):
+    assert outcomes[12].told == "answered by an event"
+
+
+def options(works, tmp_path, *more, password=SECRET, host=None):
+    (tmp_path / "a.secret").write_text(password + "\n")
+    ca = works.folder / "ca" / "ca.pem"
+    chosen = ["--host", host or works.service.url, "--client", "customer-a", "--secret-file", tmp_path / "a.secret"]
+    return list(map(str, [*chosen, "--openapi", OPENAPI, "--ca-file", ca, *more]))
+
+
+def test_as_a_program(works, tmp_path, capsys):
+    assert main(options(works, tmp_path)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[:28]] == [["case", f"{n:02d}", "pass"] for n in range(1, 29)]
+    assert lines[28].startswith("28 of 28 cases hold at https://127.0.0.1:") and len(lines) == 29
+
+
+def test_a_wrong_secret_a_silent_host_and_wrong_files(works, tmp_path, capsys):
+    assert main(options(works, tmp_path, "--json", password=SECRET[::-1])) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert [one["is_passed"] for one in found["cases"][:3]] == [False, True, False]
+    assert main(options(works, tmp_path, host="https://127.0.0.1:9")) == 3
+    (tmp_path / "other.yaml").write_text("openapi: 3.0.0\n")
+    assert main([*options(works, tmp_path), "--openapi", str(tmp_path / "other.yaml")]) == 2
+    assert "no OpenAPI 3.1 description" in capsys.readouterr().err
+
+
+def test_a_host_that_filters_nothing_fails_the_filter_cases(works, monkeypatch):
+    monkeypatch.setattr(Criteria, "fit", lambda self, content: True)
+    session = works.session()
+    failed = {outcome.number for outcome in run_all(session) if not outcome.is_passed}
+    session.close()
+    assert failed == {20, 21, 22, 23, 24, 25, 26, 27, 28}
