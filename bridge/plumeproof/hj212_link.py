@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 from plumeproof.config import Config, Hj212SinkConfig
@@ -33,29 +35,30 @@ TABLE_MAX_BYTES = 1 << 20
 FLOW, VELOCITY = "a00000", "a01011"
 PERIPHERALS = {"O2": "a19001", "H2O": "a01014", "T": "a01012"}
 ALL = frozenset((REAL_TIME, MINUTE, HOUR, DAY))
-MG_PER_M3 = {"mg/m3": 1.0, "ug/m3": 1e-3, "ng/m3": 1e-6, "g/m3": 1e3}
+MG_PER_M3 = {"mg/m3": Fraction(1), "ug/m3": Fraction(1, 10**3), "ng/m3": Fraction(1, 10**6), "g/m3": Fraction(10**3)}
 LINEAR = {  # (channel's unit, factor's unit): (scale, offset)
-    ("K", "degC"): (1.0, -273.15), ("Pa", "kPa"): (1e-3, 0.0), ("hPa", "kPa"): (0.1, 0.0), ("mbar", "kPa"): (0.1, 0.0),
-    ("bar", "kPa"): (100.0, 0.0), ("m3/h", "m3/s"): (1 / 3600, 0.0),
+    ("K", "degC"): (Fraction(1), Fraction("-273.15")), ("Pa", "kPa"): (Fraction(1, 1000), Fraction(0)),
+    ("hPa", "kPa"): (Fraction(1, 10), Fraction(0)), ("mbar", "kPa"): (Fraction(1, 10), Fraction(0)),
+    ("bar", "kPa"): (Fraction(100), Fraction(0)), ("m3/h", "m3/s"): (Fraction(1, 3600), Fraction(0)),
 }  # fmt: skip
-KG_IN = {"kg": 1.0, "g": 1e3, "mg": 1e6, "t": 1e-3}
+KG_IN = {"kg": Fraction(1), "g": Fraction(10**3), "mg": Fraction(10**6), "t": Fraction(1, 10**3)}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One factor of a link: value = mean * scale + offset, in the factor's unit. `mass_scale`: mass unit per kg, None
-    where the factor has no mass; `measurand`: whose figures it has, "" where it has none."""
+    """One factor of a link: value = mean * scale + offset, exactly, in the factor's unit. `mass_scale`: mass unit
+    per kg, None where the factor has no mass; `measurand`: whose figures it has, "" where it has none."""
 
     code: str
     source: Source
     unit: str
-    scale: float
-    offset: float
+    scale: Fraction
+    offset: Fraction
     decimals: int
     duties: frozenset[str]
     measurand: str = ""
-    mass_scale: float | None = None
-    mg_per_m3: float = 1.0  # of the factor's unit, where it is a concentration
+    mass_scale: Fraction | None = None
+    mg_per_m3: Fraction = Fraction(1)  # of the factor's unit, where it is a concentration
     is_companion: bool = False  # goes with the others, and is no reason for a message of its own
 
     @property
@@ -164,18 +167,18 @@ class _Tables:
         return found[0]
 
     def entry(
-        self, code: str, source: Source, unit: str, duties: frozenset[str], scale: float | None = None,
+        self, code: str, source: Source, unit: str, duties: frozenset[str], scale: Fraction | None = None,
         measurand: str = "", is_companion: bool = False,
     ) -> Entry:  # fmt: skip
         """`scale`: to mg/m3, where only the plant knows it. Raises ConfigError for units that do not fit."""
         factor = self.factor(code)
-        offset = 0.0
+        offset = Fraction(0)
         if unit in MG_PER_M3 and scale is None:
             scale = MG_PER_M3[unit]
         if scale is not None and factor.unit in MG_PER_M3:
             scale /= MG_PER_M3[factor.unit]
         elif unit == factor.unit:
-            scale = 1.0
+            scale = Fraction(1)
         elif (unit, factor.unit) in LINEAR:
             scale, offset = LINEAR[unit, factor.unit]
         else:
@@ -185,7 +188,7 @@ class _Tables:
         except ValueError as error:
             raise ConfigError(self._at, f"factor {code}: {error}") from error
         mass = KG_IN.get(factor.mass_unit)
-        mg = MG_PER_M3.get(factor.unit, 1.0)
+        mg = MG_PER_M3.get(factor.unit, Fraction(1))
         return Entry(code, source, unit, scale, offset, decimals, duties & ALL, measurand, mass, mg, is_companion)
 
 
@@ -215,12 +218,13 @@ def _pollutants(outlet: Outlet, plant: Plant, rules: RuleSet, tables: _Tables) -
     return found
 
 
-def _mg_m3(one: Measurand, rules: RuleSet) -> float | None:
-    """mg/m3 of one unit of the channel; None for a gas whose molar mass nobody needs (a share, such as O2)."""
+def _mg_m3(one: Measurand, rules: RuleSet) -> Fraction | None:
+    """mg/m3 of one unit of the channel, the shortest decimal of its float64; None for a gas whose molar mass nobody
+    needs (a share, such as O2)."""
     import numpy as np
 
     try:
-        return float(np.asarray(to_mg_m3(np.ones(1), one, rules.settings))[0])
+        return Fraction(Decimal(repr(float(np.asarray(to_mg_m3(np.ones(1), one, rules.settings))[0]))))
     except RuleError:
         if one.unit == "%":
             return None

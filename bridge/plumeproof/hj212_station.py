@@ -13,37 +13,38 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import fsum
+from decimal import Decimal
+from fractions import Fraction
+from math import isfinite
 
 from plumeproof.figure_ids import id_of_average, id_of_figure
 from plumeproof.hj212.messages import Item, Upload
-from plumeproof.hj212.numbers import MS_OF_MIN, to_time
+from plumeproof.hj212.numbers import MS_OF_MIN, to_time, value_text
 from plumeproof.hj212_link import CN_OF, DAY, MINUTE, REAL_TIME, Entry, LinkPlan
 from plumeproof.model import Average
 from plumeproof.ports import AverageStore, Clock, FigureStore
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, MEASURED, SHORT_TERM, STANDARDISED, Figure
 from plumeproof.rules.hj212_flags import STOPPED, FlagTable, load_flags
-from plumeproof.rules.rounding import round_text
 from plumeproof.rules.status import STATUS_LETTERS
 
 HOUR_S, DAY_HOURS, VALID_HOURS = 3600, 24, 20  # reference: section 4.6, a day from at least 20 valid hours
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 MASS_DECIMALS = 3  # of Cou in kg, as the reference's packets have it
-ROUNDING = "half_even"  # GB/T 8170
 FRESH_INTERVALS = 3  # a module behind the newest by more is not of the present
 OLDEST_PRESENT_MS = HOUR_MS
 DUTY_OF = {cn: duty for duty, cn in CN_OF.items()}
-KG_PER_MG = 1e-6
+KG_PER_MG = Fraction(1, 10**6)
+RAN_NOT = "stopped"  # cause of first level data in which the plant stood still
 NORMAL = "N"
 
 
 @dataclass(frozen=True, slots=True)
 class Triple:
-    """Mean, minimum, maximum, in the factor's unit."""
+    """Mean, minimum, maximum, in the factor's unit, exactly."""
 
-    mean: float | None
-    low: float | None
-    high: float | None
+    mean: Fraction | None
+    low: Fraction | None
+    high: Fraction | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Reading:
     entry: Entry
     measured: Triple
     converted: Triple | None
-    total: float | None
+    total: Fraction | None
     flag: str
     rests_on: tuple[str, ...]
 
@@ -103,12 +104,13 @@ class LedgerStation:
             if newest - start <= FRESH_INTERVALS * length_ms:
                 average = self._average(entry, self._real_time_s, start)
             code, item = entry.code, {}
-            if average is None or average.mean is None:
+            value = None if average is None else _linear(entry, average.mean)
+            if average is None or value is None:
                 item[f"{code}-Flag"] = self._flag(average)
             else:
                 if start != newest:
                     item[f"{code}-SampleTime"] = self.time_text(start)
-                item[f"{code}-Rtd"] = self._text(entry, _linear(entry, average.mean))
+                item[f"{code}-Rtd"] = value_text(value, entry.decimals)
                 item[f"{code}-Flag"] = self._flag(average)
                 rests_on.append(id_of_average(average))
             items.append(item)
@@ -165,8 +167,9 @@ class LedgerStation:
         flow = next((averages[entry.code] for entry in entries if entry.is_flow), None)
         flow_entry = next((entry for entry in entries if entry.is_flow), None)
         flow_m3 = None
-        if flow is not None and flow.mean is not None and flow_entry is not None:
-            flow_m3 = _linear(flow_entry, flow.mean) * interval_s
+        if flow is not None and flow_entry is not None:
+            m3_s = _linear(flow_entry, flow.mean)
+            flow_m3 = None if m3_s is None else m3_s * interval_s
         return [self._reading(entry, averages[entry.code], figures, flow_m3, interval_s) for entry in entries]
 
     def _reading(
@@ -174,7 +177,7 @@ class LedgerStation:
         entry: Entry,
         average: Average | None,
         figures: dict[tuple[str, str], Figure],
-        flow_m3: float | None,
+        flow_m3: Fraction | None,
         interval_s: int,
     ) -> Reading:
         measured, rests_on = Triple(None, None, None), []
@@ -189,18 +192,15 @@ class LedgerStation:
         standardised = figures.get((entry.measurand, STANDARDISED))
         converted = None
         if standardised is not None and standardised.value is not None:
-            scale = 1.0 / entry.mg_per_m3  # standardised values are mg/m3
-            converted = Triple(*(
-                None if one is None else one * scale
-                for one in (standardised.value, standardised.minimum, standardised.maximum)
-            ))  # fmt: skip
+            mg_m3 = (standardised.value, standardised.minimum, standardised.maximum)
+            converted = Triple(*(None if one is None else _exact(one) / entry.mg_per_m3 for one in mg_m3))
             rests_on.append(id_of_figure(standardised))
         total = None
         mass = figures.get((entry.measurand, MASS))
         if entry.is_flow:
             total = flow_m3
         elif mass is not None and mass.value is not None:
-            total = mass.value * interval_s / HOUR_S  # kg/h of a short term
+            total = _exact(mass.value) * _run_share(mass) * interval_s / HOUR_S  # kg/h while the plant ran
             rests_on.append(id_of_figure(mass))
         elif entry.measurand in self.plan.may_multiply and flow_m3 is not None and measured.mean is not None:
             total = measured.mean * entry.mg_per_m3 * flow_m3 * KG_PER_MG
@@ -231,7 +231,7 @@ class LedgerStation:
             hours[0].entry,
             _over([hour.measured for hour in used]),
             _over(zs) if zs else None,
-            fsum(totals) if totals else None,
+            sum(totals, Fraction(0)) if totals else None,
             flag,
             tuple(one for hour in hours for one in hour.rests_on),
         )
@@ -240,19 +240,16 @@ class LedgerStation:
         entry, found = reading.entry, {}
         code = entry.code
         if reading.total is not None and entry.is_flow:
-            found[f"{code}-Cou"] = self._text(entry, reading.total)
+            found[f"{code}-Cou"] = value_text(reading.total, entry.decimals)
         elif reading.total is not None and entry.mass_scale is not None:
-            found[f"{code}-Cou"] = round_text(reading.total * entry.mass_scale, MASS_DECIMALS, ROUNDING)
+            found[f"{code}-Cou"] = value_text(reading.total * entry.mass_scale, MASS_DECIMALS)
         for prefix, triple in (("", reading.measured), ("Zs", reading.converted)):
             if triple is not None:
                 values = (("Min", triple.low), ("Avg", triple.mean), ("Max", triple.high))
-                found |= {
-                    f"{code}-{prefix}{name}": self._text(entry, value) for name, value in values if value is not None
-                }
+                for name, value in values:
+                    if value is not None:
+                        found[f"{code}-{prefix}{name}"] = value_text(value, entry.decimals)
         return found | {f"{code}-Flag": reading.flag}
-
-    def _text(self, entry: Entry, value: float) -> str:
-        return round_text(value, entry.decimals, ROUNDING)
 
     def _average(self, entry: Entry, interval_s: int, start: int) -> Average | None:
         """The newest revision; None where the channel has none, or measured in another unit then."""
@@ -277,16 +274,28 @@ class LedgerStation:
         return self._flags.flag_of(letter)[0]
 
 
-def _linear(entry: Entry, value: float) -> float:
-    return value if (entry.scale, entry.offset) == (1.0, 0.0) else value * entry.scale + entry.offset
+def _exact(value: float) -> Fraction:
+    """The shortest decimal that is this float64: what every other document shows of it."""
+    return Fraction(Decimal(repr(value)))
+
+
+def _linear(entry: Entry, value: float | None) -> Fraction | None:
+    return None if value is None or not isfinite(value) else _exact(value) * entry.scale + entry.offset
+
+
+def _run_share(mass: Figure) -> Fraction:
+    """Of the term in which the plant ran: the mass of an hour is that part of its kg/h (as in documents/hours.py)."""
+    stopped = dict(mass.n_invalid).get(RAN_NOT, 0)
+    return Fraction(mass.n_expected - stopped, mass.n_expected) if mass.n_expected else Fraction(1)
 
 
 def _triple(entry: Entry, mean: float | None, low: float | None, high: float | None) -> Triple:
-    return Triple(*(None if one is None else _linear(entry, one) for one in (mean, low, high)))
+    return Triple(*(_linear(entry, one) for one in (mean, low, high)))
 
 
 def _over(triples: Sequence[Triple]) -> Triple:
     means = [one.mean for one in triples if one.mean is not None]
     lows = [one.low for one in triples if one.low is not None]
     highs = [one.high for one in triples if one.high is not None]
-    return Triple(fsum(means) / len(means) if means else None, min(lows, default=None), max(highs, default=None))
+    mean = sum(means, Fraction(0)) / len(means) if means else None
+    return Triple(mean, min(lows, default=None), max(highs, default=None))

@@ -69,7 +69,7 @@ mn = "{MN}"
 [[permit.outlet.pollutant]]
 measurand = "SO2"
 hj212 = "a21026"
-duties = ["real_time", "minute"]
+duties = ["real_time", "minute", "hour"]
 [[hj212.channel]]
 outlet = "DA001"
 code = "x00001"
@@ -92,7 +92,7 @@ class HjSite(Site):
         (folder / "site.toml").write_text(site)
         (folder / "local.csv").write_text(LOCAL)
         (folder / "bureau.secret").write_text(PW)
-        text = self.file.read_text().replace("intervals_s = [10]", "intervals_s = [60]")
+        text = self.file.read_text().replace("intervals_s = [10]", "intervals_s = [60, 3600]")
         self.file.write_text(
             f'{text}[[plant]]\nfile = "line-1.toml"\n[documents]\nsite_file = "site.toml"\n'
             f'[dashboard]\nenabled = false\n[[sink.hj212]]\nname = "bureau"\nhost = "127.0.0.1"\nport = {port}\n'
@@ -105,12 +105,12 @@ def test_what_the_permit_makes_of_a_link(tmp_path):
     site = HjSite(tmp_path, 1, 'rule_set = "cn_hj75"\n')
     plan = plan_links(load_config(site.file))["bureau"]
     assert (plan.mn, plan.utc_offset_min, plan.rule_set, plan.devices) == (MN, 480, "cn_hj75", ("plume-01",))
-    entries = {entry.code: (str(entry.source), round(entry.scale, 9), entry.decimals) for entry in plan.entries}
+    entries = {entry.code: (str(entry.source), round(float(entry.scale), 9), entry.decimals) for entry in plan.entries}
     assert entries == {
         "a21026": ("plume-01/gas.so2", 1.0, 2), "a19001": ("plume-01/gas.o2", 1.0, 1),
         "a00000": ("plume-01/flow.flow", round(1 / 3600, 9), 1), "x00001": ("plume-01/flow.pressure", 0.1, 2),
     }  # fmt: skip
-    assert plan.may_multiply == {"SO2"} and plan.entries_of("hour") == ()
+    assert plan.may_multiply == {"SO2"} and plan.entries_of("day") == ()
     assert main(["config", "check", "-c", str(site.file)]) == 0
     site.close()
 
@@ -130,7 +130,7 @@ def test_what_the_permit_makes_of_a_link(tmp_path):
         ("site.toml", 'hj212 = "a21026"', 'hj212 = "a19001"', "a19001 is in %, channel plume-01/gas.so2 in mg/m3"),
         ("site.toml", '"plume-01/flow.pressure"', '"plume-09/x"', "plume-09/x is no channel of a [[module]] here"),
         ("site.toml", 'code = "x00001"', 'code = "a00000"', "a00000 is in m3/s, channel plume-01/flow.pressure in hPa"),
-        ("site.toml", '["real_time", "minute"]\n[[', '["year"]\n[[', None),
+        ("site.toml", '["real_time", "minute", "hour"]\n[[', '["year"]\n[[', None),
         ("line-1.toml", '"+08:00"', '"+05:30"', "plant line-1: its clock is not whole hours from UTC"),
         ("local.csv", "true", "", "factor x00001: write true in the column local"),
         ("local.csv", "x00001", "a21026", "factor a21026 is a code of the standard"),
@@ -152,24 +152,25 @@ def test_what_does_not_fit_is_one_line(tmp_path, capsys, file, old, new, told):
 
 
 def test_the_service_killed_in_the_middle_of_a_session(tmp_path):
-    """SIGKILL while a minute waits for its answer; behind the restart the platform has every minute once."""
+    """SIGKILL while a minute waits for its answer; behind the restart the platform has every minute once, and the hour
+    with the figures of the plant's rule set."""
     platform = PlatformThread(tmp_path)
-    site = HjSite(tmp_path, platform.port)
+    site = HjSite(tmp_path, platform.port, 'rule_set = "cn_hj75"\n')
     module = site.modules[0]
     module.start_up()
-    begin_ms = int(time.time()) // 60 * 60_000 - 600_000
+    begin_ms = int(time.time()) // 3600 * 3_600_000 - 2 * 3_600_000
     platform.fault("no-answer:cn=9014:count=1")
     command = [sys.executable, "-m", "plumeproof", "run", "-c", str(site.file)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     module.serve()
     wait_for(lambda: (tmp_path / "data" / "ledger.sqlite").exists() and platform.of("2081"))
-    for minute in range(1, 9):
+    for minute in range(1, 64):
         module.measure(60, end_utc_ms=begin_ms + minute * 60_000)
     wait_for(lambda: platform.of("2051"))
     process.send_signal(signal.SIGKILL)
     process.wait()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait_for(lambda: len(platform.kept("2051")) >= 7)
+    wait_for(lambda: len(platform.kept("2051")) >= 62 and platform.kept("2061"))
     process.terminate()
     assert process.wait(20) == 0
     kept = platform.kept("2051")
@@ -180,6 +181,9 @@ def test_the_service_killed_in_the_middle_of_a_session(tmp_path):
     message = platform.of("2051")[0]
     assert [message.value(f"a21026-{name}") for name in ("Avg", "Flag")] == ["42.50", "N"]
     assert message.value("x00001-Avg") == "100.80" and message.value("a21026-Cou") == "0.065"
+    hour = platform.of("2061")[0]
+    # O2 8.25 % to 6 %: 42.5 * (21 - 6) / (21 - 8.25); the mass of 91,500 m3/h
+    assert [hour.value(f"a21026-{name}") for name in ("Avg", "ZsAvg", "Cou")] == ["42.50", "50.00", "3.889"]
     (line,) = [line for line in queue_of(site) if line["sink"] == "bureau"][:1]
     assert line["module"] == MN
     site.close()

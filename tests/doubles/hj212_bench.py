@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,9 @@ HOUR_MS = 3_600_000
 MIDNIGHT_MS = 1_796_054_400_000  # 2026-12-01T00:00 at +08:00
 WAIT_S = 20.0  # far above what anything here takes
 DUTIES = frozenset(("real_time", "minute", "hour", "day"))
-NOX = Entry("a21002", Source("plume-01", "nox"), "mg/m3", 1.0, 0.0, 1, DUTIES, "NOx", 1.0)
-FLOW = Entry("a00000", Source("plume-01", "flow"), "m3/h", 1 / 3600, 0.0, 1, DUTIES, is_companion=True)
-O2 = Entry("a19001", Source("plume-02", "o2"), "%", 1.0, 0.0, 1, DUTIES, is_companion=True)
+NOX = Entry("a21002", Source("plume-01", "nox"), "mg/m3", Fraction(1), Fraction(0), 1, DUTIES, "NOx", Fraction(1))
+FLOW = Entry("a00000", Source("plume-01", "flow"), "m3/h", Fraction(1, 3600), Fraction(0), 1, DUTIES, is_companion=True)
+O2 = Entry("a19001", Source("plume-02", "o2"), "%", Fraction(1), Fraction(0), 1, DUTIES, is_companion=True)
 PLAN = LinkPlan(MN, "line-1", 480, (NOX, FLOW), None, frozenset({"NOx"}))
 
 

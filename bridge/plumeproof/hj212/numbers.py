@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 _FORMAT = re.compile(r"N\d{1,2}(?:\.(\d))?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,6 +23,15 @@ def decimals_of(value_format: str) -> int:
     if found is None:
         raise ValueError(f"{value_format[:20]!r} is no format such as N5.2")
     return int(found[1] or 0)
+
+
+def value_text(value: Fraction, decimals: int) -> str:
+    """With exactly `decimals` digits behind the point, rounded once from the exact value, a tie to the even digit
+    (GB/T 8170). Zero has no sign."""
+    whole = round(value * 10**decimals)  # Fraction's rounding is that of GB/T 8170
+    digits = str(abs(whole)).rjust(decimals + 1, "0")
+    text = f"{digits[:-decimals]}.{digits[-decimals:]}" if decimals else digits
+    return f"-{text}" if whole < 0 else text
 
 
 def to_time(utc_ms: int, utc_offset_min: int, digits: int = SECONDS_DIGITS) -> str:
