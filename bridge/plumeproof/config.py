@@ -233,7 +233,7 @@ class Hj212SinkConfig:
     secret_file: Path = setting(file_path)  # PW
     mn: str = setting(text_like(_MN, "station number MN"), "")  # "": the outlet's
     st: str = setting(text_like(_ST, "system code ST"), "31")  # air pollution source
-    version: str = setting(one_of("2017"), "2017")
+    version: str = setting(one_of("2017", "2025-preview"), "2017")
     policy: str = setting(one_of("strict", "modbus-crc-accepted", "ignore-crc"), "strict")
     rule_set: str | None = setting(text_like(), None)
     factor_file: Path | None = setting(file_path, None)  # local codes

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from plumeproof.hj212.frame import Frame, FrameSplitter, Policy, Rubbish
-from plumeproof.hj212.messages import Identity, build_answer
+from plumeproof.hj212.messages import VERSION_BITS, Identity, build_answer
 from plumeproof.hj212.packet import Packet, PacketError, parse_data
 from plumeproof.hj212.preview import Edition
 from plumeproof.hj212.report import StreamReport
@@ -123,9 +123,9 @@ class Listener:
 def answer_to(packet: Packet) -> bytes | None:
     """What a platform says to an upload that asks for it; None where nothing is asked, or nothing can be said."""
     cn, qn = packet.of_head("CN"), packet.of_head("QN")
-    if not packet.wants_answer or not qn or cn in UNANSWERED or packet.version != "2017":
+    if not packet.wants_answer or not qn or cn in UNANSWERED or packet.version not in VERSION_BITS:
         return None
-    identity = Identity(packet.of_head("MN"), packet.of_head("ST"), packet.of_head("PW"))
+    identity = Identity(packet.of_head("MN"), packet.of_head("ST"), packet.of_head("PW"), packet.version)
     try:
         return build_answer(identity, "9013" if cn in NOTICES else "9014", qn)
     except PacketError:

@@ -22,6 +22,7 @@ from plumeproof.delivery.stage import DeliveryStage
 from plumeproof.gateway_key import GatewayKey
 from plumeproof.hj212.commands import MINUTE_INTERVALS
 from plumeproof.hj212.frame import Policy
+from plumeproof.hj212.preview import STATUS, Edition
 from plumeproof.hj212_feed import Hj212Feed
 from plumeproof.hj212_link import LinkPlan, plan_links
 from plumeproof.hj212_station import LedgerStation
@@ -98,6 +99,7 @@ def _link(
         sink.heartbeat_s,
         sink.login,
         sink.ask_time,
+        Edition(sink.version),
     )
     platform = Hj212Sink(sink.name, settings, station, memory, numbers, orders, clock)
     watch = FileWatch([sink.secret_file])
@@ -126,4 +128,7 @@ def try_link(config: Config, sink: Hj212SinkConfig) -> str:
     read_password(sink.secret_file)
     where = try_line(sink.host, sink.port)
     codes = ", ".join(entry.code for entry in plan.entries)
-    return f"{where} takes connections; MN {plan.mn}, {codes}; whether the platform takes our packets shows the link"
+    by = f"; version {sink.version}: {STATUS}" if sink.version == Edition.PREVIEW else ""
+    return (
+        f"{where} takes connections; MN {plan.mn}, {codes}; whether the platform takes our packets shows the link{by}"
+    )

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from plumeproof.cli import main
-from tests.doubles.hj212_bench import HOUR_MS, MIDNIGHT_MS, MN, PW, LinkBench
+from plumeproof.hj212.preview import Edition
+from tests.doubles.hj212_bench import HOUR_MS, MIDNIGHT_MS, MN, PW, LinkBench, PlatformThread
 from tests.tools.test_hj212_agreement import of_entries, read_here
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -92,3 +93,20 @@ def read_by_both(file: Path, capsys: pytest.CaptureFixture[str]) -> list[dict]:
     good = of_entries(entries)[0]
     assert good == read_here(file.read_bytes(), "strict", [])[0] and good
     return [entry for entry in entries if entry["verdict"] != "rubbish"]
+
+
+def test_a_link_of_the_preview_says_so_in_its_flags(tmp_path):
+    platform = PlatformThread(tmp_path)
+    link = LinkBench(tmp_path, platform.port, name="new", edition=Edition.PREVIEW, heartbeat_s=30.0)
+    try:
+        link.average(3600, MIDNIGHT_MS, MIDNIGHT_MS + HOUR_MS)
+        link.queue()
+        link.deliver()
+        assert [message.of("Flag") for message in platform.of("2061")] == ["9", "9"]
+        assert platform.of("9015")[0].of("Flag") == "8"
+        results = [platform.ask(cn, area, link.step, Flag="8") for cn, area in (("1061", ""), ("3014", "PolId=a21002"))]
+        assert results == ["done", "refused: QnRtn 8 CN"]
+        assert platform.ask("1061", "", link.step, Flag="4") == "refused: QnRtn 6 Flag", "2017 is another link"
+    finally:
+        link.close()
+        platform.close()

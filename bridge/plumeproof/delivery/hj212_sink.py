@@ -15,7 +15,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from plumeproof.hj212.frame import Check, Frame, Policy
 from plumeproof.hj212.messages import PW_MAX, Identity, Upload, build_answer, build_part, cut
 from plumeproof.hj212.numbers import to_time
 from plumeproof.hj212.packet import Packet, PacketError, parse_data
+from plumeproof.hj212.preview import Edition, version_of
 from plumeproof.model import OutboxRow, Receipt
 from plumeproof.ports import Clock
 
@@ -58,6 +59,7 @@ class LinkSettings:
     heartbeat_s: float = 0.0
     login: bool = False
     ask_time: bool = False
+    edition: Edition = Edition.HJ2017
 
 
 class Hj212Sink:
@@ -79,7 +81,7 @@ class Hj212Sink:
         self._settings, self._station, self._memory, self._numbers = settings, station, memory, numbers
         self._orders, self._clock = orders, clock
         self._line = Hj212Line(settings.host, settings.port, settings.policy)
-        self._identity = Identity(settings.mn, settings.st, "")
+        self._identity = Identity(settings.mn, settings.st, "", version_of(settings.edition))
         self._started_utc_ms = clock.utc_ms()
         self._is_start_told = False
         self._waits_for: str | None = None  # QN of the exchange that is open
@@ -153,9 +155,7 @@ class Hj212Sink:
             raise
 
     def _connect(self) -> None:
-        self._identity = Identity(
-            self._settings.mn, self._settings.st, read_password(self._settings.secret_file)
-        )  # fmt: skip
+        self._identity = replace(self._identity, pw=read_password(self._settings.secret_file))
         self._line.open()
         self._counters["connections_total"] += 1
         self._mentioned.clear()
@@ -299,7 +299,7 @@ class Hj212Sink:
         if cn not in ANSWERS:
             self._orders.take(packet, self._identity, self._send)
             if self._orders.new_password is not None:
-                self._identity = Identity(self._settings.mn, self._settings.st, self._orders.new_password)
+                self._identity = replace(self._identity, pw=self._orders.new_password)
                 self._orders.new_password = None
         elif is_ours and qn == self._waits_for:
             self._answer = packet

@@ -15,6 +15,7 @@ from plumeproof.errors import BridgeError
 from plumeproof.hj212.frame import Check, Policy
 from plumeproof.hj212.messages import BAD_CN, BAD_FLAG, BAD_MN, BAD_PW, BAD_QN, BAD_ST, REFUSED, Identity
 from plumeproof.hj212.packet import Packet
+from plumeproof.hj212.preview import DROPPED
 
 MINUTE_INTERVALS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30)
 ANSWERS = ("9011", "9012", "9013", "9014", "9022")  # never requests; 9022 answers a login
@@ -99,7 +100,7 @@ def read_request(packet: Packet, identity: Identity) -> Request:
     qn, cn = packet.of_head("QN"), packet.of_head("CN")
     if not qn:
         raise Refused(BAD_QN, "no QN, which every answer repeats")
-    if cn not in COMMANDS:
+    if cn not in COMMANDS or (identity.version == "2025" and cn in DROPPED):
         raise Refused(BAD_CN, f"CN {cn} is no command for a field unit")
     needed, optional = COMMANDS[cn]
     values: dict[str, str] = {}

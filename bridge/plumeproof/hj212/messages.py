@@ -16,7 +16,7 @@ from plumeproof.hj212.frame import DATA_MAX, frame_bytes
 from plumeproof.hj212.packet import CP_MAX, build_data
 
 SYSTEM_ST = "91"  # of all 901x answers
-VERSION_BITS = {"2017": 1}  # bits 7..2 of Flag
+VERSION_BITS = {"2017": 1, "2025": 2}  # bits 7..2 of Flag; 2025 is a preview (hj212/preview.py)
 WANTS_ANSWER, HAS_NUMBERS = 1, 2  # bits A and D
 PW_MAX = 9
 PARTS_MAX = 9999

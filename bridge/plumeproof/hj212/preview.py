@@ -50,6 +50,11 @@ class Edition(StrEnum):
     PREVIEW = "2025-preview"
 
 
+def version_of(edition: Edition) -> str:
+    """The version whose bits packets of a link carry."""
+    return "2025" if edition is Edition.PREVIEW else "2017"
+
+
 class Sealing(Protocol):
     """The place for the cipher of the session keys of CN 1014, which nobody here knows yet. None stands for no cipher.
 
