@@ -274,6 +274,11 @@ def test_operator_data_in_four_forms_and_the_same_bytes(works, capsys, tmp_path)
     assert len(hours) == 744 and {row["status"] for row in hours} == {"measured", "substituted"}
     total = add([Decimal(row["mass_t"]) for row in hours])
     assert abs(total - Decimal(source["tGas"])) < Decimal("0.0004")  # 744 hours, each to half a gram
+    for row in hours:  # hourly mass = concentration times flow, to the digits that the hour shows
+        kg = Fraction(row["concentration_g_per_Nm3"]) * Fraction(row["flow_Nm3_per_h"]) / 1000
+        assert abs(Fraction(row["mass_t"]) - kg / 1000) <= Fraction(6, 10**7), row
+    mean = sum(Fraction(row["flow_Nm3_per_h"]) for row in hours) / 744
+    assert abs(Fraction(source["meanFlowNm3H"]) - mean) <= Fraction(1, 2000)
     assert hours[0]["figure"] == "line-1/CO2/mass/60min/20261201T0000Z/eu_mrr"
 
 
@@ -287,7 +292,7 @@ def test_every_id_of_the_document_and_its_hours_leads_down(capsys, tmp_path):
     source = document["measurement"][0]
     assert document["reportingPeriod"]["isClosed"] and source["dataGaps"][0]["reason"] == "missing"
     rows = hours.read_bytes().splitlines(keepends=True)
-    assert [row.count(b",missing,,") for row in rows].count(1) == 29 * 24
+    assert [row.count(b",missing,,,,") for row in rows].count(1) == 29 * 24
     hours.write_bytes(b"".join(rows[-4:]))
     for one, count in ((paper, len(source["figures"])), (hours, 4)):
         assert main(["trace", "-c", str(tmp_path / "bridge.toml"), "--document", str(one)]) == 0

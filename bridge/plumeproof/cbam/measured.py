@@ -20,13 +20,14 @@ from plumeproof.documents.hours import MISSING, SUBSTITUTED, Hour, HourSource
 from plumeproof.documents.site import EmissionSource
 from plumeproof.documents.site_time import time_text
 from plumeproof.errors import ConfigError
-from plumeproof.rules.figure import CO2E, FLOW, FLOW_ID, STANDARDISED
+from plumeproof.rules.figure import CO2E, STANDARDISED
 from plumeproof.rules.figure import SUBSTITUTED as MASS_T
 from plumeproof.rules.plant import Measurand, Plant
 from plumeproof.rules.rule_set import RuleSet
 from plumeproof.rules.tiers import TierJudgement, judge_tier
 
-RATE_DECIMALS = 3  # of kg/h
+RATE_DECIMALS = 3  # of kg/h and m3/h
+MEAN_DECIMALS = 6  # of g/m3
 PCT_DECIMALS = 2
 HOUR_MS = 3_600_000
 KG_PER_T = Decimal(1000)
@@ -46,8 +47,9 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """`co2e` and `mass`: of each year or month; `means`: concentration and flow of them. `mean_kg_h`: of the gas, over
-    the operating hours; None where there is none. `tier`: None where no uncertainty is stated."""
+    """`co2e` and `mass`: of each year or month; `means`: concentrations of them. `mean_kg_h`: of the gas, over the
+    operating hours; `mean_g_m3`, `mean_m3_h`: of the same hours, as they make the mass; None where there is none.
+    `tier`: None where no uncertainty is stated."""
 
     source: EmissionSource
     plant: Plant
@@ -65,6 +67,8 @@ class Measured:
     corroboration: Corroboration | None
     difference_pct: Decimal | None
     hours: tuple[Hour, ...]
+    mean_g_m3: Decimal | None
+    mean_m3_h: Decimal | None
     gaps: tuple[Gap, ...]
     biomass_evidence: str
 
@@ -143,9 +147,7 @@ class MeasuredReader:
             co2e=co2e,
             mass=mass,
             means=tuple(
-                one
-                for name, layer in ((source.measurand, STANDARDISED), (FLOW_ID, FLOW))
-                for one in self._declared.of_period(name, layer, source.rule_set, period)
+                one for one in self._declared.of_period(source.measurand, STANDARDISED, source.rule_set, period)
             ),
             t_co2e=t_co2e,
             t_gas=t_gas,
@@ -156,9 +158,15 @@ class MeasuredReader:
             corroboration=corroboration,
             difference_pct=_difference_pct(t_gas, corroboration),
             hours=hours,
+            mean_g_m3=_mean([one.mg_m3.scaleb(-3) for one in hours if one.mg_m3 is not None], MEAN_DECIMALS),
+            mean_m3_h=_mean([one.m3_h for one in hours if one.m3_h is not None], RATE_DECIMALS),
             gaps=tuple(_gaps(hours)),
             biomass_evidence=biomass_evidence,
         )
+
+
+def _mean(numbers: Sequence[Decimal], decimals: int) -> Decimal | None:
+    return divide(add(numbers), Decimal(len(numbers)), decimals) if numbers else None
 
 
 def _uncertainty_pct(mass: Sequence[Declared], t_gas: Decimal) -> Decimal | None:

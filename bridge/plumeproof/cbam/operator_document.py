@@ -19,6 +19,7 @@ from plumeproof.documents.site_time import time_text
 
 FORMAT = "plumeproof.cbam-operator/1"
 TONNES = "t CO2e"
+REFERENCE_STATE = "273.15 K, 101.325 kPa, dry: concentration and flow alike"
 
 
 def operator_document(data: OperatorData) -> dict[str, Any]:
@@ -211,6 +212,9 @@ def _measured(one: Measured, offset_min: int) -> dict[str, Any]:
         "tGas": text_of(one.t_gas),
         "operatingHours": one.hours_op,
         "annualAverageHourlyEmissionKgH": None if one.mean_kg_h is None else text_of(one.mean_kg_h),
+        "meanConcentrationGNm3": None if one.mean_g_m3 is None else text_of(one.mean_g_m3),
+        "meanFlowNm3H": None if one.mean_m3_h is None else text_of(one.mean_m3_h),
+        "referenceState": REFERENCE_STATE,
         "uncertaintyPct": None if one.uncertainty_pct is None else text_of(one.uncertainty_pct),
         "tier": None
         if tier is None

@@ -23,6 +23,7 @@ COLUMNS = (
     "section", "item", "process", "cn_code", "country", "description", "method", "amount_t", "amount_MWh", "amount_TJ",
     "factor_tCO2e_per_MWh", "factor_tCO2e_per_TJ", "direct_tCO2e", "indirect_tCO2e",
     "see_direct_tCO2e_per_unit", "see_indirect_tCO2e_per_unit", "functional_unit", "operating_hours_h", "mean_kg_per_h",
+    "mean_g_per_Nm3", "mean_Nm3_per_h",
     "uncertainty_pct", "tier", "corroborating_t", "difference_pct", "basis", "figures",
 )  # fmt: skip
 HOUR_COLUMNS = (
@@ -34,6 +35,8 @@ HOUR_COLUMNS = (
     "rule_set",
     "status",
     "mass_t",
+    "concentration_g_per_Nm3",
+    "flow_Nm3_per_h",
     "closed",
     "figure",
 )
@@ -157,6 +160,8 @@ def _source(one: Measured) -> Row:
     }
     if one.mean_kg_h is not None:
         row["mean_kg_per_h"] = text_of(one.mean_kg_h)
+    if one.mean_g_m3 is not None and one.mean_m3_h is not None:
+        row |= {"mean_g_per_Nm3": text_of(one.mean_g_m3), "mean_Nm3_per_h": text_of(one.mean_m3_h)}
     if one.uncertainty_pct is not None:
         row["uncertainty_pct"] = text_of(one.uncertainty_pct)
     if one.tier is not None:
@@ -179,6 +184,8 @@ def _hours(one: Measured, offset_min: int) -> Iterator[Row]:
             "rule_set": one.rules.id,
             "status": hour.status,
             "mass_t": "" if hour.kg is None else tonnes_text(hour.kg),
+            "concentration_g_per_Nm3": "" if hour.mg_m3 is None else text_of(hour.mg_m3.scaleb(-3)),
+            "flow_Nm3_per_h": "" if hour.m3_h is None else text_of(hour.m3_h),
             "closed": "yes" if hour.is_closed else "no",
             "figure": hour.figure_id,
         }

@@ -180,9 +180,10 @@ def _measured(one: Measured, offset_min: int) -> list[Block]:
     rows += [(f"Quality assurance: {what}", told) for what, told in one.quality_references()]
     if not one.quality_references():
         rows.append(("Quality assurance", "the plant description names no QAL2, AST or QAL3"))
-    means = ", ".join(f"{own.id} {own.figure.value:.6g} {own.figure.unit}" for own in one.means if own.figure.value)
-    rows.append(("Mean concentration and flow", means or "none"))
-    rows.append(("Figures for `plumeproof trace`", ids_of(one.co2e)))
+    if one.mean_g_m3 is not None and one.mean_m3_h is not None:
+        told = f"{text_of(one.mean_g_m3)} g/Nm3 in {text_of(one.mean_m3_h)} Nm3/h, means of the hours with a mass (dry)"
+        rows.append(("Concentration and flow", told))
+    rows.append(("Figures for `plumeproof trace`", ids_of((*one.co2e, *one.mass, *one.means))))
     blocks: list[Block] = [Heading(f"Source {one.source.id}: {one.source.process}"), Facts(tuple(rows))]
     if one.gaps:
         gaps = tuple(

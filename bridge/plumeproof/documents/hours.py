@@ -37,18 +37,25 @@ _GRAM = Decimal(1).scaleb(-TONNES_DECIMALS)
 class Hour:
     """[start, start + 1 h). `figure_id`: of its mass figure, "" where no record had a slot. `kg`: the shortest decimal
     that is the float64, None where the hour is missing, 0 where the plant stood still. `is_closed`: the bridge has
-    stored the figure; otherwise later records may change it."""
+    stored the figure; otherwise later records may change it. `mg_m3`, `m3_h`: concentration and flow that make the
+    mass, as the rule set filled them; None where it fills no flow, and in hours without a mass."""
 
     start_utc_ms: int
     figure_id: str
     kg: Decimal | None
     status: str
     is_closed: bool
+    mg_m3: Decimal | None = None
+    m3_h: Decimal | None = None
 
 
 def tonnes_text(kg: Decimal) -> str:
     """Of kg, in t with TONNES_DECIMALS: what every document shows of an hour."""
     return format((kg.scaleb(-3)).quantize(_GRAM, ROUND_HALF_UP) + 0, "f")
+
+
+def _exact(number: float) -> Decimal:
+    return decimal_of(float(number))
 
 
 class HourSource:
@@ -99,11 +106,12 @@ class HourSource:
                 yield Hour(at, name, Decimal(0) if has_stood else None, STOPPED if has_stood else MISSING, is_closed)
             elif not found.has[place]:
                 yield Hour(at, name, None, MISSING, is_closed)
-            elif found.is_substituted[place] or not own.is_valid[place]:
-                yield Hour(at, name, decimal_of(float(found.mass_kg_h[place])), SUBSTITUTED, is_closed)
             else:
-                kg = float(own.values[place]) * float(own.run_share[place])
-                yield Hour(at, name, decimal_of(kg), MEASURED, is_closed)
+                is_own = own.is_valid[place] and not found.is_substituted[place]
+                kg = float(own.values[place]) * float(own.run_share[place]) if is_own else found.mass_kg_h[place]
+                status, gas = MEASURED if is_own else SUBSTITUTED, found.flow_m3_h
+                factors = () if gas is None else (found.concentration[place], gas[place])
+                yield Hour(at, name, _exact(kg), status, is_closed, *(_exact(factor) for factor in factors))
 
     def _fill(
         self,
