@@ -28,13 +28,10 @@ from plumeproof.errors import ConfigError
 from tests.bridge.test_documents import SAMPLE, words_of_pdf
 from tests.doubles.tonnes_plant import PLANT, write_tonnes
 
-UNCERTAIN = (
-    PLANT.replace(
-        "[[measurand]]",
-        '[[flow.uncertainty]]\nname = "meter"\nvalue_pct = 3.0\nk = 2.0\nis_common = true\n[[measurand]]',
-    )
-    + '[[measurand.uncertainty]]\nname = "gas"\nvalue_pct = 2.0\nk = 2.0\nis_common = true\n'
-)
+PART = '[[{}.uncertainty]]\nname = "part"\nvalue_pct = {}\nk = 2.0\nis_common = true\n'
+N2O = '[[measurand]]\nid = "N2O"\nsource = "plume-01/co2"\nunit = "%"\nslot_ms = 60000\ngas = "N2O"\n'
+UNCERTAIN = PLANT.replace("[[measurand]]", PART.format("flow", 3.0) + "[[measurand]]") + PART.format("measurand", 2.0)
+UNCERTAIN += N2O + 'greenhouse_gas = "N2O"\n' + PART.format("measurand", 2.0)
 MORE = """
 [[evidence]]
 id = "qal2"
@@ -447,7 +444,7 @@ def test_an_hour_in_tonnes_is_the_nearest_gram(kg):
         ('edition = "ISO 14064-3:2019"', 'edition = "ISO 14064-3:2025"', "verification.standard_edition"),
         ('edition = "ISO 14064-1:2018"', 'edition = "ISO 50001:2018"', "is no edition of ISO 14064-1"),
         ('purpose = "Carbon data for customers\' procurement"\n', "", "statement.purpose: is missing"),
-        ('assurance = "limited"', 'assurance = "some"', "'some' is none of reasonable, limited, none"),
+        ('assurance = "limited"  ', 'assurance = "some"  ', "'some' is none of reasonable, limited, none"),
         ('last = "2026-12-31"\nun', 'last = "2027-01-01"\nun', "grid-12: 2026-12-01 to 2027-01-01 lies outside"),
         ('\nunit = "MWh"', '\nunit = "kWh"', "kWh of CO2e does not go with factor grid in tCO2e/MWh"),
         ('file = "qal2.pdf"', 'file = "qal3.pdf"', "evidence qal2"),
@@ -490,6 +487,40 @@ def test_a_running_period_is_no_final_statement(folder, tmp_path, capsys):
     assert status == 2 and "is final, and line-1/CO2/co2e/month/20261231T2300Z/eu_mrr still runs" in err
     status, _, err = run(capsys, *options(folder, period=("2025-01", "2025-02")))
     assert status == 2 and "plant line-1 has no figure of CO2 in 2025-01-01T00:00:00+01:00" in err
+
+
+SECOND = """[[source]]
+id = "S2"
+outlet = "DA001"
+measurand = "{}"
+rule_set = "eu_mrr"
+process = "Denitrification"
+
+# For `plumeproof report statement`"""
+
+
+def test_another_gas_counts_by_the_statements_own_potential(folder, capsys):
+    """The averaging's CO2e of N2O is by AR5 (265), the statement's by AR6 (273)."""
+    text = (folder / "site.toml").read_text()
+    (folder / "two.toml").write_text(text.replace("# For `plumeproof report statement`", SECOND.format("N2O"), 1))
+    status, out, _ = run(capsys, *options(folder, "two.toml"))
+    statement = json.loads(out)["ghgStatement"]
+    own = statement["quantification"][1]["dataInputs"][0]
+    assert status == 0 and own["potential"] == "273" and "[community]" in own["figure"]["ruleSet"]
+    assert Fraction(own["co2e"]["value"]) == 273 * Fraction(own["mass"]["value"])
+    assert statement["gases"][2]["co2e"]["value"] == statement["results"]["byGas"]["N2O"]["value"]
+    parts = [Fraction(one["value"]) for one in statement["results"]["byGas"].values()]
+    assert Fraction(statement["results"]["total"]["value"]) == sum(parts) and len(parts) == 3
+
+
+def test_what_would_count_twice_is_refused_or_chosen(folder, capsys):
+    text = (folder / "site.toml").read_text().replace("# For `plumeproof report statement`", SECOND.format("CO2"), 1)
+    (folder / "twice.toml").write_text(text)
+    status, _, err = run(capsys, *options(folder, "twice.toml"))
+    assert status == 2 and "source S2: is CO2 of DA001, and so is S1: it would count twice" in err
+    (folder / "twice.toml").write_text(text.replace('# sources = ["S1"]  ', 'sources = ["S1"]  ', 1))
+    status, out, _ = run(capsys, *options(folder, "twice.toml"))
+    assert status == 0 and len(json.loads(out)["ghgStatement"]["sourcesSinks"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def _refuse_doubles(sources: Sequence[EmissionSource]) -> None:
     for at, one in enumerate(sources):
         for other in sources[:at]:
             if (one.outlet, one.measurand) == (other.outlet, other.measurand):
-                told = f"and {other.id} are both {one.measurand} of {one.outlet}: it would count twice"
+                told = f"is {one.measurand} of {one.outlet}, and so is {other.id}: it would count twice"
                 raise ConfigError(f"source {one.id}", f'{told}; choose with sources = ["{other.id}"] in [statement]')
 
 
