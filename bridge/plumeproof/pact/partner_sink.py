@@ -7,12 +7,11 @@ is what our configuration says: an address from a request (`source`) is never ca
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import rfc8785
 
 from plumeproof import __version__
 from plumeproof.delivery.answers import asked_wait_s
@@ -87,7 +86,7 @@ class PartnerSink:
             answer = self._post(row)
         if not 200 <= answer.status < 300:
             self._refuse(answer)
-        proof = rfc8785.dumps({"status": answer.status, "date": answer.headers.get("date", "")[:40]})
+        proof = json.dumps({"date": answer.headers.get("date", "")[:40], "status": answer.status}).encode()
         return [Receipt(row.id, self.name, proof, self._clock.utc_ms())]
 
     def split(self, row: OutboxRow) -> Sequence[tuple[str, bytes]]:
