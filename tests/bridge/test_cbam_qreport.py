@@ -203,6 +203,7 @@ def test_figures_come_from_operator_data(tmp_path, capsys):
 
 def test_other_versions_and_wrong_use_are_refused(tmp_path, capsys):
     (tmp_path / "q4.toml").write_text(SAMPLE)
+    (tmp_path / "twice.json").write_text('{"Year": "2025", "Year": "2024"}')
     (tmp_path / "old").mkdir()
     for one in (REFERENCE / "v17").iterdir():
         (tmp_path / "old" / one.name).write_bytes(one.read_bytes())
@@ -212,6 +213,7 @@ def test_other_versions_and_wrong_use_are_refused(tmp_path, capsys):
         ([tmp_path / "q4.toml", "--xsd", tmp_path / "old"], "is not QReport 23.00"),
         ([tmp_path / "q4.toml", "--xsd", REFERENCE, "--xml", tmp_path / "q4.toml"], "is an input"),
         ([tmp_path / "none.toml", "--xsd", REFERENCE], "cannot be read"),
+        ([tmp_path / "twice.json", "--xsd", REFERENCE], "no JSON: 'Year' stands twice"),
         (["--xsd", REFERENCE], "name an input, or a report with --check"),
     ):
         status, _, err = report(capsys, *arguments)

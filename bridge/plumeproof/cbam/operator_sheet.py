@@ -153,8 +153,8 @@ def _process(one: ProcessResult, data: OperatorData) -> list[Block]:
         ("Boundary", one.process.boundary),
         ("Data quality", one.process.data_quality),
     )
-    head = ("Item", "Which", "Amount", "Factor", "Counts as", "t CO2e", "Basis")
-    table = Table(head, rows, frozenset({2, 3, 5}), widths=(17, 12, 16, 11, 10, 14, 24))
+    head = ("Item", "Which", "Amount", "t CO2e per unit", "Counts as", "t CO2e", "Basis")
+    table = Table(head, rows, frozenset({2, 3, 5}), widths=(17, 12, 16, 12, 11, 13, 23))
     return [Heading(f"Process {one.process.id}: {category.name}"), Facts(together), table]
 
 

@@ -72,8 +72,8 @@ def load_input(path: Path) -> Section:
         raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes")
     if path.suffix.lower() == ".json":
         try:
-            return Section(json.loads(text), (), {}, path, SAMPLE)
-        except (json.JSONDecodeError, RecursionError) as error:
+            return Section(json.loads(text, object_pairs_hook=_once), (), {}, path, SAMPLE)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(str(path), f"no JSON: {error}") from error
     lines = find_lines(text, path)
     try:
@@ -147,6 +147,16 @@ def figures_of(path: Path) -> dict[tuple[str, str], Decimal]:
         raise ConfigError(str(path), f"cannot be read: {error.strerror}") from error
     except (ValueError, ArithmeticError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(str(path), "holds no operator data; `plumeproof report cbam --json` writes them") from error
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object, none of whose keys stands twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{ascii(twice)[:60]} stands twice in one object; delete one")
     return found
 
 

@@ -8,6 +8,7 @@ No document type, no entity, no network, no file but the schema and what it incl
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from plumeproof.errors import ConfigError
 
 FILE_MAX_BYTES = 32 << 20  # of a document
 SCHEMA_MAX_BYTES = 4 << 20
+FAULTS_MAX = 1_000  # that a schema tells of one document
 SCHEMAS_MAX = 16  # files that one schema may include
 XS = "{http://www.w3.org/2001/XMLSchema}"
 DECLARATION = b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -98,7 +100,7 @@ class Schema:
         """What the schema refuses, in the document's order."""
         if self._compiled.validate(root.getroottree()):
             return
-        for entry in self._compiled.error_log:
+        for entry in itertools.islice(self._compiled.error_log, FAULTS_MAX):
             found = root.xpath(entry.path) if entry.path else [root]
             at = found[0] if isinstance(found, list) and found and isinstance(found[0], etree._Element) else root
             yield Fault(at, local_name(at), entry.line, " ".join(_NAMES.sub("", entry.message).split())[:300])
