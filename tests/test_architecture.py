@@ -150,10 +150,14 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "delivery/hj212_sink.py": (*GROUND, P + "delivery", P + "hj212"),
     "hj212_link.py": (
         *GROUND,
-        *(P + name for name in ("config", "documents", "hj212", "plant_file", "rules", "section")),
+        *(P + name for name in ("config", "documents", "hj212", "hj212_equipment", "plant_file", "rules", "section")),
         "numpy",
     ),
-    "hj212_station.py": (*GROUND, *(P + name for name in ("figure_ids", "hj212", "hj212_link", "rules"))),
+    "hj212_equipment.py": (*GROUND, *(P + name for name in ("figure_ids", "hj212", "rules.channel_source", "section"))),
+    "hj212_station.py": (
+        *GROUND,
+        *(P + name for name in ("figure_ids", "hj212", "hj212_equipment", "hj212_link", "rules")),
+    ),
     "hj212_feed.py": (
         *GROUND,
         *(P + name for name in ("delivery.hj212_memory", "hj212", "hj212_link", "hj212_station")),

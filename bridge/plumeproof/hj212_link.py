@@ -9,7 +9,7 @@ a plant is absolute and that of a01013 is not, so it is reported only as an [[hj
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -21,12 +21,13 @@ from plumeproof.documents.site import DUTIES, Outlet, SiteFile, load_site
 from plumeproof.errors import ConfigError, RuleError
 from plumeproof.hj212.codes import Factor, factors, read_local
 from plumeproof.hj212.numbers import decimals_of
+from plumeproof.hj212_equipment import Equipment
 from plumeproof.plant_file import choose_rule_sets, load_plant
 from plumeproof.rules.channel_source import Source, source_text
 from plumeproof.rules.our_units import to_mg_m3
 from plumeproof.rules.plant import Measurand, Plant
 from plumeproof.rules.rule_set import RuleSet
-from plumeproof.section import list_of, one_of, setting, text_like
+from plumeproof.section import Section, list_of, one_of, setting, text_like
 
 REAL_TIME, MINUTE, HOUR, DAY = "real_time", "minute", "hour", "day"
 CN_OF = {REAL_TIME: "2011", MINUTE: "2051", HOUR: "2061", DAY: "2031"}
@@ -78,6 +79,7 @@ class LinkPlan:
     entries: tuple[Entry, ...]
     rule_set: str | None
     may_multiply: frozenset[str]
+    equipment: tuple[Equipment, ...] = ()
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -140,13 +142,44 @@ def plan_link(
     rules = choose_rule_sets([sink.rule_set or CHINA], rule_files)[0]
     tables = _Tables(sink, at)
     entries = [*_pollutants(outlet, plant, rules, tables), *_companions(plant, tables)]
-    for section in site_file.section("hj212").only("channel").sections("channel"):
+    own = site_file.section("hj212").only("channel", "equipment")
+    for section in own.sections("channel"):
         extra = section.build(ExtraChannel)
+        _refuse_unknown(section, extra.outlet, known)
         if extra.outlet == outlet.id:
             entries.append(tables.entry(extra.code, extra.source, extra.unit, frozenset(extra.duties)))
+    equipment = tuple(_equipment(own.sections("equipment"), outlet, known))
     _check(entries, at, sink, config)
+    _check_equipment(equipment, at, sink, config)
     may = _may_multiply(plant)
-    return LinkPlan(mn, plant.id, plant.utc_offset_min, tuple(entries), sink.rule_set, may)
+    return LinkPlan(mn, plant.id, plant.utc_offset_min, tuple(entries), sink.rule_set, may, equipment)
+
+
+def _refuse_unknown(section: Section, outlet: str, known: Sequence[str]) -> None:
+    if outlet not in known:
+        raise section.refuse("outlet", f"{outlet[:40]!r} is no outlet of a permit here: {', '.join(known)}")
+
+
+def _equipment(sections: Sequence[Section], outlet: Outlet, known: Sequence[str]) -> Iterator[Equipment]:
+    numbers: set[int] = set()
+    for section in sections:
+        one = section.build(Equipment)
+        _refuse_unknown(section, one.outlet, known)
+        if one.outlet == outlet.id:
+            if one.number in numbers:
+                raise section.refuse("number", f"SB{one.number} is there twice; each piece of equipment has its own")
+            numbers.add(one.number)
+            yield one
+
+
+def _check_equipment(equipment: Sequence[Equipment], at: str, sink: Hj212SinkConfig, config: Config) -> None:
+    modules = {module.device for module in config.modules}
+    for one in equipment:
+        if one.source.device not in modules:
+            raise ConfigError(at, f"SB{one.number}: {one.source} is no channel of a [[module]] here")
+    if equipment and sink.real_time_interval_s not in config.averaging.intervals_s:
+        reason = f"equipment rests on {sink.real_time_interval_s} s averages; add it to averaging.intervals_s"
+        raise ConfigError(at, reason)
 
 
 class _Tables:

@@ -20,6 +20,7 @@ from math import isfinite
 from plumeproof.figure_ids import id_of_average, id_of_figure
 from plumeproof.hj212.messages import Item, Upload
 from plumeproof.hj212.numbers import MS_OF_MIN, to_time, value_text
+from plumeproof.hj212_equipment import EquipmentReader
 from plumeproof.hj212_link import CN_OF, DAY, MINUTE, REAL_TIME, Entry, LinkPlan
 from plumeproof.model import Average
 from plumeproof.ports import AverageStore, Clock, FigureStore
@@ -36,6 +37,7 @@ DUTY_OF = {cn: duty for duty, cn in CN_OF.items()}
 KG_PER_MG = Fraction(1, 10**6)
 RAN_NOT = "stopped"  # cause of first level data in which the plant stood still
 NORMAL = "N"
+RUN_TIME = "2041"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class LedgerStation:
         self._averages, self._figures, self._clock = averages, figures, clock
         self._minutes, self._real_time_s, self._by_cause = tuple(minutes), real_time_interval_s, by_cause
         self._flags: FlagTable = load_flags()
+        self._equipment = EquipmentReader(plan.equipment, averages, real_time_interval_s, plan.utc_offset_min)
+        self.has_equipment = bool(plan.equipment)
 
     def minutes(self) -> tuple[int, ...]:
         """As Station.minutes."""
@@ -116,6 +120,11 @@ class LedgerStation:
             items.append(item)
         return newest, Upload("2011", tuple(items), tuple(rests_on))
 
+    def states(self) -> tuple[int, Upload] | None:
+        """As Station.states."""
+        found = self._equipment.state()
+        return None if found is None or self._clock.utc_ms() - found[0] > OLDEST_PRESENT_MS else found
+
     def count(self, cn: str, begin_utc_ms: int, end_utc_ms: int, minute_min: int) -> int:
         """As Station.count."""
         return len(self._starts(cn, begin_utc_ms, end_utc_ms, minute_min))
@@ -123,6 +132,9 @@ class LedgerStation:
     def history(self, cn: str, begin_utc_ms: int, end_utc_ms: int, minute_min: int) -> Iterator[Upload | None]:
         """As Station.history."""
         for start in self._starts(cn, begin_utc_ms, end_utc_ms, minute_min):
+            if cn == RUN_TIME:
+                yield self._equipment.run_time(start)
+                continue
             yield self.message(DUTY_OF[cn], start, minute_min * 60 if cn == CN_OF[MINUTE] else HOUR_S)
 
     def message(self, duty: str, start_utc_ms: int, interval_s: int) -> Upload | None:
@@ -149,12 +161,13 @@ class LedgerStation:
         return to_time(utc_ms, self.utc_offset_min)
 
     def _starts(self, cn: str, begin: int, end: int, minute_min: int) -> range:
-        if not self.plan.entries_of(DUTY_OF[cn]):
+        """Begins in the span of what is over: a day sent before its end would be the one that the platform keeps."""
+        if not (self.has_equipment if cn == RUN_TIME else self.plan.entries_of(DUTY_OF[cn])):
             return range(0)
-        step = {"2051": minute_min * MS_OF_MIN, "2061": HOUR_MS, "2031": DAY_MS}[cn]
+        step = {"2051": minute_min * MS_OF_MIN, "2061": HOUR_MS, "2031": DAY_MS, RUN_TIME: DAY_MS}[cn]
         offset_ms = self.utc_offset_min * MS_OF_MIN
         first = -(-(begin + offset_ms) // step) * step - offset_ms
-        return range(first, end + 1, step)
+        return range(first, min(end, self._clock.utc_ms() - step) + 1, step)
 
     def _readings(self, entries: Sequence[Entry], start: int, interval_s: int) -> list[Reading]:
         figures: dict[tuple[str, str], Figure] = {}
@@ -199,8 +212,9 @@ class LedgerStation:
         mass = figures.get((entry.measurand, MASS))
         if entry.is_flow:
             total = flow_m3
-        elif mass is not None and mass.value is not None:
-            total = _exact(mass.value) * _run_share(mass) * interval_s / HOUR_S  # kg/h while the plant ran
+        elif mass is not None:  # what does not count by the rule set is substituted in other papers, and not said here
+            if mass.value is not None and mass.is_valid:
+                total = _exact(mass.value * _run_share(mass)) * interval_s / HOUR_S  # kg/h while the plant ran
             rests_on.append(id_of_figure(mass))
         elif entry.measurand in self.plan.may_multiply and flow_m3 is not None and measured.mean is not None:
             total = measured.mean * entry.mg_per_m3 * flow_m3 * KG_PER_MG
@@ -283,10 +297,11 @@ def _linear(entry: Entry, value: float | None) -> Fraction | None:
     return None if value is None or not isfinite(value) else _exact(value) * entry.scale + entry.offset
 
 
-def _run_share(mass: Figure) -> Fraction:
-    """Of the term in which the plant ran: the mass of an hour is that part of its kg/h (as in documents/hours.py)."""
+def _run_share(mass: Figure) -> float:
+    """Of the term in which the plant ran: the mass of an hour is that part of its kg/h, to the bit of documents/hours.py
+    and of every daily mass."""
     stopped = dict(mass.n_invalid).get(RAN_NOT, 0)
-    return Fraction(mass.n_expected - stopped, mass.n_expected) if mass.n_expected else Fraction(1)
+    return (mass.n_expected - stopped) / mass.n_expected if mass.n_expected else 1.0
 
 
 def _triple(entry: Entry, mean: float | None, low: float | None, high: float | None) -> Triple:

@@ -26,8 +26,22 @@ from plumeproof.hj212.frame import Check, FrameSplitter, Policy
 from plumeproof.hj212.messages import Identity, build_part, cut
 from plumeproof.hj212.numbers import parse_time, to_time
 from plumeproof.hj212.packet import CP_MAX, Packet, parse_data
+from plumeproof.hj212_equipment import Equipment
+from plumeproof.rules.channel_source import Source
 from plumeproof.store.clock_orders import SqliteClockOrders, read_clock_orders
-from tests.doubles.hj212_bench import FLOW, HOUR_MS, MIDNIGHT_MS, MN, NOX, O2, PLAN, PW, LinkBench, PlatformThread
+from tests.doubles.hj212_bench import (
+    FLOW,
+    HOUR_MS,
+    MIDNIGHT_MS,
+    MN,
+    NOX,
+    O2,
+    PLAN,
+    PW,
+    WAIT_S,
+    LinkBench,
+    PlatformThread,
+)  # fmt: skip
 from tests.doubles.manual_clock import ManualClock
 
 HOURS = [MIDNIGHT_MS + hour * HOUR_MS for hour in range(24)]
@@ -270,9 +284,7 @@ def test_real_time_is_the_present_and_not_queued(link, platform):
     for _ in range(3):
         link.step()
         link.clock.advance(61.0)
-    deadline = time.monotonic() + 5
-    while not platform.of("2011") and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: platform.of("2011"))
     message = platform.of("2011")[0]
     assert (message.value("DataTime"), message.value("a21002-Rtd")) == ("20261201000100", "38.2")
     assert dict(message.head)["Flag"] == "4" and link.waiting() == 0
@@ -281,6 +293,36 @@ def test_real_time_is_the_present_and_not_queued(link, platform):
     link.average(60, MIDNIGHT_MS + 120_000)
     link.step()
     assert len(platform.of("2011")) == 1
+
+
+def test_equipment_that_a_channel_shows(tmp_path, platform):
+    fan = Equipment("DA001", 1, Source("plume-01", "fan"), "mg/m3", 5.0)
+    pump = Equipment("DA001", 2, Source("plume-01", "pump"), "mg/m3", 100.0)
+    extra = tuple(replace(NOX, code=one.source.channel, source=one.source, measurand="") for one in (fan, pump))
+    link = LinkBench(tmp_path, platform.port, replace(PLAN, entries=(*PLAN.entries, *extra), equipment=(fan, pump)))
+    link.step()
+    link.average(60, *(MIDNIGHT_MS + minute * 60_000 for minute in range(90)))
+    link.clock.step((MIDNIGHT_MS + 91 * 60_000 - link.clock.utc_ms()) / 1000)
+    assert platform.ask("2021", "", link.step) == "done"
+    link.step()
+    wait_until(lambda: platform.of("2021"))
+    told = platform.of("2021")[0]
+    assert [told.value(name) for name in ("DataTime", "SB1-RS", "SB2-RS")] == ["20261201012900", "1", "0"]
+    assert platform.ask("2022", "", link.step) == "done"
+    area = "BeginTime=20261201000000;EndTime=20261202000000"
+    assert platform.ask("2041", area, link.step) == "failed: ExeRtn 100 no data"  # the day is not over
+    link.clock.advance(86_400.0)
+    assert platform.ask("2041", area, link.step) == "done"
+    (told,) = platform.of("2041")
+    assert [told.value(name) for name in ("DataTime", "SB1-RT", "SB2-RT")] == ["20261201000000", "1.50", "0.00"]
+    link.close()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline, "did not come true"
+        time.sleep(0.005)
 
 
 def test_a_password_from_the_platform(link, platform, tmp_path):

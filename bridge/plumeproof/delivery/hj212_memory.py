@@ -18,7 +18,7 @@ from plumeproof.ports import Clock, Outbox
 STRETCH_MS = 10_000  # a synced write for every ten seconds in which something is sent
 DAY_MS = 86_400_000  # ahead by more: the clock was set back, and the numbers follow it
 OVER_TIME, TRIES = "over_time_s", "tries"
-REAL_TIME_S, MINUTE_MIN, IS_REAL_TIME = "real_time_s", "minute_min", "is_real_time"
+REAL_TIME_S, MINUTE_MIN, IS_REAL_TIME, IS_STATE = "real_time_s", "minute_min", "is_real_time", "is_state"
 _QN = "qn"
 
 

@@ -21,6 +21,7 @@ from typing import Protocol
 
 from plumeproof.delivery.hj212_memory import (
     IS_REAL_TIME,
+    IS_STATE,
     MINUTE_MIN,
     OVER_TIME,
     REAL_TIME_S,
@@ -38,9 +39,15 @@ from plumeproof.ports import Clock
 REMEMBERED_MAX = 256  # requests whose answers are given again
 WAITING_MAX = 4  # history requests in a row; then busy
 HISTORY_MAX = 10_000  # intervals of one request: a week of minutes, a year of hours
-HISTORY = {"2051", "2061", "2031"}
+HISTORY = {"2051", "2061", "2031", "2041"}
 READING = {"1011", "1061", "1063"}  # may be done again
 EQUIPMENT = {"2021", "2022", "2041"}
+PRESENT = {
+    "2011": (IS_REAL_TIME, True),
+    "2012": (IS_REAL_TIME, False),
+    "2021": (IS_STATE, True),
+    "2022": (IS_STATE, False),
+}
 NOT_OURS = {"3011", "3012", "3013", "3014", "3015", "3016", "3017", "3018", "3019", "3020", "3021"}
 Send = Callable[[bytes], None]
 Exchange = Callable[[Upload], None]
@@ -52,9 +59,13 @@ class Station(Protocol):
     """What ledger and permit say of an outlet."""
 
     utc_offset_min: int
+    has_equipment: bool
 
     def real_time(self) -> tuple[int, Upload] | None:
         """(begin of its interval in UTC ms, the newest values); None before the first."""
+
+    def states(self) -> tuple[int, Upload] | None:
+        """(begin of its interval in UTC ms, the newest states of equipment); None before the first."""
 
     def count(self, cn: str, begin_utc_ms: int, end_utc_ms: int, minute_min: int) -> int:
         """Intervals of a history request, whether they are there or not; 0 where the station does not report it."""
@@ -92,7 +103,7 @@ class _Job:
 
 
 class Orders:
-    """Requests of one link. `real_time_asked`: the platform wants the next real-time packet now."""
+    """Requests of one link. `asked`: what of the present (IS_REAL_TIME, IS_STATE) the platform wants now."""
 
     def __init__(
         self,
@@ -109,7 +120,7 @@ class Orders:
         self._clock, self._desk, self._secret_file = clock, desk, secret_file
         self._answered: OrderedDict[tuple[str, str], tuple[int, int | None]] = OrderedDict()
         self._jobs: deque[_Job] = deque()
-        self.real_time_asked = False
+        self.asked: set[str] = set()
         self.new_password: str | None = None  # for the packets behind the answer
         self.counters = dict.fromkeys(("requests_total", "requests_refused_total", "history_total"), 0)
 
@@ -118,8 +129,10 @@ class Orders:
         self.counters["requests_total"] += 1
         try:
             request = read_request(packet, identity)
-            if request.cn in NOT_OURS or request.cn in EQUIPMENT or "PolId" in request.values:
-                raise Refused(messages.REFUSED, f"CN {request.cn}: this gateway commands no analyzer or equipment")
+            if request.cn in NOT_OURS or "PolId" in request.values:
+                raise Refused(messages.REFUSED, f"CN {request.cn}: this gateway commands no analyzer")
+            if request.cn in EQUIPMENT and not self._station.has_equipment:
+                raise Refused(messages.REFUSED, f"CN {request.cn}: no [[hj212.equipment]] of this outlet")
         except Refused as refusal:
             self.counters["requests_refused_total"] += 1
             _log.warning("hj212_refused link=%s cn=%s reason=%s", self._link, packet.of_head("CN"), refusal)
@@ -199,9 +212,12 @@ class Orders:
         }
         for name, field in wanted.get(request.cn, ()):
             memory.set(name, int(values[field]))
-        if request.cn in ("2011", "2012"):
-            memory.set(IS_REAL_TIME, int(request.cn == "2011"))
-            self.real_time_asked = request.cn == "2011"
+        if request.cn in PRESENT:
+            name, is_on = PRESENT[request.cn]
+            memory.set(name, int(is_on))
+            self.asked.discard(name)
+            if is_on:
+                self.asked.add(name)
         readings = {
             "1011": lambda: {"SystemTime": to_time(self._clock.utc_ms(), self._station.utc_offset_min)},
             "1061": lambda: {"RtdInterval": str(memory.get(REAL_TIME_S))},

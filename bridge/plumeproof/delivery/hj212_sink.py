@@ -14,13 +14,13 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from plumeproof.delivery.hj212_line import Hj212Line
-from plumeproof.delivery.hj212_memory import IS_REAL_TIME, OVER_TIME, REAL_TIME_S, TRIES, LinkMemory, QnSource
+from plumeproof.delivery.hj212_memory import IS_REAL_TIME, IS_STATE, OVER_TIME, REAL_TIME_S, TRIES, LinkMemory, QnSource
 from plumeproof.delivery.hj212_orders import Orders, Station
 from plumeproof.delivery.private_file import read_secret
 from plumeproof.errors import BlockedDelivery, DeliveryError, FinalDelivery, RetryableDelivery
@@ -87,8 +87,9 @@ class Hj212Sink:
         self._waits_for: str | None = None  # QN of the exchange that is open
         self._answer: Packet | None = None
         self._mentioned: set[str] = set()  # QNs whose answers nobody waits for
-        self._real_time_due_s = self._heartbeat_due_s = clock.monotonic_s()
-        self._real_time_begin: int | None = None  # of the last that was sent
+        self._heartbeat_due_s = clock.monotonic_s()
+        self._due_s: dict[str, float] = {}  # by IS_REAL_TIME, IS_STATE
+        self._begins: dict[str, int] = {}  # of the last that was sent
         self._counters = dict.fromkeys(
             (
                 "connections_total",
@@ -147,7 +148,8 @@ class Hj212Sink:
             if self._settings.heartbeat_s and now_s >= self._heartbeat_due_s:
                 self._heartbeat_due_s = now_s + self._settings.heartbeat_s
                 self._mention("9015", ())
-            self._send_real_time(now_s)
+            self._send_present(IS_REAL_TIME, self._station.real_time, now_s)
+            self._send_present(IS_STATE, self._station.states, now_s)
             if self._orders.is_working:
                 self._orders.work(self._identity, self._exchange_upload, self._send, time.monotonic() + WORK_S)
         except DeliveryError:
@@ -168,13 +170,13 @@ class Hj212Sink:
         if self._settings.ask_time:
             self._mention("1013", (), wants_answer=True)
 
-    def _send_real_time(self, now_s: float) -> None:
-        if not self._memory.get(IS_REAL_TIME):
+    def _send_present(self, name: str, newest_of: Callable[[], tuple[int, Upload] | None], now_s: float) -> None:
+        """Real-time values or states of equipment, where they are switched on and due, and new ones are there."""
+        is_asked = name in self._orders.asked
+        if not self._memory.get(name) or (now_s < self._due_s.get(name, 0.0) and not is_asked):
             return
-        if now_s < self._real_time_due_s and not self._orders.real_time_asked:
-            return
-        newest = self._station.real_time()
-        if newest is None or (newest[0] == self._real_time_begin and not self._orders.real_time_asked):
+        newest = newest_of()
+        if newest is None or (newest[0] == self._begins.get(name) and not is_asked):
             return  # looked at again at the next step: nothing is sent twice as new
         begin, upload = newest
         if self._settings.real_time_answer:
@@ -183,8 +185,9 @@ class Hj212Sink:
             parts = cut(self._identity, upload.items)
             for number, items in enumerate(parts, 1):
                 self._send(build_part(self._identity, upload.cn, self._numbers.next(), items, number, len(parts)))
-        self._real_time_begin, self._orders.real_time_asked = begin, False
-        self._real_time_due_s = now_s + self._memory.get(REAL_TIME_S)
+        self._begins[name] = begin
+        self._due_s[name] = now_s + self._memory.get(REAL_TIME_S)
+        self._orders.asked.discard(name)
         self._counters["real_time_total"] += 1
 
     def _drop(self) -> None:
