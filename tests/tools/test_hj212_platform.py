@@ -29,7 +29,7 @@ from plumeproof.hj212.packet import Packet, build_data, parse_data
 from tests.tools.test_hj212_agreement import of_entries, packets_of_reference
 from tools.hj212_platform import __main__ as program
 from tools.hj212_platform import server
-from tools.hj212_platform.capture import Capture
+from tools.hj212_platform.capture import Capture, CaptureError
 from tools.hj212_platform.faults import KINDS, FaultPlan, parse_fault
 from tools.hj212_platform.reader import PacketReader, Refused
 from tools.hj212_platform.script import Player, ScriptError, StepFailed, parse_step, read_script
@@ -377,6 +377,21 @@ def test_a_silent_line_is_hung_up(tmp_path):
         assert found.of("closed")[0]["reason"] == "idle for 0.05 s"
 
     with_bench(work, tmp_path, idle_s=0.05)
+
+
+def test_a_capture_that_cannot_be_written_ends_the_platform(tmp_path):
+    (tmp_path / "session.2.received").write_text("of another day")
+
+    async def work(found: Bench) -> None:
+        for _ in range(2):
+            unit = await found.connect()
+            await unit.send(upload())
+            await found.play("pause 0.05")
+        with pytest.raises(CaptureError, match="File exists"):
+            await asyncio.wait_for(found.platform.failed, 5)
+
+    with_bench(work, tmp_path)
+    assert (tmp_path / "session.2.received").read_text() == "of another day"
 
 
 def test_a_capture_has_an_end(tmp_path):

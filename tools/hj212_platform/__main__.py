@@ -16,14 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import apsw
-
-from tools.hj212_platform.capture import Capture
+from tools.hj212_platform.capture import Capture, CaptureError
 from tools.hj212_platform.faults import FaultError, FaultPlan, parse_fault
 from tools.hj212_platform.reader import POLICIES
 from tools.hj212_platform.script import Player, ScriptError, Step, StepFailed, parse_step, read_script
 from tools.hj212_platform.server import Manners, Platform
-from tools.hj212_platform.store import MessageStore
+from tools.hj212_platform.store import MessageStore, StoreFault
 
 SCRIPT_MAX_BYTES = 1 << 20
 
@@ -79,7 +77,7 @@ class Events:
 
 
 async def run(chosen: argparse.Namespace, steps: list[Step] | None, greeting: list[Step]) -> int:
-    """The exit status. Raises OSError and apsw.Error for places."""
+    """The exit status. Raises OSError, StoreFault, CaptureError for places."""
     events = Events(chosen.json)
     known = {"MN": chosen.mn} if chosen.mn else {}
     if chosen.password_file is not None:
@@ -166,7 +164,7 @@ def main() -> int:
     except (FaultError, ScriptError) as fault:
         print(f"hj212 platform: {fault}", file=sys.stderr)
         return 2
-    except (OSError, apsw.Error) as fault:
+    except (OSError, StoreFault, CaptureError) as fault:
         print(f"hj212 platform: {fault}; choose another --port or file, or free it", file=sys.stderr)
         return 3
 

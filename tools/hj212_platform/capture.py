@@ -16,8 +16,13 @@ from typing import IO
 CAPTURE_MAX_BYTES = 64 * 1024 * 1024  # of all bytes; then nothing more, and `is_cut` says so
 
 
+class CaptureError(Exception):
+    """The capture cannot be written; one line."""
+
+
 def _open_private(path: Path) -> IO[bytes]:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0)
+    """A new file: what was captured before is never written over."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 class Capture:
@@ -32,18 +37,25 @@ class Capture:
         self._offsets: dict[tuple[int, str], int] = {}
 
     def note(self, connection: int, peer: str, direction: str, raw: bytes) -> None:
-        """`direction`: received or sent. Raises OSError where it cannot be written."""
+        """`direction`: received or sent. Raises CaptureError."""
         if len(raw) > self._left_bytes:
             self.is_cut = True
         if self.is_cut:
             return
         self._left_bytes -= len(raw)
+        try:
+            self._write(connection, peer, direction, raw)
+        except OSError as fault:
+            raise CaptureError(f"capture: {fault}") from fault
+
+    def _write(self, connection: int, peer: str, direction: str, raw: bytes) -> None:
         key = (connection, direction)
         name = f"{self.path.name}.{connection}.{direction}"
         if key not in self._streams:
             self._streams[key] = _open_private(self.path.with_name(name))
         offset = self._offsets.get(key, 0)
         self._streams[key].write(raw)
+        self._streams[key].flush()
         self._offsets[key] = offset + len(raw)
         line: dict[str, str | int] = {
             "utc": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -51,6 +63,7 @@ class Capture:
         line |= {"connection": connection, "peer": peer, "direction": direction}
         line |= {"file": name, "offset": offset, "length": len(raw)}
         self._index.write(json.dumps(line).encode() + b"\n")
+        self._index.flush()
 
     def close_connection(self, connection: int) -> None:
         """Its streams get nothing more."""

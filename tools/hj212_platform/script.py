@@ -5,7 +5,7 @@
     wait CN [NAME=VALUE]... [within S]    wait for one more message of this command, with these fields in CP
     ask CN [AREA] [head:NAME=VALUE]... [expect WORDS]     a request, and its end; AREA is what stands between the &&
     send CN [AREA] [head:NAME=VALUE]... [expect WORDS]    the same, without waiting for its end
-    finish                          wait for the end of everything that was sent
+    finish                          wait for the end of everything that was sent; also done at the end of a file
     fault KIND[:OPTION]...          switch a fault on (tools/hj212_platform/faults.py)
     nofault KIND|all                switch it off
     pause S
@@ -111,7 +111,7 @@ def read_script(text: str, name: str) -> list[Step]:
     if len(lines) > STEPS_MAX:
         raise ScriptError(f"{name}: more than {STEPS_MAX} lines")
     steps = [parse_step(line, f"{name} line {number}") for number, line in enumerate(lines, 1)]
-    return [step for step in steps if step is not None]
+    return [*(step for step in steps if step is not None), Step("finish", "finish")]
 
 
 class Player:

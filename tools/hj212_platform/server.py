@@ -14,15 +14,15 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from tools.hj212_platform.answers import WANTS_ANSWER, answer_to, clock_area, data_of
-from tools.hj212_platform.capture import Capture
+from tools.hj212_platform.capture import Capture, CaptureError
 from tools.hj212_platform.faults import FaultPlan
 from tools.hj212_platform.reader import Message, PacketReader, Refused
-from tools.hj212_platform.store import MessageStore
+from tools.hj212_platform.store import MessageStore, StoreFault
 from tools.hj212_platform.unit import Exchange, FieldUnit
 
 CHUNK = 4096  # bytes read at once; with less than one packet kept that is below the 8 KiB of section 4.2
 CONNECTIONS_MAX = 64
-KEPT = 4096  # messages that a script can still wait for
+KEPT = 1024  # messages that a script can still wait for
 SECRETS = ("pw", "newpw", "newsk")  # however a unit writes them
 
 
@@ -126,9 +126,8 @@ class Platform:
             reason = await self._talk(unit, reader)
         except (OSError, TimeoutError) as fault:
             reason = f"idle for {self.manners.idle_s} s" if isinstance(fault, TimeoutError) else str(fault)
-        except Exception as fault:  # noqa: BLE001 - of store or capture: it ends the platform, not one connection
-            if not self.failed.done():
-                self.failed.set_exception(fault)
+        except StoreFault as fault:
+            self._fail(fault)
         finally:
             reason = reason or ("closed here" if unit.was_closed_here else "closed by the unit")
             del self.units[unit.number]
@@ -179,8 +178,17 @@ class Platform:
             self.has_news.notify_all()
 
     def _note(self, connection: int, peer: str, direction: str, raw: bytes) -> None:
-        if self._capture is not None:
+        if self._capture is None:
+            return
+        try:
             self._capture.note(connection, peer, direction, raw)
+        except CaptureError as fault:
+            self._fail(fault)
+
+    def _fail(self, fault: Exception) -> None:
+        """What store or capture cannot do ends the platform, not one connection."""
+        if not self.failed.done():
+            self.failed.set_exception(fault)
 
 
 def facts_of(message: Message) -> dict[str, Any]:

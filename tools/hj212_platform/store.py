@@ -51,17 +51,31 @@ CREATE INDEX IF NOT EXISTS message_by_time ON message (mn, cn, data_time, pno);
 """
 
 
+class StoreFault(Exception):
+    """The file cannot be used; one line."""
+
+
 class MessageStore:
-    """The table of one platform. Raises apsw.Error where the file cannot be used."""
+    """The table of one platform. Raises StoreFault."""
 
     def __init__(self, path: Path) -> None:
-        self._base = apsw.Connection(str(path))
-        self._base.set_busy_timeout(5000)
-        self._base.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
-        self._base.execute(SCHEMA)
+        self._path = path
+        try:
+            self._base = apsw.Connection(str(path))
+            self._base.set_busy_timeout(5000)
+            self._base.execute("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")
+            self._base.execute(SCHEMA)
+        except apsw.Error as fault:
+            raise StoreFault(f"{path}: {fault}") from fault
 
     def keep(self, message: Message, connection: int) -> str:
-        """new, again, or differing."""
+        """new, again, or differing. Raises StoreFault."""
+        try:
+            return self._keep(message, connection)
+        except apsw.Error as fault:
+            raise StoreFault(f"{self._path}: {fault}") from fault
+
+    def _keep(self, message: Message, connection: int) -> str:
         now_ms = time.time_ns() // 1_000_000
         key = (message.of("MN"), message.of("QN") or message.value("DataTime"), message.of("CN"), message.part[0])
         with self._base:

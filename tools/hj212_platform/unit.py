@@ -12,6 +12,7 @@ from tools.hj212_platform.reader import Message, modbus_of, packet_of
 
 OPEN_MAX = 64  # requests that wait for their end
 LATE_MAX = 256  # packets held back at once
+SEND_S = 20.0  # for a unit that does not read
 NO_QN = "20000101000000000"  # of the fault other-qn
 QN_RESULTS = {"2": "refused", "3": "password", "4": "MN", "5": "ST", "6": "Flag", "7": "QN", "8": "CN", "9": "CRC"}
 EXE_RESULTS = {"2": "unknown", "3": "condition", "4": "time-out", "5": "busy", "6": "fault", "100": "no data"}
@@ -131,7 +132,10 @@ class FieldUnit:
             raise ConnectionResetError("the connection is closed")
         self._writer.write(raw)
         self._note(self.number, self.peer, "sent", raw)
-        await self._writer.drain()
+        try:
+            await asyncio.wait_for(self._writer.drain(), SEND_S)
+        except TimeoutError:
+            raise ConnectionAbortedError(f"the unit has read nothing for {SEND_S} s") from None
 
     async def ask(self, exchange: Exchange, over_time_s: float, tries: int) -> None:
         """A request to its end: the same packet again while nothing comes, at most `tries` times in all."""
