@@ -32,6 +32,7 @@ from plumeproof.pact.faults import BAD_REQUEST, Fault
 from plumeproof.pact.footprint import Issued
 from plumeproof.pact.host import Host, Place
 from plumeproof.pact.issuing import issue_all
+from plumeproof.pact.offer import read_offer
 from plumeproof.pact.partner_sink import MADE, Partner, PartnerSink
 from plumeproof.pact.shelf import Shelf
 from plumeproof.pact_config import ALL, PactClientConfig
@@ -151,6 +152,12 @@ class PactService:
         if config.documents.site_file is None:
             raise ConfigError("documents.site_file", "is missing; `plumeproof report --sample-site` prints a file")
         site_file = load_site(config.documents.site_file)
+        known = [product.id for product in read_offer(site_file).products]
+        for client in config.pact.clients:
+            strange = next((name for name in client.products if name not in (ALL, *known)), None)
+            if strange is not None:
+                where = f"pact.client {client.id}"
+                raise ConfigError(where, f"product {strange} is none of {site_file.path}: {', '.join(known)}")
         with ExitStack() as stack:
             desks = {}
             for one in config.plants:

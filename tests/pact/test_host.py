@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import ssl
@@ -15,9 +16,12 @@ import pytest
 
 from plumeproof.cli import main
 from plumeproof.config import load_config
-from plumeproof.errors import ConfigError
+from plumeproof.errors import ConfigError, FinalDelivery, RetryableDelivery
+from plumeproof.model import OutboxRow
 from plumeproof.pact.credentials import RateLimit
 from plumeproof.pact.faults import Fault
+from plumeproof.pact.partner_sink import MADE, Partner, PartnerSink
+from plumeproof.pact.shelf import Shelf
 from plumeproof.pact_service import PactService
 from tests.doubles.footprint_works import SECRET, revise_december, write_works
 from tests.doubles.manual_clock import ManualClock
@@ -213,27 +217,75 @@ def test_a_page_link_survives_a_revision_and_news_are_told(works, customer):
 
 def test_behind_a_proxy_without_a_certificate(tmp_path, capsys):
     path = write_works(tmp_path)
-    text = path.read_text().replace('cert_file = "ca/server.pem"\nkey_file = "ca/server.key"\n', "")
-    path.write_text(text)
+    text = path.read_text().replace(
+        'cert_file = "ca/server.pem"\nkey_file = "ca/server.key"\n', "connections_max = 4\n"
+    )
+    path.write_text(text.replace("tokens_per_minute = 1000", "tokens_per_minute = 2"))
     service = PactService(load_config(path), ManualClock())
     service.start()
+    name = {"Host": "pact.works.example"}
     try:
-        with httpx.Client(
-            base_url=service.url, auth=("customer-a", SECRET), headers={"Host": "pact.works.example"}
-        ) as web:
+        with httpx.Client(base_url=service.url, auth=("customer-a", SECRET), headers=name) as web:
             form = {"grant_type": "client_credentials"}
             assert code_of(web.post("/auth/token", data=form)) == (403, "AccessDenied")
             web.headers["X-Forwarded-Proto"] = "https"
             token = web.post("/auth/token", data=form).json()["access_token"]
             answer = web.get(f"{LIST}?limit=1", auth=None, headers={"Authorization": f"Bearer {token}"})
             assert next_link(answer).startswith("https://pact.works.example/3/footprints?limit=1&")
-        with pytest.raises(ConfigError, match="another bridge .* stop it first"):
+            web.post("/auth/token", data=form)
+            slower = web.post("/auth/token", data=form)
+            assert code_of(slower) == (429, "BadRequest") and slower.headers["retry-after"] == "31"
+            full_house(service.url)
+        with pytest.raises(ConfigError, match=r"another bridge .* stop it first"):
             PactService(load_config(path))
     finally:
         service.stop()
-    path.write_text(text.replace("[pact]\n", '[pact]\nhost = "0.0.0.0"\n'))
-    assert main(["pact", "serve", "-c", str(path)]) == 2
-    assert "0.0.0.0 is no loopback address; that needs cert_file and key_file" in capsys.readouterr().err
+    for old, new, told in (
+        ("[pact]\n", '[pact]\nhost = "0.0.0.0"\n', "0.0.0.0 is no loopback address; that needs cert_file and key_file"),
+        ('["power"]', '["powr"]', "pact.client customer-b: product powr is none of"),
+        ("[documents]", "[pact2]", "pact2: is no known key"),
+        ('data_dir = "data"', 'data_dir = "other"', "ledger.sqlite"),
+    ):
+        path.write_text(text.replace(old, new, 1))
+        assert main(["pact", "serve", "-c", str(path)]) == 2
+        err = capsys.readouterr().err
+        assert told in err and err.count("\n") == 1
+
+
+def full_house(url):
+    """Four connections are allowed, and the client holds one: of four more the last is closed at once."""
+    address = ("127.0.0.1", int(url.rpartition(":")[2]))
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(socket.create_connection(address, 5)) for _ in range(4)]
+        streams[-1].settimeout(5)
+        with contextlib.suppress(ConnectionResetError):
+            assert streams[-1].recv(1) == b""
+        streams[0].settimeout(0.05)
+        with pytest.raises(TimeoutError):
+            streams[0].recv(1)
+
+
+def test_what_fails_here_is_not_told_to_strangers(customer, monkeypatch, caplog):
+    def fail(*_arguments):
+        raise RuntimeError("a word of ours")
+
+    monkeypatch.setattr(Shelf, "page", fail)
+    answer = customer.get(LIST)
+    assert code_of(answer) == (500, "InternalError") and "word" not in answer.text
+    assert "a word of ours" in caplog.text and customer.token not in caplog.text
+
+
+def test_an_event_is_abandoned_after_72_hours(works):
+    sink = PartnerSink(Partner("a", "https://127.0.0.1:9", "", "us", works.folder / "own.secret", None), works.clock)
+    made = {hours: works.clock.utc_ms() - hours * 3_600_000 for hours in (71, 73)}
+    rows = {
+        hours: OutboxRow(1, "a", "pact", "report", "k", b"{}", ((MADE, str(ms)),), 0, 0) for hours, ms in made.items()
+    }
+    with pytest.raises(RetryableDelivery):
+        sink.deliver([rows[71]])
+    with pytest.raises(FinalDelivery, match="72 hours"):
+        sink.deliver([rows[73]])
+    sink.close()
 
 
 def test_as_a_program(tmp_path):

@@ -200,6 +200,7 @@ class Offer:
     """All that [pact] says."""
 
     company_ids: tuple[str, ...]
+    products: tuple[Product, ...]
     footprints: tuple[Offered, ...]
 
 
@@ -220,7 +221,7 @@ def read_offer(site_file: SiteFile) -> Offer:
     sources = {source.id: source for source in site_file.site.sources}
     found = [_offered(section, products, sources) for section in top.sections("footprint", is_needed=True)]
     _refuse_overlaps(top, found)
-    return Offer(top.build(_Company).company_ids, tuple(found))
+    return Offer(top.build(_Company).company_ids, tuple(products.values()), tuple(found))
 
 
 def _refuse_overlaps(top: Section, found: Sequence[Offered]) -> None:
