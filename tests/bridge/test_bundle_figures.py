@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from plumeproof.bundle.figures import FigureCheck
 from plumeproof.bundle.records import RecordCheck
 from plumeproof.bundle.strips import LATE_MS, Run
 from plumeproof.bundle.terms import Terms, count_short
+from plumeproof.bundle.verdict import limits_of
 from plumeproof.bundle.zip import read_member, read_members
 from plumeproof.cli import main
 from plumeproof.rules.calendar import DAY_MS
@@ -71,6 +73,60 @@ def test_another_bit_at_any_level_is_named(new_year, level):
     # what stands there is what longer periods rest on: an altered short term shows in them, too
     assert {one.code for one in found} == {"figure"} and any(f" {level} " in one.sentence for one in found)
     assert len(found) == 1 or level == SHORT_TERM
+
+
+def without(members, is_left_out):
+    """The bundle without some figures, and how many those are."""
+    found, count = dict(members), 0
+    for name, columns in figures_in(members).items():
+        rows = [dict(zip(NAMES, row, strict=True)) for row in columns.rows()]
+        kept = [tuple(row.values()) for row in rows if not is_left_out(row)]
+        count += len(rows) - len(kept)
+        if kept:
+            found[name] = build_figures(kept)
+        else:
+            del found[name]
+    return found, count
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("rule_set", ["eu_mrr", "de_13bimschv"])
+def test_a_period_that_is_left_out_is_named(new_year, level, rule_set):
+    rows = [dict(zip(NAMES, row, strict=True)) for one in figures_in(new_year).values() for row in one.rows()]
+    starts = sorted({row["start_utc_ms"] for row in rows if (row["level"], row["rule_set"]) == (level, rule_set)})
+    if not starts:  # thirty days are one rule set's
+        assert (level, rule_set) == (ROLLING_30_DAYS, "eu_mrr")
+        return
+    wanted = starts[len(starts) // 2]
+    members, count = without(
+        new_year, lambda row: (row["level"], row["rule_set"], row["start_utc_ms"]) == (level, rule_set, wanted)
+    )
+    found, _ = verify(members)
+    named = [one for one in found if one.code == "figure_missing" and f"{rule_set} " in one.sentence]
+    assert len([one for one in named if f" {level} {wanted} " in one.sentence]) == count > 0
+
+
+def test_left_out_hours_are_named_between_the_first_and_the_last(new_year):
+    rows = [dict(zip(NAMES, row, strict=True)) for one in figures_in(new_year).values() for row in one.rows()]
+    rows = [row for row in rows if (row["level"], row["rule_set"]) == (SHORT_TERM, "de_13bimschv")]
+    starts = sorted({row["start_utc_ms"] for row in rows})
+
+    def is_between(row):
+        is_ours = (row["level"], row["rule_set"]) == (SHORT_TERM, "de_13bimschv")
+        return is_ours and starts[0] < row["start_utc_ms"] < starts[-1]
+
+    inside, count = without(new_year, is_between)
+    found, _ = verify(inside)
+    assert len([one for one in found if one.code == "figure_missing" and SHORT_TERM in one.sentence]) == count > 50
+    # What is cut off behind is told, not named: the bridge may not have been so far
+    cut, count = without(new_year, lambda row: row["level"] == SHORT_TERM and row["start_utc_ms"] >= starts[-1])
+    found, check = verify(cut)
+    assert (found, count > 0) == ([], True)
+    left = [one.rows() for one in figures_in(cut).values()]
+    ends = [dict(zip(NAMES, row, strict=True)) for rows in left for row in rows]
+    until = max(row["end_utc_ms"] for row in ends if row["level"] == SHORT_TERM)
+    reach = datetime.fromtimestamp(until / 1000, UTC).isoformat(timespec="seconds")
+    assert any("figures of line-1: they reach from" in one and f"to {reach}" in one for one in limits_of(check)), reach
 
 
 def other(name, value):

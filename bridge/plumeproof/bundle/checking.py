@@ -111,6 +111,7 @@ class BundleCheck:
         self._is_stated = False  # the manifest has its form
         self.manifest_hash = ""
         self.counts = Counts()
+        self.reach: dict[str, tuple[int, int] | None] = {}  # of the short terms of plants
         self._members: dict[str, Member] = {}
         self._sets: dict[bytes, ParameterSet] = {}
         self._compared: dict[str, Compared] = {}  # by member, of averages
@@ -192,7 +193,7 @@ class BundleCheck:
         for plant, own in plants.items():
             done = ahead.get(plant)
             if done is not None and all(run.is_usable for run in runs):
-                self._count_figures(done)
+                self._count_figures(plant, done)
             else:  # not all right, or not all that it rests on had come: now everything is verified
                 yield from self._check_figures(plant, own, documents, records.strips)
         yield from self._check_receipts()
@@ -350,9 +351,10 @@ class BundleCheck:
                 yield Finding(code, None, None, place, sentence)
         except BridgeError as error:
             yield Finding("figure_form", None, None, f"data/figures/{plant}", str(error))
-        self._count_figures(check)
+        self._count_figures(plant, check)
 
-    def _count_figures(self, check: FigureCheck) -> None:
+    def _count_figures(self, plant: str, check: FigureCheck) -> None:
+        self.reach[plant] = check.reach
         self.counts.figures_equal += check.equal
         self.counts.figures_superseded += check.superseded
         for level, count in check.not_recomputed.items():

@@ -2,35 +2,40 @@
 
 Day by day of the plant's clock: short terms from the records, days and longer periods from the short terms, as the
 bridge makes them; compared as columns, and one by one where those are not equal. Thirty days and years are made again
-too: what stands in a bundle lies inside its period. Older revisions are there in their order; figures of another
-version of the arithmetic are counted and not made again.
+too: what stands in a bundle lies inside its period. Between the first and the last short term of a description and
+rule set nothing may be left out: what the records make there stands there. Older revisions are there in their order;
+figures of another version of the arithmetic are counted and not made again.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from plumeproof.bundle.arrays import Truths
 from plumeproof.bundle.figure_columns import NAMES, FigureColumns, Row
-from plumeproof.bundle.terms import Terms, count_short
+from plumeproof.bundle.terms import Terms, count_short, is_lacking, spans_of
 from plumeproof.errors import EvidenceError
 from plumeproof.evidence.strips import Strip
 from plumeproof.rules import calendar, long_term, long_terms
 from plumeproof.rules.calendar import DAY_MS
 from plumeproof.rules.engine import Engine, OpenPeriod
-from plumeproof.rules.figure import DAY, ENGINE_VERSION, LEVELS, ROLLING_30_DAYS, SHORT_TERM, Figure
+from plumeproof.rules.figure import DAY, ENGINE_VERSION, LEVELS, MONTH, ROLLING_30_DAYS, SHORT_TERM, YEAR, Figure
 from plumeproof.rules.plant import Plant, parse_plant
 from plumeproof.rules.rule_set import RuleSet, open_resolved
 from plumeproof.rules.term_figures import TermFigures
 from plumeproof.store.figures import CONTENT_NAMES, content_of, figure_of
 
+Integers = npt.NDArray[np.int64]
 Place = tuple[Any, ...]  # rule set, measurand, layer, level, start, end
 Said = tuple[str, str, str]  # member, code, sentence
 _CONTENT = len(CONTENT_NAMES)
@@ -42,13 +47,29 @@ SEQ_DIGITS = 19
 
 @dataclass(slots=True)
 class _Unit:
-    """One description and the rule sets of one clock. `days`: that are to be made."""
+    """One description and the rule sets of one clock. `spans`: [start, end) of the short terms by rule set."""
 
     engine: Engine
     offset_min: int
-    days: set[int] = field(default_factory=set)
+    days: set[int] = field(default_factory=set)  # that are to be made
+    short_days: set[int] = field(default_factory=set)  # of these, with short terms
+    spans: dict[str, tuple[int, int]] = field(default_factory=dict)
     longer: dict[Place, Row] = field(default_factory=dict)
     batches: list[tuple[str, list[int], OpenPeriod]] = field(default_factory=list)
+
+    def widen(self, rule_set: str, begins: Integers, ends: Integers) -> None:
+        """By short terms that stand in the bundle."""
+        first, end = self.spans.get(rule_set, (2**63, 0))
+        self.spans[rule_set] = min(first, int(begins.min())), max(end, int(ends.max()))
+        self.short_days |= {calendar.day_of(one, self.offset_min)[0] for one in begins.tolist()}
+
+    def is_due(self, place: Place, period_utc_ms: tuple[int, int]) -> bool:
+        """Whether the bridge had made this when it made the last short term."""
+        level, start, end = place[3:]
+        first, until = self.spans.get(place[0], (0, 0))
+        if level == SHORT_TERM:
+            return bool(first <= start and end <= until)
+        return bool(period_utc_ms[0] <= start and end <= period_utc_ms[1] and first < end < until)
 
 
 class FigureCheck:
@@ -68,6 +89,8 @@ class FigureCheck:
         self._period = period_utc_ms
         self._units: dict[tuple[bytes, bytes], _Unit] = {}  # by hashes of description and rule set
         self._loaded: list[tuple[int, FigureColumns]] = []  # by day, those that a day to be made may touch
+        self._longer: set[Place] = set()  # that stand in the bundle, whoever made them
+        self.reach: tuple[int, int] | None = None  # of the short terms
         self.equal = 0
         self.superseded = 0
         self.not_recomputed: dict[str, int] = {}
@@ -82,6 +105,7 @@ class FigureCheck:
         EvidenceError for what cannot be read."""
         pairs: set[tuple[bytes, bytes]] = set()
         longer: list[Row] = []
+        short: list[tuple[bytes, bytes, str, Integers, Integers]] = []
         for day, name in members:
             columns = columns_of(name)
             yield from self._check_places(day, columns)
@@ -94,13 +118,21 @@ class FigureCheck:
             levels = columns.arrays["level"]
             is_longer = (levels != columns.text(SHORT_TERM)) & (levels != columns.text(DAY))
             longer += columns.rows(np.flatnonzero(newest & is_ours & is_longer))
+            short += spans_of(columns, newest & is_ours)
         units = self._make_units(pairs)
         for row in longer:
             self._units[row[_PLANT_HASH], row[_RULE_HASH]].longer[_place_of(row)] = row
+            self._longer.add(_place_of(row))
+        for plant, rules, rule_set, begins, ends in short:
+            self._units[plant, rules].widen(rule_set, begins, ends)
+        spans = [span for unit in units for span in unit.spans.values()]
+        self.reach = (min(first for first, _ in spans), max(end for _, end in spans)) if spans else None
         for unit in units:
-            _open_longer(unit)
+            _open_longer(unit, self._period)
             around = {day + step for day, _ in members for step in (0, DAY_MS - 1)}
             unit.days = {calendar.day_of(one, unit.offset_min)[0] for one in around}
+            if unit.short_days:
+                unit.days |= set(range(min(unit.short_days), max(unit.short_days) + 1, DAY_MS))
         waiting = list(members)
         for start in sorted(set().union(*(unit.days for unit in units))):
             while waiting and waiting[0][0] < start + DAY_MS:
@@ -148,10 +180,11 @@ class FigureCheck:
         own = {_place_of(row): row for row in self._rows(unit, stored, start, end, DAY)}
         is_short = any(_own_rows(unit, columns, start, end, SHORT_TERM).any() for columns in stored)
         periods = [one for _, _, one in unit.batches if one.period and one.period[0] < end and one.period[1] > start]
-        if not own and not is_short and not periods:
+        is_due = any(first < end and until > start for first, until in unit.spans.values())
+        if not own and not is_due and not periods:
             return
         made: list[TermFigures] = []
-        if is_short:
+        if is_short or is_due:
             strips = {device: self._strips_of(device, start, end) for device in unit.engine.devices()}
             made = unit.engine.short_term_columns(strips, start, end)
         day = unit.engine.open_period(DAY, start)
@@ -164,7 +197,7 @@ class FigureCheck:
         else:
             yield from self._compare_terms(unit, stored, made, (start, end), (day, *periods))
         left = dict(own)
-        yield from self._compare(left, own, day.figures(), own.keys())
+        yield from self._compare(unit if is_short else None, left, own, day.figures(), own.keys())
         for place in left:
             yield self._say(place, "figure_unfounded", "no signed record makes it")
         yield from self._close_longer(unit, end)
@@ -177,9 +210,12 @@ class FigureCheck:
             return None  # of older revisions each place is asked by itself
         found: list[TermFigures] = []
         for rules in unit.engine.rule_sets:
-            own = [Terms(one).part_in(stored) for one in made if one.maker.rules.id == rules.id]
-            equal = [one for one in own if one is not None]
-            if len(equal) < len(own) or count_short(stored, rules.id, start, end) != sum(map(len, equal)):
+            whole = [one for one in made if one.maker.rules.id == rules.id]
+            equal = [part for one in whole if (part := Terms(one).part_in(stored)) is not None]
+            span = unit.spans.get(rules.id, (0, 0))
+            if len(equal) < len(whole) or any(map(partial(is_lacking, span), whole, equal)):
+                return None
+            if count_short(stored, rules.id, start, end) != sum(map(len, equal)):
                 return None
             found += equal
         return found
@@ -200,7 +236,7 @@ class FigureCheck:
             every |= {_place_of(row): row for row in rows}
         left = dict(own)
         for found in made:
-            yield from self._compare(left, own, found, every.keys())
+            yield from self._compare(unit, left, own, found, every.keys())
         for row in every.values():
             for period in periods:
                 period.add(figure_of(row))
@@ -221,22 +257,30 @@ class FigureCheck:
             ended = [start for start in starts if _end_of(level, start, unit.offset_min) <= until]
             for start in ended:
                 found = periods.figures_of(level, start)
-                yield from self._compare(unit.longer, dict(unit.longer), found, ())
+                yield from self._compare(unit, unit.longer, dict(unit.longer), found, self._longer)
             starts = [start for start in starts if start not in ended]
             left += [(level, starts, periods)] if starts else []
         unit.batches = left
 
     def _compare(
-        self, left: dict[Place, Row], own: Mapping[Place, Row], found: Iterable[Figure], known: Collection[Place]
+        self,
+        unit: _Unit | None,
+        left: dict[Place, Row],
+        own: Mapping[Place, Row],
+        found: Iterable[Figure],
+        known: Collection[Place],
     ) -> Iterator[Said]:
-        """`own`: rows that are due; of the periods that they have, none may lack, unless `known` says that a later
-        description made it. What is compared leaves `left`."""
+        """`own`: rows that are due; of the periods that they have, and of those that are due of `unit`, none may lack,
+        unless `known` says that another description made it. What is compared leaves `left`."""
         periods = {(place[0], *place[3:]) for place in own}
+        taken = {(place[0], *place[3:]) for place in known}
         for figure in found:
             place = figure.place[1:]
             row = left.pop(place, None)
             if row is None:
-                if (place[0], *place[3:]) in periods and place not in known and place not in own:
+                period = (place[0], *place[3:])
+                is_due = unit is not None and unit.is_due(place, self._period) and period not in taken
+                if (period in periods or is_due) and place not in known and place not in own:
                     yield self._say(place, "figure_missing", "the records make it and it is not there")
                 continue
             content = content_of(figure)
@@ -312,9 +356,17 @@ def _own_rows(unit: _Unit, columns: FigureColumns, start: int, end: int, level: 
     return np.asarray(found & np.isin(arrays["rule_hash"], rules))
 
 
-def _open_longer(unit: _Unit) -> None:
-    """Windows share their days; months and years stand alone."""
+def _open_longer(unit: _Unit, period_utc_ms: tuple[int, int]) -> None:
+    """Those that stand in the bundle, and those that lie in its period and ended while short terms went on. Windows
+    share their days; months and years stand alone."""
     starts: dict[str, set[int]] = {}
+    until = min(period_utc_ms[1], max((end for _, end in unit.spans.values()), default=0) - 1)
+    for level, day in itertools.product((MONTH, YEAR, ROLLING_30_DAYS), unit.short_days):
+        around = {MONTH: calendar.month_of, YEAR: calendar.year_of}.get(level)
+        start = day if around is None else around(day, unit.offset_min)[0]
+        own = long_terms.period_of(level, start, unit.offset_min)
+        if own is not None and period_utc_ms[0] <= own[0] and own[1] <= until:
+            starts.setdefault(level, set()).add(start)
     for place in unit.longer:
         level, start, end = place[3:]
         starts.setdefault(level, set()).add(end - DAY_MS if level == ROLLING_30_DAYS else start)

@@ -6,7 +6,7 @@ is not found equal is not judged here: figures.py goes through it one by one and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +33,25 @@ def _short(columns: FigureColumns, rule_set: str, start_utc_ms: int, end_utc_ms:
     arrays = columns.arrays
     found = (arrays["level"] == columns.text(SHORT_TERM)) & (arrays["rule_set"] == columns.text(rule_set))
     return np.asarray(found & (arrays["start_utc_ms"] >= start_utc_ms) & (arrays["start_utc_ms"] < end_utc_ms))
+
+
+def spans_of(columns: FigureColumns, chosen: Truths) -> Iterator[tuple[bytes, bytes, str, Integers, Integers]]:
+    """Of each description, rule set and its name where the short terms among the chosen rows begin and end."""
+    arrays = columns.arrays
+    at = np.flatnonzero(chosen & (arrays["level"] == columns.text(SHORT_TERM)))
+    owners = np.stack([arrays[name][at] for name in ("plant_hash", "rule_hash", "rule_set")], axis=1)
+    for plant, rules, rule_set in np.unique(owners, axis=0).tolist():
+        own = at[(owners == (plant, rules, rule_set)).all(axis=1)]
+        begins, first = np.unique(arrays["start_utc_ms"][own], return_index=True)
+        hashes, ends = columns.tables["hashes"], arrays["end_utc_ms"][own[first]]
+        yield hashes[plant], hashes[rules], columns.tables["texts"][rule_set], begins, ends
+
+
+def is_lacking(span_utc_ms: tuple[int, int], made: TermFigures, part: TermFigures) -> bool:
+    """Whether a term inside [start, end) is not in the part that stands in the bundle."""
+    begins = made.start_utc_ms + np.arange(len(made.inputs), dtype=np.int64) * made.length_ms
+    is_due = (begins >= span_utc_ms[0]) & (begins + made.length_ms <= span_utc_ms[1])
+    return bool((is_due & made.is_there & ~part.is_there).any())
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,9 @@ def limits_of(check: BundleCheck) -> list[str]:
             f"{check.receipts.signed - check.receipts.matched} receipts that a platform signed were not held against"
             " averages: they are about anchors, about intervals outside the period or open again, or name no averages."
         )
+    for plant, reach in sorted(check.reach.items()):
+        told = "there are none" if reach is None else f"they reach from {_period(reach)}"
+        found.append(f"Short-term figures of {plant}: {told}. What a bridge made before or behind is not asked for.")
     counts = check.counts
     if counts.averages_superseded or counts.figures_superseded:
         found.append(
