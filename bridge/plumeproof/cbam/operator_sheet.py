@@ -79,6 +79,8 @@ def _verdicts(data: OperatorData) -> list[Block]:
         if one.tier is None:
             told = "the plant description states none" if not one.measurand.uncertainty else "it is of single figures"
             found.append(Verdict(f"Source {one.source.id}: no tier is judged for want of an uncertainty: {told}", OPEN))
+        if missing := _not_named(one):
+            found.append(Verdict(f"Source {one.source.id}: the plant description names no {', '.join(missing)}", OPEN))
         if one.corroboration is None:
             found.append(Verdict(f"Source {one.source.id}: no corroborating calculation is stated", OPEN))
         elif _is_outside(one):
@@ -88,6 +90,12 @@ def _verdicts(data: OperatorData) -> list[Block]:
     if data.kind == OTHER:
         found.append(Verdict(f"The period is no calendar year: {data.justification}", OPEN))
     return found
+
+
+def _not_named(one: Measured) -> list[str]:
+    """What of EN 14181 the plant description does not tell."""
+    named = {what for what, _ in one.quality_references()}
+    return [what for what in ("QAL2", "AST", "QAL3") if what not in named]
 
 
 def _is_outside(one: Measured) -> bool:
@@ -153,9 +161,11 @@ def _process(one: ProcessResult, data: OperatorData) -> list[Block]:
         ("Boundary", one.process.boundary),
         ("Data quality", one.process.data_quality),
     )
-    head = ("Item", "Which", "Amount", "t CO2e per unit", "Counts as", "t CO2e", "Basis")
+    head = ("Item", "Which", "Amount", "Factor", "Counts as", "t CO2e", "Basis")
     table = Table(head, rows, frozenset({2, 3, 5}), widths=(17, 12, 16, 12, 11, 13, 23))
-    return [Heading(f"Process {one.process.id}: {category.name}"), Facts(together), table]
+    told = "Factors in t CO2e per MWh, per TJ, or per unit of the precursor." if any(row[3] for row in rows) else ""
+    head_line = Heading(f"Process {one.process.id}: {category.name}")
+    return [head_line, Facts(together), table, *([Text(told)] if told else [])]
 
 
 def _measured(one: Measured, offset_min: int) -> list[Block]:
@@ -178,8 +188,8 @@ def _measured(one: Measured, offset_min: int) -> list[Block]:
     if one.measurand.biomass_share_pct:
         rows.append(("Biomass", f"{one.measurand.biomass_share_pct:g} % zero-rated: {one.biomass_evidence}"))
     rows += [(f"Quality assurance: {what}", told) for what, told in one.quality_references()]
-    if not one.quality_references():
-        rows.append(("Quality assurance", "the plant description names no QAL2, AST or QAL3"))
+    if missing := _not_named(one):
+        rows.append(("Not in the plant description", ", ".join(missing)))
     if one.mean_g_m3 is not None and one.mean_m3_h is not None:
         told = f"{text_of(one.mean_g_m3)} g/Nm3 in {text_of(one.mean_m3_h)} Nm3/h, means of the hours with a mass (dry)"
         rows.append(("Concentration and flow", told))
