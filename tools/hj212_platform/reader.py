@@ -82,14 +82,21 @@ class Malformed(Exception):
     """Data outside the grammar; one line."""
 
 
+def _eight_steps(register: int) -> int:
+    for _ in range(8):
+        register, was_one = register >> 1, register & 1
+        register ^= 0xA001 * was_one
+    return register
+
+
+EIGHT_STEPS = tuple(map(_eight_steps, range(256)))  # a hostile line asks for many checksums of the same bytes
+
+
 def checksum_of(data: bytes) -> int:
     """Annex A: the register's high byte alone meets the next byte, so its low byte is lost each time."""
     register = 0xFFFF
     for byte in data:
-        register = (register >> 8) ^ byte
-        for _ in range(8):
-            register, was_one = register >> 1, register & 1
-            register ^= 0xA001 * was_one
+        register = EIGHT_STEPS[(register >> 8) ^ byte]
     return register
 
 
@@ -98,9 +105,7 @@ def modbus_of(data: bytes) -> int:
     register = 0xFFFF
     for byte in data:
         register ^= byte
-        for _ in range(8):
-            register, was_one = register >> 1, register & 1
-            register ^= 0xA001 * was_one
+        register = (register >> 8) ^ EIGHT_STEPS[register & 0xFF]
     return register
 
 
