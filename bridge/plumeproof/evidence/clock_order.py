@@ -2,7 +2,7 @@
 
 Signed by the gateway's key as anchors are, with a content type of its own. Each names the one before (`prev`) and the
 newest record of every module, so that its place in the chains is known; no record is stamped anew by it
-(EVIDENCE.md section 5.6).
+(EVIDENCE.md section 5.5).
 """
 
 from __future__ import annotations
