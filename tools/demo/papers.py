@@ -6,10 +6,10 @@ seconds. Each is written as JSON, page and PDF by the command that a user has, a
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +17,8 @@ from pathlib import Path
 
 from tools.demo.layout import CHECKOUT, Layout
 
-CLOCK = dt.timezone(dt.timedelta(hours=8))  # of site/line-1.toml
 PERMIT, STATEMENT, MATERIALITY, CBAM = "permit", "statement", "materiality", "cbam"
-PAPERS = (PERMIT, MATERIALITY)
+PAPERS = (PERMIT, STATEMENT, MATERIALITY, CBAM)
 WITHOUT_PERIOD = (PERMIT,)  # these carry no figures
 AT_ONCE = 2
 FINE, FINDINGS = 0, 1  # exit statuses of `plumeproof report` behind which the paper is there
@@ -40,7 +39,7 @@ class PaperFindings:
 
 def end_with_papers(layout: Layout, names: Sequence[str] = PAPERS) -> PaperFindings:
     """Write and trace them; what the commands say is in the log `papers`."""
-    first, behind = _months(layout)
+    first, behind = _month(layout)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda name: _paper(layout, name, first, behind), names))
     return PaperFindings(
@@ -74,13 +73,10 @@ def _paper(layout: Layout, name: str, first: str, behind: str) -> tuple[int, str
     return len(json.loads(told)["ids"]), ""
 
 
-def _months(layout: Layout) -> tuple[str, str]:
-    """The site's month of the run's first event, and the one behind that of now."""
-    with layout.events.open(encoding="utf-8") as file:
-        began = dt.datetime.fromtimestamp(json.loads(file.readline())["t_utc_ns"] / 1e9, CLOCK)
-    last = dt.datetime.now(CLOCK)
-    behind = (last.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
-    return f"{began:%Y-%m}", f"{behind:%Y-%m}"
+def _month(layout: Layout) -> tuple[str, str]:
+    """That for which the site description was made: a run that goes on over its end shows no more of it."""
+    cbam = tomllib.loads((layout.site / "site.toml").read_text(encoding="utf-8"))["cbam"]["period"][0]
+    return cbam["from"], cbam["to"]
 
 
 def _ask(layout: Layout, *words: str) -> tuple[int, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -27,6 +28,7 @@ from tools.demo.layout import (
 )
 from tools.parameters import compose, parse_choice
 
+CLOCK = dt.timezone(dt.timedelta(hours=8))  # of site/line-1.toml
 SITE = Path(__file__).parent / "site"
 ANCHOR_RECORDS = 20  # for the demo; at a plant a day of them
 LINK_ADDRESS = 1  # each module has a serial line of its own
@@ -111,11 +113,23 @@ def configure_bridge(layout: Layout, broker: Broker, platform_url: str, dashboar
 
 
 def site_description() -> str:
-    """The sample that `plumeproof report --sample-site` prints, with CO2 declared by the demo's own rule set."""
-    sample = files("plumeproof.documents").joinpath("sample_site.toml").read_text(encoding="utf-8")
-    changed = sample.replace('rule_set = "eu_mrr"', 'rule_set = "demo_hour"')
-    assert changed != sample
-    return changed
+    """The sample that `plumeproof report --sample-site` prints, with CO2 declared by the demo's own rule set, for the
+    month that runs."""
+    found = files("plumeproof.documents").joinpath("sample_site.toml").read_text(encoding="utf-8")
+    month, behind = running_month()
+    changes = {'rule_set = "eu_mrr"': 'rule_set = "demo_hour"', '"2026-12"': f'"{month}"', '"2027-01"': f'"{behind}"',
+               '"2027-01-15': f'"{behind}-15'}  # fmt: skip
+    for old, new in changes.items():
+        assert old in found, old
+        found = found.replace(old, new)
+    return found
+
+
+def running_month() -> tuple[str, str]:
+    """This month and the next by the site's clock, as `plumeproof report` reads them."""
+    now = dt.datetime.now(CLOCK)
+    behind = (now.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    return f"{now:%Y-%m}", f"{behind:%Y-%m}"
 
 
 def _table(header: str, /, **values: object) -> str:
