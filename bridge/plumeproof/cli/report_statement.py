@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from plumeproof.whole_file import whole_file
 
 if TYPE_CHECKING:
     from plumeproof.documents.finding import Finding
+    from plumeproof.documents.statement_parts import StatementParts
 
 NAME = "statement"
 FINDINGS_MAX = 1_000  # told in full; behind them only the count
@@ -60,7 +62,7 @@ def _make(args: argparse.Namespace) -> int:
     with open_inputs(args) as inputs:
         if args.hours is not None:
             inputs.plants.refuse_output(args.hours, (inputs.site_file.path,))
-        parts = parts_of(inputs)
+        parts = parts_of(inputs, [one for one in (args.json, args.html, args.pdf, args.hours) if one is not None])
         names = tuple(dict.fromkeys(one.source for one in parts.found.inputs))
         document = build_data_set(parts, read_verification_plan(inputs.site_file, names))
         findings = findings_of(document, None)  # files of evidence were read a moment ago
@@ -69,15 +71,15 @@ def _make(args: argparse.Namespace) -> int:
         if args.hours is not None:
             desks = {name: (own.desk, own.ledger) for name, own in inputs.desks.items()}
             with whole_file(args.hours) as file:
-                count = write_hours(file, inputs.site_file.site, desks, parts.period_utc_ms, parts.offset_min)
+                count = write_hours(file, parts.site, names, desks, parts.period_utc_ms, parts.offset_min)
             print(f"{args.hours}: {count:,} hours", file=sys.stderr)
         if args.hours is None or args.json or args.html or args.pdf:
             write_document(args, document, statement_sheet(document, findings))
     return 0
 
 
-def parts_of(inputs: ReportInputs) -> Any:
-    """Everything that was named, read; raises ConfigError before anything is written."""
+def parts_of(inputs: ReportInputs, outputs: Sequence[Path] = ()) -> StatementParts:
+    """Everything that was named, read; raises ConfigError before anything is written. `outputs`: what would be."""
     from plumeproof.documents.declared import DeclaredSource
     from plumeproof.documents.gwp_values import load_gwp_values
     from plumeproof.documents.hours import HourSource
@@ -103,6 +105,9 @@ def parts_of(inputs: ReportInputs) -> Any:
     refuse_not_final(site_file.path, plan, found)
     devices = sorted({own.device for one in found.inputs if one.figure is not None for own in one.figure.inputs})
     evidence = tuple(resolve(plan.evidence, folder, str(site_file.path), period, devices))
+    for output in outputs:
+        if output.exists() and any(output.samefile(folder / one.plan.file) for one in evidence):
+            raise ConfigError(str(output), "is evidence of this statement; name another file to write")
     plants = {name: own.plant for name, own in inputs.desks.items()}
     return StatementParts(site_file.site, plan, values, plants, found, evidence, period, offset_min)
 
@@ -112,13 +117,16 @@ def _check(args: argparse.Namespace) -> int:
     from plumeproof.documents.statement_checks import findings_of
     from plumeproof.documents.statement_sheet import statement_sheet
 
-    for option in ("config", "site", "ledger", "first", "to", "json", "hours"):
-        if getattr(args, option) is not None:
-            name = {"first": "--from", "config": "-c"}.get(option, f"--{option}")
+    for option in ("config", "site", "ledger", "plant", "rule_file", "first", "to", "json", "hours"):
+        if getattr(args, option) not in (None, []):
+            name = {"first": "--from", "config": "-c"}.get(option, f"--{option.replace('_', '-')}")
             raise ConfigError(name, "does not go with --check, which reads the data set alone")
     folder = args.evidence or args.check.parent
     if not folder.is_dir():
         raise ConfigError(str(folder), "is no folder; --evidence names the one where the evidence lies")
+    for output in (args.html, args.pdf):
+        if output is not None and output.exists() and args.check.exists() and output.samefile(args.check):
+            raise ConfigError(str(output), "is read by this command; name another file to write")
     document = read_data_set(args.check)
     findings = findings_of(document, folder)
     if (args.html or args.pdf) and not any(one.rule == "schema" for one in findings):

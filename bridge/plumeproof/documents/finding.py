@@ -15,5 +15,6 @@ class Finding:
     told: str
 
     def __str__(self) -> str:
-        """One line."""
-        return f"{self.path}: {self.told} (rule {self.rule})"
+        """One line; what cannot be printed is escaped, for the document may come from anybody."""
+        line = f"{self.path}: {self.told} (rule {self.rule})"
+        return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)

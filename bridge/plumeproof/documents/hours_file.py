@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import BinaryIO
 
 from plumeproof.documents.declared import Period, text_of
@@ -25,15 +25,16 @@ COLUMNS = ("source", "measurand", "start_utc", "start_local", "status", "mass_kg
 def write_hours(
     file: BinaryIO,
     site: Site,
+    names: Collection[str],
     desks: Mapping[str, tuple[FigureDesk, LedgerStrips]],
     period: Period,
     offset_min: int,
 ) -> int:
-    """By source and hour; returns how many. `desks`: by plant."""
+    """By source and hour; returns how many. `names`: of the sources; `desks`: by plant."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="")
     rows, count = csv.writer(text, lineterminator="\n"), 0
     rows.writerow(COLUMNS)
-    for source in site.sources:
+    for source in (one for one in site.sources if one.id in names):
         hours = HourSource(*desks[site.outlet(source.outlet)[1].plant])
         for one in hours.of_period(source.measurand, source.rule_set, period):
             masses = ("", "") if one.kg is None else (text_of(one.kg), tonnes_text(one.kg))

@@ -73,7 +73,8 @@ def _bundle(path: Path, at: str, period: Period, devices: Sequence[str]) -> Peri
                 return None
             with archive.open(MANIFEST) as member:
                 raw = member.read(MANIFEST_MAX_BYTES + 1)
-            named = archive.read("manifest.sha256")[:64].decode("ascii")
+            with archive.open("manifest.sha256") as member:
+                named = member.read(65).decode("ascii")
         manifest: Any = json.loads(raw)
         start, end = (int(number) for number in manifest["period_utc_ms"])
         there = [str(one["device"]) for one in manifest["devices"]]

@@ -75,7 +75,9 @@ def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings:
     if statement["status"] == "draft":
         yield Verdict("Draft: no figure here is final", OPEN)
     if whole["openInputIds"]:
-        yield Verdict(f"The period still runs: {len(whole['openInputIds'])} inputs can change with later records", OPEN)
+        inputs = sum(len(own["dataInputs"]) for own in statement["quantification"])
+        told = f"{len(whole['openInputIds'])} of {inputs} inputs can change with later records"
+        yield Verdict(f"The period still runs: {told}", OPEN)
     for gap in whole["gaps"]:
         yield Verdict(
             f"Nothing is known of {_last(gap['sourceId'])} from {_span(gap['period'])}; it is in no sum", OPEN
@@ -85,7 +87,9 @@ def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings:
             told = f"of {own['hoursWithoutRecord']} of {own['hours']} hours of source {_last(own['sourceId'])}"
             yield Verdict(f"There is no record {told}: they are in no sum", OPEN)
     if whole["hoursWithoutFigure"]:
-        told = f"{whole['hoursWithoutFigure']} hours in operation have neither a measured nor a substituted value"
+        told = (
+            f"Of days with records {whole['hoursWithoutFigure']} hours have neither a measured nor a substituted value"
+        )
         yield Verdict(f"{told}; they are in no sum", OPEN)
     if not statement["evidence"]:
         yield Verdict("No evidence is named: [[evidence]] of site.toml", OPEN)
