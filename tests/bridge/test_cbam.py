@@ -25,7 +25,7 @@ from plumeproof.cbam.xml_file import load_schema, parse_xml
 from plumeproof.cli import main
 from plumeproof.documents.declared import add
 from plumeproof.errors import ConfigError
-from tests.doubles.carbon_month import record_month
+from tests.doubles.carbon_month import PLANT, record_month
 from tests.doubles.steel_works import HEAD, site_text
 from tests.doubles.tonnes_plant import write_tonnes
 from tests.test_architecture import ROOT
@@ -236,6 +236,18 @@ def test_a_site_without_the_table_and_months_without_figures_are_refused(works, 
     (works / "long.toml").write_text(site_text(("2026-10", "2027-01")))
     status, _, err = report(capsys, works, "--from", "2026-10", "--to", "2027-01", site="long.toml")
     assert status == 2 and "source S1: has no tonnes of CO2 by eu_mrr from 2026-10-01T00:00:00+00:00" in err
+
+
+def test_a_month_at_standstill_has_no_tonnes_and_is_no_gap(tmp_path, capsys):
+    stopped = '[[state]]\nstate = "stopped"\nsource = "plume-01/dust"\nabove = -1.0\nslot_ms = 60000\n'
+    record_month(tmp_path, 31, PLANT + stopped, missing=())
+    (tmp_path / "site.toml").write_text(site_text(("2026-12", "2027-01")))
+    status, out, err = report(capsys, tmp_path, *DECEMBER)
+    assert status == 0, err
+    source = json.loads(out)["measurement"][0]
+    assert (source["tCO2e"], source["operatingHours"]) == ("0", 0)
+    assert len(source["dataGaps"]) == 5  # the hours of the weekly span check, in which nobody can say what ran
+    assert source["annualAverageHourlyEmissionKgH"] is None
 
 
 # Documents

@@ -16,7 +16,7 @@ from decimal import Decimal
 from plumeproof.cbam.attribution import divide
 from plumeproof.cbam.site_table import Corroboration
 from plumeproof.documents.declared import Declared, DeclaredSource, add, multiply, pieces_of, text_of
-from plumeproof.documents.hours import MISSING, SUBSTITUTED, Hour, HourSource
+from plumeproof.documents.hours import MISSING, STOPPED, SUBSTITUTED, Hour, HourSource
 from plumeproof.documents.site import EmissionSource
 from plumeproof.documents.site_time import time_text
 from plumeproof.errors import ConfigError
@@ -126,9 +126,12 @@ class MeasuredReader:
         mass = tuple(self._declared.of_period(source.measurand, MASS_T, source.rule_set, period))
         rules = next(one for one in self._declared.desk.engine.rule_sets if one.id == source.rule_set)
         offset = self._declared.desk.engine.offset_min(rules)
+        hours = tuple(self._hours.of_period(source.measurand, source.rule_set, period))
         for _, start, end in pieces_of(period, offset):
+            has_stood = any(hour.status == STOPPED and start <= hour.start_utc_ms < end for hour in hours)
             for found in (co2e, mass):
-                if all(one.figure.start_utc_ms != start or one.value is None for one in found):
+                own = [one for one in found if one.figure.start_utc_ms == start]
+                if not own or (own[0].value is None and not has_stood):  # a standstill has no tonnes, and is no gap
                     span = f"{time_text(start, offset)} to {time_text(end, offset)}"
                     told = f"has no tonnes of {source.measurand} by {source.rule_set} from {span}"
                     raise ConfigError(where, f"{told}; choose another period, or see `plumeproof average`")
@@ -138,7 +141,6 @@ class MeasuredReader:
         tier = None
         if pct is not None and measurand.greenhouse_gas in STREAMS:
             tier = judge_tier(measurand.greenhouse_gas, float(pct), measurand.tier)
-        hours = tuple(self._hours.of_period(source.measurand, source.rule_set, period))
         return Measured(
             source=source,
             plant=self._plant,

@@ -135,9 +135,9 @@ def _goods(data: OperatorData) -> list[Block]:
         )
         for good in data.attribution.goods
     )  # fmt: skip
-    head = ("CN code", "Good", "Produced", "t CO2e direct", "t CO2e indirect", "SEE direct", "SEE indirect")
+    head = ("CN code", "Good", "Produced", "Direct, t", "Indirect, t", "SEE direct", "SEE indirect")
     units = ", ".join(dict.fromkeys(f"t CO2e per {good.unit}" for good in data.attribution.goods))
-    told = f"Specific embedded emissions (SEE) in {units}, precursors included; attributed tonnes without them."
+    told = f"Attributed t CO2e, without precursors; specific embedded emissions (SEE) in {units}, with them."
     widths = (13, 21, 14, 14, 14, 12, 12)
     return [Heading("Goods"), Table(head, rows, frozenset({2, 3, 4, 5, 6}), widths=widths), Text(told)]
 
