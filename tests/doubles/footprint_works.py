@@ -17,6 +17,7 @@ from plumeproof.store.figures import SqliteFigures
 from tests.doubles.manual_clock import ManualClock
 from tests.doubles.tonnes_plant import write_tonnes
 from tools import test_ca
+from tools.eu_platform.receipts import write_private
 
 SAMPLE = files("plumeproof.documents").joinpath("sample_site.toml").read_text()
 REVISED_UTC_MS = 1_801_000_000_000  # 2027-01-26, behind the sample's `issued`
@@ -51,7 +52,7 @@ def write_works(folder: Path, listener_url: str = "", revise: bool = True) -> Pa
     if revise:
         revise_december(data / "ledger.sqlite", 1.01, REVISED_UTC_MS)
     (folder / "site.toml").write_text(site_text())
-    (folder / "own.secret").write_text(OWN_SECRET + "\n")
+    write_private(folder / "own.secret", (OWN_SECRET + "\n").encode())
     told = (
         f'base_url = "{listener_url}"\nown_client_id = "works"\nown_secret_file = "own.secret"\n'
         if listener_url

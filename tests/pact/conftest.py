@@ -55,7 +55,7 @@ def works(tmp_path_factory):
     found.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def customer(works):
     """customer-a, which may see everything."""
     found = works.session()
@@ -63,7 +63,7 @@ def customer(works):
     found.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def other(works):
     """customer-b: power only, and no host of its own."""
     found = works.session("customer-b")

@@ -9,6 +9,7 @@ import pytest
 from plumeproof.pact.shelf import Criteria
 from tests.doubles.footprint_works import SECRET
 from tests.pact.conftest import OPENAPI
+from tools.eu_platform.receipts import write_private
 from tools.pact_requester.__main__ import main
 from tools.pact_requester.cases import CASES, run_all
 
@@ -34,7 +35,7 @@ def test_the_answer_came_as_an_event(outcomes):
 
 
 def options(works, tmp_path, *more, password=SECRET, host=None):
-    (tmp_path / "a.secret").write_text(password + "\n")
+    write_private(tmp_path / "a.secret", (password + "\n").encode())
     ca = works.folder / "ca" / "ca.pem"
     chosen = ["--host", host or works.service.url, "--client", "customer-a", "--secret-file", tmp_path / "a.secret"]
     return list(map(str, [*chosen, "--openapi", OPENAPI, "--ca-file", ca, *more]))
