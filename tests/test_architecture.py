@@ -58,6 +58,7 @@ FACES = tuple(
         "bundle.writing",
         "bundle.checking",
         "bundle.verdict",
+        "agreement",
         "documents",
         "cbam",
         "hj212",
@@ -172,6 +173,15 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "clock_order_desk.py": (
         *EVIDENCE,
         *(P + name for name in ("delivery.hj212_orders", "gateway_key", "hj212", "store.clock_orders")),
+    ),
+    "agreement/": (
+        *GROUND,
+        *(P + name for name in ("agreement", "documents", "figure_ids", "hj212", "hj212_link", "rules", "section")),
+        P + "delivery.nesting",
+    ),
+    "agreement_stage.py": (
+        *GROUND,
+        *(P + name for name in ("agreement", "config", "delivery.profile", "hj212_link", "rules", "store")),
     ),
     "pipeline.py": EVIDENCE,
     "averaging_stage.py": EVIDENCE,

@@ -100,6 +100,10 @@ class ParametersError(EvidenceError):
     """A parameter set that cannot give meaning to register bytes (SPEC.md section 5)."""
 
 
+class AgreementError(BridgeError):
+    """A packet or payload says another value than the signed figure: a person is needed."""
+
+
 class AnchorRefused(BridgeError):
     """The gateway's key would sign a smaller or different history than it has signed, or cannot know. Says which."""
 

@@ -26,7 +26,7 @@ from plumeproof.clock import SystemClock
 from plumeproof.config import Config
 from plumeproof.delivery.anchor_feed import STAGE
 from plumeproof.delivery_parts import build_relay, build_sinks, keepers
-from plumeproof.errors import AnchorRefused, BlockedDelivery, BridgeError, StoreError
+from plumeproof.errors import AgreementError, AnchorRefused, BlockedDelivery, BridgeError, StoreError
 from plumeproof.gateway_key import GatewayKey
 from plumeproof.keys import load_keys
 from plumeproof.module_stage import ModuleStage
@@ -50,6 +50,7 @@ BACKOFF_MAX_S = 10.0  # a replugged cable is found again within this
 AVERAGING_REST_S = 5.0  # without being woken; modules wake it when records are on disk
 ANCHOR_REST_S = 2.0  # between two looks whether a statement is due, or wants a time-stamp
 RELAY_REST_S = 0.5  # a report may be waiting for more averages
+AGREEMENT_REST_S = 60.0  # between two looks at what was queued; the relay wakes it
 SINK_REST_S = 1.0  # a row may become due again, a broker wants to be answered
 
 _log = logging.getLogger(__name__)
@@ -195,7 +196,7 @@ class Worker(threading.Thread):
 
 
 def _state_after(error: BridgeError) -> str:
-    return observe.DOWN if isinstance(error, (AnchorRefused, BlockedDelivery)) else observe.WAITING
+    return observe.DOWN if isinstance(error, (AgreementError, AnchorRefused, BlockedDelivery)) else observe.WAITING
 
 
 class Service:
@@ -240,13 +241,14 @@ class Service:
         links = self._links(writer, outbox, averages, own_key)
         stages += [(link.name, link.stage) for link in links]
         sinks = [Worker("sink", name, stage, SINK_REST_S, self) for name, stage in stages]
+        agreement = self._agreement(writer, averages)
         relays = []
         store = SqliteAnchors(writer, self.clock)
         if sinks:
             key_of_kid, feeds = partial(self.keys.public_key, purpose="anchor"), [link.feed for link in links]
             relay = build_relay(config, ledger, averages, outbox, self.clock, store, key_of_kid, feeds)
             relay.begin()
-            relays.append(Worker("stage", "relay", relay, RELAY_REST_S, self, sinks))
+            relays.append(Worker("stage", "relay", relay, RELAY_REST_S, self, [*sinks, *agreement]))
         stage = Averaging(ledger, averages, config.averaging.intervals_s, config.averaging.grace_s)
         figures = []
         if config.plants:
@@ -271,8 +273,19 @@ class Service:
             *figures,
             *self._witnesses(own_key, store, outbox, relays),
             *relays,
+            *agreement,
             *sinks,
         ]
+
+    def _agreement(self, writer: Writer, averages: SqliteAverages) -> list[Worker]:
+        """Who holds what is queued for platforms against what is signed. Raises ConfigError, RuleError."""
+        if not self.config.https_sinks and not self.config.hj212_sinks:
+            return []
+        from plumeproof.agreement_stage import build_agreement_stage
+
+        figures = SqliteFigures(writer, self.clock)
+        stage = build_agreement_stage(self.config, writer, self.clock, averages, figures)
+        return [Worker("stage", "agreement", stage, AGREEMENT_REST_S, self)]
 
     def _links(
         self, writer: Writer, outbox: SqliteOutbox, averages: SqliteAverages, own_key: GatewayKey | None

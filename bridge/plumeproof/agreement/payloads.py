@@ -1,0 +1,69 @@
+"""Reports to a platform back into values: the JSON body that its API takes, with the digits that stand in it. Pure.
+
+The names of the fields are the platform's (its profile says which); their meaning is that of bridge/PROFILES.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+from plumeproof.agreement.said import API, Said, Spoken
+from plumeproof.delivery.nesting import is_deeper
+
+DEPTH_MAX = 16
+NUMBERS = ("mean", "minimum", "maximum", "deviation")
+COUNTS = ("expected", "valid")
+WORDS = ("unit", "quantity")
+INVALID, REVISION = "invalid", "revision"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a platform calls the fields: ours to its own."""
+
+    report: Mapping[str, str]
+    average: Mapping[str, str]
+
+
+def read_payload(place: str, body: bytes, names: Names) -> Spoken:
+    """One body."""
+    try:
+        if is_deeper(body, DEPTH_MAX):
+            raise ValueError(f"nests deeper than {DEPTH_MAX}")
+        content = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+        report = names.report
+        module, interval = content[report["module"]], int(content[report["interval_s"]])
+        said = [
+            one
+            for at, average in enumerate(content[report["averages"]], 1)
+            for one in _of_average(average, f"{place} average {at}", str(module), interval, names.average)
+        ]
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        told = f"is no report with the fields of this profile: {type(error).__name__} {str(error)[:100]}"
+        return Spoken(API, (), (f"{place}: {told}",))
+    return Spoken(API, said)
+
+
+def _of_average(one: Any, place: str, module: str, interval: int, names: Mapping[str, str]) -> Iterator[Said]:
+    start = (datetime.fromisoformat(one[names["start"]]) - _EPOCH) // timedelta(milliseconds=1)
+    subject = (module, str(one[names["channel"]]), str(interval))
+    unit = str(one[names["unit"]])
+    rule = quote(f"{one[names['rule']]}-{one[names['ruleVersion']]}", safe="")
+    begin = (_EPOCH + timedelta(milliseconds=start)).strftime("%Y%m%dT%H%M%SZ")
+    traces = (f"{module}/{quote(subject[1], safe='')}/{interval}s/{begin}/{rule}/r{int(one[names[REVISION]])}",)
+    for name in (*NUMBERS, *COUNTS):
+        value = one[names[name]]
+        if value is not None and not isinstance(value, Decimal):
+            raise ValueError(f"{name} is no number")
+        yield Said(API, place, subject, start, name, None if value is None else str(value), unit, traces)
+    for name in WORDS:
+        yield Said(API, place, subject, start, name, str(one[names[name]]), "", traces)
+    causes = ",".join(f"{cause}={int(count)}" for cause, count in sorted(one[names[INVALID]].items()))
+    yield Said(API, place, subject, start, INVALID, causes, "", traces)
