@@ -25,6 +25,7 @@ from tests.bridge.test_service import Site
 from tests.doubles.scripted_platform import ScriptedPlatform, answer
 from tests.doubles.sealed_module import SealedModule
 from tools import test_ca
+from tools.eu_platform.receipts import write_private
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_doctor_names_what_cannot_be_reached(capsys, site):
         f'[[sink.https]]\nname = "eu"\nprofile = "eu-carbon-cloud"\nbase_url = "https://127.0.0.1:{port}"\n'
         'client_id = "gw"\nsecret_file = "eu.secret"\nreport_interval_s = 10\n'
     )
-    (site.folder / "eu.secret").write_text("s")
+    write_private(site.folder / "eu.secret", b"s")
     code, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
     assert code == 3
     assert states(out) == {
@@ -174,7 +175,7 @@ def test_doctor_asks_a_platform_for_a_token(capsys, site):
         'client_id = "gw"\nsecret_file = "eu.secret"\nreport_interval_s = 10\nca_file = "ca/ca.pem"\n'
     )
     site.file.write_text(site.file.read_text() + text)
-    (site.folder / "eu.secret").write_text("s")
+    write_private(site.folder / "eu.secret", b"s")
     _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
     assert states(out)["platform eu"] == "ok"
     assert "provisional" in out

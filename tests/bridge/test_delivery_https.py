@@ -29,6 +29,7 @@ from tests.bridge.test_averages_store import AVERAGE
 from tests.doubles.manual_clock import ManualClock
 from tests.doubles.scripted_platform import CLIENT, SECRET, Script, ScriptedPlatform, answer, problem
 from tools import test_ca
+from tools.eu_platform.receipts import write_private
 
 TIMEOUT_S = 0.4  # of one read; the whole exchange has twice as long
 
@@ -37,7 +38,7 @@ TIMEOUT_S = 0.4  # of one read; the whole exchange has twice as long
 def authority(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ca")
     test_ca.make(folder)
-    (folder / "secret").write_text(SECRET + "\n")
+    write_private(folder / "secret", (SECRET + "\n").encode())
     return folder
 
 
@@ -395,16 +396,17 @@ def test_no_secret_in_logs_errors_or_ledger(bench, platform, caplog, tmp_path):
             assert secret not in place
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe", b"x" * 5000])
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe", b"x" * 5000, SECRET.encode()])
 def test_a_secret_that_cannot_be_read_blocks_and_names_the_file(tmp_path, platform, authority, content):
     file = tmp_path / "secret"
     if content is not None:
-        file.write_bytes(content)
+        write_private(file, content)
+        file.chmod(0o640 if content == SECRET.encode() else 0o600)
     bench = Bench(tmp_path / "ledger.sqlite", sink_for(platform, authority, secret_file=file))
     bench.add_reports(1)
     bench.step()
     assert type(bench.errors[0]) is BlockedDelivery and str(file) in str(bench.errors[0])
-    file.write_text(SECRET)  # read anew: no restart
+    write_private(file, SECRET.encode())  # read anew: no restart
     bench.run()
     check_whole(bench, platform, 3)
     bench.close()

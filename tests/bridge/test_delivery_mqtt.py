@@ -314,6 +314,18 @@ def test_a_file_that_is_missing_blocks_and_is_named(tmp_path, broker, authority,
     bench.close()
 
 
+@pytest.mark.parametrize("what", ["key_file", "password_file"])
+def test_a_file_that_others_may_read_blocks_and_is_named(tmp_path, broker, authority, root, what):
+    copy = tmp_path / "open.pem"
+    copy.write_bytes((authority / "client.key").read_bytes())
+    changed = {what: copy} | ({"username": "u"} if what == "password_file" else {})
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root, **changed)), LONGEST_S)
+    bench.add(*envelopes(1))
+    bench.step()
+    assert type(bench.errors[0]) is BlockedDelivery and "chmod 600 open.pem" in str(bench.errors[0])
+    bench.close()
+
+
 def told_bench(tmp_path: Path, told: ToldBroker, root: str) -> Bench:
     return Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(told, None, root)), LONGEST_S)
 

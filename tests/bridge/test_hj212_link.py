@@ -17,6 +17,7 @@ from plumeproof.errors import ConfigError
 from plumeproof.hj212_link import plan_links
 from tests.bridge.test_service import Site, wait_for
 from tests.doubles.hj212_bench import MN, PW, PlatformThread
+from tools.eu_platform.receipts import write_private
 
 PLANT = """\
 [plant]
@@ -91,7 +92,7 @@ class HjSite(Site):
         (folder / "line-1.toml").write_text(plant)
         (folder / "site.toml").write_text(site)
         (folder / "local.csv").write_text(LOCAL)
-        (folder / "bureau.secret").write_text(PW)
+        write_private(folder / "bureau.secret", PW.encode())
         text = self.file.read_text().replace("intervals_s = [10]", "intervals_s = [60, 3600]")
         self.file.write_text(
             f'{text}[[plant]]\nfile = "line-1.toml"\n[documents]\nsite_file = "site.toml"\n'

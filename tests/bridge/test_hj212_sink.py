@@ -43,6 +43,7 @@ from tests.doubles.hj212_bench import (
     PlatformThread,
 )  # fmt: skip
 from tests.doubles.manual_clock import ManualClock
+from tools.eu_platform.receipts import write_private
 
 HOURS = [MIDNIGHT_MS + hour * HOUR_MS for hour in range(24)]
 WIDE = replace(  # a message of two parts
@@ -269,6 +270,11 @@ def test_a_request_that_comes_again_is_answered_again_and_done_once(link):
     answers = [parse_data(frame.data, frame.check, frame.policy) for raw in sent for frame in FrameSplitter().feed(raw)]
     assert [answer.of_head("CN") for answer in answers] == ["9011", "9012", "9011", "9012"]
     assert orders.counters["history_total"] == 1
+    # Some platforms use one QN for several requests.
+    for interval in ("60", "90"):
+        orders.take(packet_of("1062", f"RtdInterval={interval}"), identity, sent.append)
+    orders.take(packet_of("1061", ""), identity, sent.append)
+    assert b"RtdInterval=90" in sent[-2]
 
 
 def packet_of(cn: str, area: str) -> Packet:
@@ -325,6 +331,37 @@ def wait_until(condition):
         time.sleep(0.005)
 
 
+def test_what_the_platform_refuses_of_the_present_costs_no_row(tmp_path, platform):
+    link = LinkBench(tmp_path, platform.port, real_time_answer=True)
+    link.step()
+    assert platform.ask("2011", "", link.step) == "done"
+    link.clock.step((MIDNIGHT_MS - link.clock.utc_ms()) / 1000 + 3700)
+    link.average(60, MIDNIGHT_MS + 3_600_000)
+    link.average(3600, HOURS[0])
+    link.queue()
+    platform.refuse_next(2, "2011")
+    link.deliver()
+    counters = link.stage.counters()
+    assert (counters["real_time_refused_total"], counters["quarantined_total"]) == (1, 0)
+    assert len(platform.kept("2061")) == 1 and len(platform.of("2011")) == 1
+    link.close()
+
+
+def test_history_that_the_platform_does_not_take_ends(link, platform):
+    link.average(3600, *HOURS[:3])
+    link.step()
+    platform.refuse_next(2, "2061")
+    area = "BeginTime=20261201000000;EndTime=20261201020000"
+    assert platform.ask("2061", area, link.step) == "failed: ExeRtn 2 unknown"
+    assert len(platform.of("2061")) == 1
+
+
+def test_numbers_that_no_packet_has_room_for(link):
+    link.average(3600, HOURS[0], mean=1e300, maximum=1e300)
+    upload = link.station.message("hour", HOURS[0], 3600)
+    assert upload.items[1] == {"a21002-Min": "35.0", "a21002-Flag": "N"}
+
+
 def test_a_password_from_the_platform(link, platform, tmp_path):
     link.step()
     assert platform.ask("1072", "NewPW=654321", link.step) == "done"
@@ -334,10 +371,10 @@ def test_a_password_from_the_platform(link, platform, tmp_path):
 
 
 def test_a_secret_that_is_none_blocks_until_it_is_mended(link, tmp_path, platform):
-    (tmp_path / "secret").write_text("far too long a password")
+    write_private(tmp_path / "secret", b"far too long a password")
     with pytest.raises(BlockedDelivery, match="is no password of HJ 212"):
         link.sink.tend()
-    (tmp_path / "secret").write_text(PW)
+    write_private(tmp_path / "secret", PW.encode())
     link.sink.tend()
 
 

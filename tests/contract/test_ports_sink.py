@@ -28,6 +28,7 @@ from tests.doubles.scripted_platform import SECRET, Script, ScriptedPlatform, pr
 from tests.doubles.scripted_sink import ScriptedSink
 from tests.doubles.told_broker import ToldBroker
 from tools import test_ca
+from tools.eu_platform.receipts import write_private
 
 
 def report_row(number: int) -> OutboxRow:
@@ -80,7 +81,7 @@ class Https:
 
     def __init__(self, folder: Path) -> None:
         test_ca.make(folder)
-        (folder / "secret").write_text(SECRET)
+        write_private(folder / "secret", SECRET.encode())
         self.platform = ScriptedPlatform(folder / "server.pem", folder / "server.key")
         self.sink = sink_for(self.platform, folder)(ManualClock())
 

@@ -35,6 +35,7 @@ from plumeproof.store.figures import SqliteFigures
 from plumeproof.store.outbox import SqliteOutbox
 from tests.bridge.test_averages_store import AVERAGE
 from tests.doubles.manual_clock import ManualClock
+from tools.eu_platform.receipts import write_private
 from tools.hj212_platform import server
 from tools.hj212_platform.answers import answer_to, data_of
 from tools.hj212_platform.faults import FaultPlan, parse_fault
@@ -123,12 +124,12 @@ class PlatformThread:
         rows = self.store._base.execute("SELECT qn FROM message WHERE cn = ?", (cn,))
         return {qn for (qn,) in rows.fetchall()}
 
-    def refuse_next(self, code: int) -> None:
+    def refuse_next(self, code: int, cn: str = "2061") -> None:
         """The next upload is answered by 9011 with this QnRtn, as some platforms do, and not by 9014. The tool does not
         imitate such a one."""
 
         def refusing(message: Message) -> bytes | None:
-            if not message.wants_answer or message.of("CN") not in ("2051", "2061", "2031"):
+            if not message.wants_answer or message.of("CN") != cn:
                 return answer_to(message)
             server.answer_to = answer_to
             return data_of({name: message.of(name) for name in ("QN",)} | {
@@ -166,7 +167,7 @@ class LinkBench:
             memory_of.OVER_TIME: 0.15, memory_of.TRIES: 2, memory_of.REAL_TIME_S: 60, memory_of.MINUTE_MIN: 10,
             memory_of.IS_REAL_TIME: 0,
         }  # fmt: skip
-        (folder / "secret").write_text(PW)
+        write_private(folder / "secret", PW.encode())
         self.writer = Writer(folder / f"{name}.sqlite")
         self.open()
 

@@ -26,6 +26,7 @@ from tests.bridge.delivery_bench import Bench
 from tools import test_ca
 from tools.demo.part import Part
 from tools.eu_platform.faults import AFTER, BEFORE, STATUSES
+from tools.eu_platform.receipts import write_private
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CLIENT = "gw-1"
@@ -57,7 +58,7 @@ class PlatformProcess:
         self.authority = folder / "ca"
         test_ca.make(self.authority)
         self.secret_file = folder / "secret"
-        self.secret_file.write_text(SECRET)
+        write_private(self.secret_file, SECRET.encode())
         command = [
             *(sys.executable, "-m", "tools.eu_platform", "--dir", str(folder / "platform")),
             *("--authority", str(self.authority), "--client", CLIENT, "--secret-file", str(self.secret_file)),

@@ -23,6 +23,7 @@ from tests.doubles.openssl_tsa import OpensslTsa
 from tools import test_ca
 from tools.broker import Broker
 from tools.demo.part import Part
+from tools.eu_platform.receipts import write_private
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SECRET = "a-secret-of-the-test-only-0123456789"  # noqa: S105 - of the test
@@ -37,7 +38,7 @@ class Keepers:
         test_ca.make(self.authority)
         self.broker = Broker(folder / "broker", self.authority, choice="mosquitto")
         self.broker.start()
-        (folder / "secret").write_text(SECRET)
+        write_private(folder / "secret", SECRET.encode())
         command = [
             *(sys.executable, "-m", "tools.eu_platform", "--dir", str(folder / "platform")),
             *("--authority", str(self.authority), "--client", "gw-1", "--secret-file", str(folder / "secret")),

@@ -24,6 +24,7 @@ from tests.bridge.test_service import Command, Site, wait_for
 from tools import test_ca
 from tools.broker import Broker
 from tools.demo.part import Part
+from tools.eu_platform.receipts import write_private
 
 ROUNDS = 6
 RECORDS = 120  # of each module: 2 s each
@@ -40,7 +41,7 @@ class Places:
         self.broker = Broker(folder / "broker", self.authority, choice="mosquitto")
         self.broker.start()
         self.listener = Listener(self.broker, self.authority, "plumeproof")
-        (folder / "secret").write_text("a-secret-of-the-test-only-0123456789")
+        write_private(folder / "secret", b"a-secret-of-the-test-only-0123456789")
         self.platform = Part("platform", self._command(folder), folder / "platform.log", CHECKOUT)
         self.platform.start()
         self.base_url = self.platform.wait_for("ready", 30.0).split()[1]

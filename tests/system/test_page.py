@@ -25,6 +25,7 @@ from plumeproof.config import load_config
 from plumeproof.dashboard.app import HEADERS, Dashboard
 from plumeproof.service import Service
 from tests.bridge.test_service import Site, wait_for
+from tools.eu_platform.receipts import write_private
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREEN = {"width": 1366, "height": 768}
@@ -51,7 +52,7 @@ class Line:
     """The running bridge with its page; `measure` seals more."""
 
     def __init__(self, folder: Path) -> None:
-        (folder / "secret").write_text("s")
+        write_private(folder / "secret", b"s")
         (folder / "secret").chmod(0o600)
         self.site = Site(folder, "plume-01", "plume-02", more=MORE)
         whole, troubled = self.site.modules

@@ -28,6 +28,7 @@ from tools.deliveries.clock import CampaignClock, LeapingClock, RealClock
 from tools.deliveries.gateway import AVERAGES, GATEWAY, Gateway, anonymous_kib
 from tools.demo.part import Part
 from tools.eu_platform.faults import STATUSES
+from tools.eu_platform.receipts import write_private
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROFILE = "eu-carbon-cloud"
@@ -103,7 +104,7 @@ class RecordingPlatform:
         self.folder, self.authority = folder / "platform", folder / "ca"
         test_ca.make(self.authority)
         self.secret_file = folder / "secret"
-        self.secret_file.write_text(SECRET)
+        write_private(self.secret_file, SECRET.encode())
         command = [
             *(sys.executable, "-m", "tools.eu_platform", "--dir", str(self.folder), "--control"),
             *("--authority", str(self.authority), "--client", GATEWAY, "--secret-file", str(self.secret_file)),

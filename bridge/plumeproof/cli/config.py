@@ -103,7 +103,7 @@ trend_minutes = 15
 # cert_file = "gateway.pem"     # client certificate and key, if the broker wants them
 # key_file = "gateway.key"
 # username = "gateway-01"
-# password_file = "broker.secret"
+# password_file = "broker.secret"             # as every secret and key: for this bridge's user only (chmod 600)
 
 # [[sink.https]]                # once for each platform
 # name = "eu"

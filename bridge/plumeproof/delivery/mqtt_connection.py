@@ -23,7 +23,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from plumeproof.delivery.mqtt_publication import Publication
-from plumeproof.delivery.tls import peer_of, trusting
+from plumeproof.delivery.private_file import read_secret
+from plumeproof.delivery.tls import ClientCertificate, peer_of, trusting
 from plumeproof.errors import BlockedDelivery, ConfigError, DeliveryError, RetryableDelivery
 
 WINDOW = 20  # publications in flight; the broker may ask for fewer
@@ -272,20 +273,18 @@ class Connection:
         settings = self._settings
         if settings.ca_file is not None:
             try:
-                context = trusting(settings.ca_file)
+                identity = None
+                if settings.cert_file is not None and settings.key_file is not None:
+                    identity = ClientCertificate(settings.cert_file, settings.key_file)
+                context = trusting(settings.ca_file, identity)
                 context.sslsocket_class = _TidySocket
-                if settings.cert_file is not None:
-                    context.load_cert_chain(settings.cert_file, settings.key_file)
             except (ConfigError, OSError, ssl.SSLError) as error:
                 raise BlockedDelivery(f"certificates of this client: {error}") from error
             self._client.tls_set_context(context)
         if settings.username is not None:
             password = None
             if settings.password_file is not None:
-                try:
-                    password = settings.password_file.read_text(encoding="utf-8").strip()
-                except OSError as error:
-                    raise BlockedDelivery(f"{settings.password_file}: cannot be read: {error.strerror}") from error
+                password = read_secret(settings.password_file, "utf-8")
             self._client.username_pw_set(settings.username, password)
 
     # Called inside loop(), in the same thread

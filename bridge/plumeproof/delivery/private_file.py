@@ -1,7 +1,7 @@
 """Secrets and keys in files: read anew when they change, refused where others may read them, never in an error's text.
 
-A key file is PEM without a pass phrase and for its owner only (mode 0600 or 0400; reference: reliability sections 10
-and 12). On Windows the mode says nothing and is not asked; there the folder's rights must keep others out.
+Both are for their owner only (mode 0600 or 0400; reference: reliability sections 10 and 12); a key is PEM without a
+pass phrase. On Windows the mode says nothing and is not asked; there the folder's rights must keep others out.
 """
 
 from __future__ import annotations
@@ -67,12 +67,14 @@ class PrivateKeyFile:
         return key
 
 
-def read_secret(path: Path) -> str:
-    """The one line of a secret file. Raises BlockedDelivery; its text names the file only."""
+def read_secret(path: Path, encoding: str = "ascii") -> str:
+    """The one line of a secret file. Raises BlockedDelivery, also for one that others may read; its text names the file
+    only."""
+    check_private(path)
     try:
-        secret = _read(path, SECRET_MAX_BYTES).decode("ascii").strip()
+        secret = _read(path, SECRET_MAX_BYTES).decode(encoding).strip()
     except UnicodeDecodeError as error:
-        raise BlockedDelivery(f"{path}: holds other characters than ASCII") from error
+        raise BlockedDelivery(f"{path}: holds other characters than {encoding.upper()}") from error
     if not secret:
         raise BlockedDelivery(f"{path}: is empty or larger than {SECRET_MAX_BYTES} bytes")
     return secret
@@ -90,13 +92,13 @@ def replace_secret(path: Path, secret: str) -> None:
 
 
 def check_private(path: Path) -> None:
-    """Raises BlockedDelivery for a key that others may read, or that is not there."""
+    """Raises BlockedDelivery for a key or secret that others may read, or that is not there."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
         raise BlockedDelivery(f"{path}: cannot be read: {error.strerror}") from error
     if os.name != "nt" and mode & OTHERS:
-        raise BlockedDelivery(f"{path}: mode {stat.S_IMODE(mode):04o} lets others read the key; chmod 600 it")
+        raise BlockedDelivery(f"{path}: mode {stat.S_IMODE(mode):04o} lets others read it; chmod 600 {path.name}")
 
 
 Mark = tuple[int, int, int, int]
