@@ -84,6 +84,8 @@ def _link(
         plan, stores.averages, stores.figures, clock, minutes, sink.real_time_interval_s, by_cause
     )  # fmt: skip
     memory = LinkMemory(stores.outbox, sink.name, _defaults(sink))
+    if memory.get(memory_of.MINUTE_MIN) not in minutes:  # the platform's, from before the configuration was changed
+        memory.set(memory_of.MINUTE_MIN, sink.minute_interval_min)
     numbers = QnSource(clock, plan.utc_offset_min, memory)
     password_file = sink.secret_file if sink.allow_password_change else None
     where = f"{sink.host}:{sink.port}"

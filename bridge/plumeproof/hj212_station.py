@@ -38,6 +38,7 @@ KG_PER_MG = Fraction(1, 10**6)
 RAN_NOT = "stopped"  # cause of first level data in which the plant stood still
 NORMAL = "N"
 RUN_TIME = "2041"
+LARGEST = 10**15  # more is no measurement, and a packet would have no room for its digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class LedgerStation:
                 average = self._average(entry, self._real_time_s, start)
             code, item = entry.code, {}
             value = None if average is None else _linear(entry, average.mean)
-            if average is None or value is None:
+            if average is None or value is None or abs(value) >= LARGEST:
                 item[f"{code}-Flag"] = self._flag(average)
             else:
                 if start != newest:
@@ -215,7 +216,7 @@ class LedgerStation:
         elif mass is not None:  # what does not count by the rule set is substituted in other papers, and not said here
             if mass.value is not None and mass.is_valid:
                 total = _exact(mass.value * _run_share(mass)) * interval_s / HOUR_S  # kg/h while the plant ran
-            rests_on.append(id_of_figure(mass))
+                rests_on.append(id_of_figure(mass))
         elif entry.measurand in self.plan.may_multiply and flow_m3 is not None and measured.mean is not None:
             total = measured.mean * entry.mg_per_m3 * flow_m3 * KG_PER_MG
         state = figures.get((FLOW_ID, FLOW)) or standardised or figure
@@ -253,15 +254,16 @@ class LedgerStation:
     def _item(self, reading: Reading) -> Item:
         entry, found = reading.entry, {}
         code = entry.code
-        if reading.total is not None and entry.is_flow:
-            found[f"{code}-Cou"] = value_text(reading.total, entry.decimals)
-        elif reading.total is not None and entry.mass_scale is not None:
-            found[f"{code}-Cou"] = value_text(reading.total * entry.mass_scale, MASS_DECIMALS)
+        total = None if reading.total is None or abs(reading.total) >= LARGEST else reading.total
+        if total is not None and entry.is_flow:
+            found[f"{code}-Cou"] = value_text(total, entry.decimals)
+        elif total is not None and entry.mass_scale is not None:
+            found[f"{code}-Cou"] = value_text(total * entry.mass_scale, MASS_DECIMALS)
         for prefix, triple in (("", reading.measured), ("Zs", reading.converted)):
             if triple is not None:
                 values = (("Min", triple.low), ("Avg", triple.mean), ("Max", triple.high))
                 for name, value in values:
-                    if value is not None:
+                    if value is not None and abs(value) < LARGEST:
                         found[f"{code}-{prefix}{name}"] = value_text(value, entry.decimals)
         return found | {f"{code}-Flag": reading.flag}
 
@@ -298,7 +300,7 @@ def _linear(entry: Entry, value: float | None) -> Fraction | None:
 
 
 def _run_share(mass: Figure) -> float:
-    """Of the term in which the plant ran: the mass of an hour is that part of its kg/h, to the bit of documents/hours.py
+    """Of the term in which the plant ran: an hour's mass is that part of its kg/h, to the bit of documents/hours.py
     and of every daily mass."""
     stopped = dict(mass.n_invalid).get(RAN_NOT, 0)
     return (mass.n_expected - stopped) / mass.n_expected if mass.n_expected else 1.0

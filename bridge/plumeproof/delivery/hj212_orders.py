@@ -29,6 +29,7 @@ from plumeproof.delivery.hj212_memory import (
     LinkMemory,
 )
 from plumeproof.delivery.private_file import replace_secret
+from plumeproof.errors import FinalDelivery, StoreError
 from plumeproof.hj212 import messages
 from plumeproof.hj212.commands import Refused, Request, read_request
 from plumeproof.hj212.messages import Identity, Upload
@@ -53,6 +54,14 @@ Send = Callable[[bytes], None]
 Exchange = Callable[[Upload], None]
 
 _log = logging.getLogger(__name__)
+
+
+_Key = tuple[str, str, tuple[tuple[str, str], ...]]
+
+
+def _key(request: Request) -> _Key:
+    """What makes two requests one: some platforms use a QN again for another request."""
+    return request.qn, request.cn, tuple(request.values.items())
 
 
 class Station(Protocol):
@@ -118,7 +127,7 @@ class Orders:
         """`secret_file`: where a new password may be written; None: it may not."""
         self._link, self._platform, self._station, self._memory = link, platform, station, memory
         self._clock, self._desk, self._secret_file = clock, desk, secret_file
-        self._answered: OrderedDict[tuple[str, str], tuple[int, int | None]] = OrderedDict()
+        self._answered: OrderedDict[_Key, tuple[int, int | None]] = OrderedDict()
         self._jobs: deque[_Job] = deque()
         self.asked: set[str] = set()
         self.new_password: str | None = None  # for the packets behind the answer
@@ -143,7 +152,7 @@ class Orders:
             if request.wants_answer:
                 send(messages.build_answer(identity, "9013" if request.cn == "9015" else "9022", request.qn))
             return
-        key = (request.qn, request.cn)
+        key = _key(request)
         if key in self._answered and request.cn not in READING:  # our answer was lost, or is on its way
             self._answer(request, identity, send, *self._answered[key])
             return
@@ -163,23 +172,35 @@ class Orders:
         """Send history until this instant of time.monotonic, at least one interval of it. Raises as `exchange`."""
         while self._jobs:
             job = self._jobs[0]
-            upload = next(job.uploads, job)  # the job itself is no upload: the end
+            try:
+                upload = next(job.uploads, job)  # the job itself is no upload: the end
+            except StoreError:
+                self._end(identity, send, messages.FAULT)
+                raise
             if upload is job:
-                self._jobs.popleft()
-                result = messages.DONE if job.sent else messages.NO_DATA
-                self._remember((job.request.qn, job.request.cn), result)
-                send(messages.build_answer(identity, "9012", job.request.qn, result))
+                self._end(identity, send, messages.DONE if job.sent else messages.NO_DATA)
             elif isinstance(upload, Upload):
-                exchange(upload)
+                try:
+                    exchange(upload)
+                except FinalDelivery as error:  # the platform does not take what it asked for
+                    _log.warning("hj212_history link=%s reason=%s", self._link, error)
+                    self._end(identity, send, messages.FAILED)
+                    continue
                 job.sent += 1
                 self.counters["history_total"] += 1
             if time.monotonic() >= until_s:
                 return
 
+    def _end(self, identity: Identity, send: Send, result: int) -> None:
+        """The first job is over."""
+        request = self._jobs.popleft().request
+        self._remember(_key(request), result)
+        send(messages.build_answer(identity, "9012", request.qn, result))
+
     def forget_history(self) -> None:
         """The connection is gone; the platform has no 9012 and asks again."""
         for job in self._jobs:
-            self._answered.pop((job.request.qn, job.request.cn), None)
+            self._answered.pop(_key(job.request), None)
         self._jobs.clear()
 
     def _answer(self, request: Request, identity: Identity, send: Send, code: int, result: int | None) -> None:
@@ -188,7 +209,7 @@ class Orders:
         if result is not None:
             send(messages.build_answer(identity, "9012", request.qn, result))
 
-    def _remember(self, key: tuple[str, str], result: int | None) -> None:
+    def _remember(self, key: _Key, result: int | None) -> None:
         self._answered[key] = (messages.READY, result)
         self._answered.move_to_end(key)
         if len(self._answered) > REMEMBERED_MAX:

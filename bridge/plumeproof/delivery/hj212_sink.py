@@ -96,6 +96,7 @@ class Hj212Sink:
                 "packets_sent_total",
                 "resends_total",
                 "real_time_total",
+                "real_time_refused_total",
                 "answers_unmatched_total",
                 "packets_bad_total",
                 "packets_by_policy_total",
@@ -162,7 +163,10 @@ class Hj212Sink:
         self._counters["connections_total"] += 1
         self._mentioned.clear()
         if self._settings.login:
-            self._exchange("9021", self._numbers.next(), (), 1, 1, ("9022", *PROOF))
+            try:
+                self._exchange("9021", self._numbers.next(), (), 1, 1, ("9022", *PROOF))
+            except FinalDelivery as error:
+                raise BlockedDelivery(f"{error}: no login; check secret_file, mn and login of this link") from error
         if not self._is_start_told:
             began = to_time(self._started_utc_ms, self._station.utc_offset_min)
             self._mention("2081", ({"DataTime": began}, {"RestartTime": began}))
@@ -179,15 +183,19 @@ class Hj212Sink:
         if newest is None or (newest[0] == self._begins.get(name) and not is_asked):
             return  # looked at again at the next step: nothing is sent twice as new
         begin, upload = newest
+        self._due_s[name] = now_s + self._memory.get(REAL_TIME_S)
+        self._orders.asked.discard(name)
         if self._settings.real_time_answer:
-            self._exchange_upload(upload)
+            try:
+                self._exchange_upload(upload)
+            except FinalDelivery as error:  # of the present alone: no row of the outbox is to suffer for it
+                self._counters["real_time_refused_total"] += 1
+                _log.warning("hj212_real_time_refused sink=%s reason=%s", self.name, error)
         else:
             parts = cut(self._identity, upload.items)
             for number, items in enumerate(parts, 1):
                 self._send(build_part(self._identity, upload.cn, self._numbers.next(), items, number, len(parts)))
         self._begins[name] = begin
-        self._due_s[name] = now_s + self._memory.get(REAL_TIME_S)
-        self._orders.asked.discard(name)
         self._counters["real_time_total"] += 1
 
     def _drop(self) -> None:
@@ -288,8 +296,8 @@ class Hj212Sink:
     def _take(self, frame: Frame) -> None:
         try:
             packet = parse_data(frame.data, frame.check, frame.policy)
-        except PacketError as error:
-            self._refuse(frame, str(error))
+        except PacketError:  # its text may quote a password
+            self._refuse(frame, frame.reason or "outside the grammar of a packet")
             return
         cn, qn, is_ours = packet.of_head("CN"), packet.of_head("QN"), packet.of_head("MN") == self._settings.mn
         if not frame.accepted:
@@ -319,6 +327,6 @@ class Hj212Sink:
 def read_password(path: Path) -> str:
     """PW of a link. Raises BlockedDelivery."""
     found = read_secret(path)
-    if len(found) > PW_MAX or any(letter in found for letter in ";,&="):
-        raise BlockedDelivery(f"{path}: is no password of HJ 212 (1 to {PW_MAX} characters, without ; , & =)")
+    if len(found) > PW_MAX or any(letter in found for letter in ";,&=#") or not found.isprintable():
+        raise BlockedDelivery(f"{path}: is no password of HJ 212 (1 to {PW_MAX} characters, without ; , & = #)")
     return found
