@@ -34,14 +34,18 @@ OPEN_IN_SCHEMA = {  # what the schema lets go and an archive does not: qreport_r
 }
 
 
-@pytest.fixture(scope="module")
+BOOK = load_codes()
+SCHEMA = load_schema(REFERENCE, "QReport*.xsd") if REFERENCE.is_dir() else None
+
+
+@pytest.fixture
 def book():
-    return load_codes()
+    return BOOK
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def schema():
-    return load_schema(REFERENCE, "QReport*.xsd")
+    return SCHEMA
 
 
 def built(tree, book, schema):
@@ -62,7 +66,7 @@ def test_the_minimal_instance_is_reproduced_byte_for_byte(tmp_path, capsys):
     (tmp_path / "q4.json").write_text(json.dumps(tomllib.loads(SAMPLE)))
     for name in ("q4.toml", "q4.json"):
         status, out, err = report(capsys, tmp_path / name, "--xsd", REFERENCE)
-        assert (status, out, err) == (0, MINIMAL.read_text(), "")
+        assert (status, out) == (0, MINIMAL.read_text()) and "code lists of our own, unverified" in err
     output = tmp_path / "q4.xml"
     assert report(capsys, tmp_path / "q4.toml", "--xsd", REFERENCE / "QReport_ver23.00.xsd", "--xml", output)[0] == 0
     assert output.read_bytes() == MINIMAL.read_bytes()
@@ -84,7 +88,7 @@ def shuffled(tree, random):
 @given(random=st.randoms(use_true_random=False))
 def test_any_order_of_the_input_gives_the_order_of_the_schema(random):
     tree = shuffled(tomllib.loads(SAMPLE), random)
-    assert built(tree, load_codes(), load_schema(REFERENCE, "QReport*.xsd")) == MINIMAL.read_bytes()
+    assert built(tree, BOOK, SCHEMA) == MINIMAL.read_bytes()
 
 
 def elements_of(root):
@@ -219,6 +223,46 @@ def test_other_versions_and_wrong_use_are_refused(tmp_path, capsys):
         status, _, err = report(capsys, *arguments)
         assert status == 2 and told in err and len(err.strip().splitlines()) == 1
     assert (tmp_path / "q4.toml").read_text() == SAMPLE
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_damaged_files_are_faults_or_one_line(data):
+    raw = bytearray(MINIMAL.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(raw)))
+        raw[at : at + data.draw(st.integers(0, 60))] = data.draw(st.binary(max_size=12))
+    try:
+        root = parse_xml(bytes(raw), "damaged.xml")
+    except ConfigError as error:
+        assert "\n" not in str(error)
+        return
+    for fault in faults_of(root, load_layout(), BOOK, SCHEMA):
+        assert "\n" not in fault.sentence and fault.line >= 0
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=4), inner, max_size=2),
+    max_leaves=4,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_value_in_any_place_is_a_report_or_one_line(data):
+    tree = tomllib.loads(SAMPLE)
+    path = data.draw(st.sampled_from(list(paths_of(tree))))
+    table = tree
+    for key in path[:-1]:
+        table = table[key]
+    table[path[-1]] = data.draw(JUNK)
+    try:
+        raw = built(tree, BOOK, SCHEMA)
+    except ConfigError as error:
+        assert "\n" not in str(error) and path[0] in str(error)
+        return
+    assert list(faults_of(parse_xml(raw, "again"), load_layout(), BOOK, SCHEMA)) == []
 
 
 @pytest.mark.parametrize(

@@ -85,14 +85,16 @@ class Attribution:
     processes: tuple[ProcessResult, ...]
     goods: tuple[GoodResult, ...]
 
+    def totals(self, part: str) -> tuple[Decimal, Decimal, Decimal]:
+        """What was emitted, what processes and what goods carry; `part` is direct or indirect; without precursors."""
+        own = [one.t for one in self.items if one.kind != "precursor" and one.is_direct == (part == "direct")]
+        processes = [getattr(one.attributed, part) for one in self.processes]
+        return add(own), add(processes), add([getattr(one.attributed, part) for one in self.goods])
+
     def require_conserved(self) -> None:
         """That goods carry what was emitted. Raises ConfigError, which no input can cause."""
         for part in ("direct", "indirect"):
-            emitted = add(
-                [one.t for one in self.items if one.kind != "precursor" and one.is_direct == (part == "direct")]
-            )
-            processes = add([getattr(one.attributed, part) for one in self.processes])
-            goods = add([getattr(one.attributed, part) for one in self.goods])
+            emitted, processes, goods = self.totals(part)
             if not emitted == processes == goods:
                 told = f"emitted {emitted}, of processes {processes}, of goods {goods}; report this as a fault"
                 raise ConfigError(f"attribution of {part} emissions", told)

@@ -30,7 +30,7 @@ def operator_document(data: OperatorData) -> dict[str, Any]:
         "format": FORMAT,
         "madeBy": f"PlumeProof {__version__}",
         "profile": {
-            "status": "own form",
+            "status": "provisional",
             "standing": STANDING,
             "acts": [
                 {"act": one.act, "subject": one.subject, "confidence": one.confidence, "lastChecked": one.checked,
@@ -107,6 +107,10 @@ def operator_document(data: OperatorData) -> dict[str, Any]:
         "attributedEmissions": [
             {"processId": one.process.id, **_pair(one.attributed), "unit": TONNES} for one in found.processes
         ],
+        "conservation": {
+            part: dict(zip(("emitted", "ofProcesses", "ofGoods"), map(text_of, found.totals(part)), strict=True))
+            for part in ("direct", "indirect")
+        },
         "see": [
             {
                 "cnCode": good.cn,
