@@ -74,9 +74,11 @@ def main(args: argparse.Namespace) -> int:
     config, site_file = _read(args)
     own = read_readiness(site_file)
     category = args.category or site_file.site.works.category
-    preset = load_preset(category, own.preset_file if category == site_file.site.works.category else None)
+    is_own = category == site_file.site.works.category
+    preset = load_preset(category, own.preset_file if is_own else None)
     with ExitStack() as stack, tqdm(unit=" days", disable=not sys.stderr.isatty(), leave=False) as progress:
         from plumeproof.cli.readiness_plants import PlantReview
+        from plumeproof.cli.readiness_platform import try_links
 
         plants = PlantReview(args.config, config, site_file, own, stack, progress.update)
         on = _day(args.on) if args.on is not None else plants.today()
@@ -85,11 +87,14 @@ def main(args: argparse.Namespace) -> int:
         from plumeproof.documents.agreement_lines import link_lines
         from plumeproof.documents.presets import parameter_lines
         from plumeproof.hj212.codes import factors
+        from plumeproof.hj212_link import load_local
 
-        lines += parameter_lines(preset, site_file, plants.plants, own)
-        lines += link_lines(site_file, plants.plants, preset, set(factors()))
+        lines += parameter_lines(preset, site_file, plants.plants, own, is_own)
+        local = [load_local(sink.factor_file) for sink in config.hj212_sinks if sink.factor_file is not None]
+        lines += link_lines(site_file, plants.plants, preset, set(factors()).union(*local))
+        lines += try_links(config, args.offline)
         statements = find_statable(lines)
-        lines += paper_promises(own.papers, statements, site_file.path.name)
+        lines += paper_promises(own.papers, statements, lines, site_file.path.name)
         period = plants.period_days()
     review = Review(
         site_file.site.works.name,
@@ -154,7 +159,7 @@ def _lines(
     from plumeproof.documents.due_lines import Days, paper_lines, quality_lines
 
     days = Days(on, max(on, own.deadline), own.soon_days)
-    lines = list(document_lines(site_file, category, plants))
+    lines = list(document_lines(site_file, category, plants, days.must_hold))
     lines += platform_lines(config, own, days, args.offline)
     lines += evidence_lines(config, own, plants, days, args.bundle)
     period_lines, bars = plants.period_lines()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from typing import TYPE_CHECKING
 
 from plumeproof.cli.plant_desks import PlantDesk
 from plumeproof.cli.plant_inputs import PlantInputs
 from plumeproof.cli.report_inputs import ReportInputs
+from plumeproof.documents.permit import require_agreement
 from plumeproof.documents.readiness import DATA_SET, MISSING, NOT_ASKED, READY, UNJUDGED, Line
 from plumeproof.documents.site import SiteFile
 from plumeproof.errors import BridgeError
@@ -15,13 +17,15 @@ from plumeproof.errors import BridgeError
 if TYPE_CHECKING:
     from plumeproof.cli.readiness_plants import PlantReview
 
+VERIFIED_BY = date(2027, 9, 30)  # reference: reporting section 2.1
 FAULTS_MAX = 20  # of a data set, in lines of their own
 
 
-def document_lines(site_file: SiteFile, category: str, plants: PlantReview) -> Iterator[Line]:
-    """Both are made as `plumeproof report` makes them, and nothing is written."""
+def document_lines(site_file: SiteFile, category: str, plants: PlantReview, must_hold: date) -> Iterator[Line]:
+    """Both are made as `plumeproof report` makes them, and nothing is written. `must_hold`: the day of the deadline, or
+    of the review where that is later."""
     yield from _statement(site_file, plants)
-    yield from _cbam(site_file, category, plants)
+    yield from _cbam(site_file, category, plants, must_hold)
 
 
 def inputs_of(site_file: SiteFile, plants: PlantReview) -> ReportInputs:
@@ -43,6 +47,7 @@ def _statement(site_file: SiteFile, plants: PlantReview) -> Iterator[Line]:
         yield Line(key, DATA_SET, asked, UNJUDGED, "no plant can be opened", "see the plants' lines")
         return
     try:
+        require_agreement(site_file, plants.plants)
         parts = parts_of(inputs_of(site_file, plants))
         names = tuple(dict.fromkeys(one.source for one in parts.found.inputs))
         document = build_data_set(parts, read_verification_plan(site_file, names))
@@ -68,7 +73,7 @@ def _statement(site_file: SiteFile, plants: PlantReview) -> Iterator[Line]:
     yield Line("form.data_set", DATA_SET, asked, NOT_ASKED, told)
 
 
-def _cbam(site_file: SiteFile, category: str, plants: PlantReview) -> Iterator[Line]:
+def _cbam(site_file: SiteFile, category: str, plants: PlantReview, must_hold: date) -> Iterator[Line]:
     from plumeproof.cbam.codes import load_codes
     from plumeproof.cbam.measured import MeasuredReader
     from plumeproof.cbam.operator_data import collect
@@ -78,12 +83,16 @@ def _cbam(site_file: SiteFile, category: str, plants: PlantReview) -> Iterator[L
 
     key, asked, command = "cbam.operator_data", "CBAM operator emissions data", "`plumeproof report cbam`"
     if category != "cbam":
-        yield Line(key, DATA_SET, asked, NOT_ASKED, f"a {category.upper()} works makes no CBAM good")
+        told = f"a {category.upper()} works makes no CBAM good"
+        if site_file.has_table("cbam"):
+            told += f", and yet {site_file.path.name} has [cbam]: `plumeproof readiness --category cbam` judges it"
+        yield Line(key, DATA_SET, asked, NOT_ASKED, told)
         return
     if not plants.opened:
         yield Line(key, DATA_SET, asked, UNJUDGED, "no plant can be opened", "see the plants' lines")
         return
     try:
+        require_agreement(site_file, plants.plants)
         table = read_table(site_file, load_codes([]))
         readers = {
             name: MeasuredReader(
@@ -101,9 +110,11 @@ def _cbam(site_file: SiteFile, category: str, plants: PlantReview) -> Iterator[L
     goods = ", ".join(one.cn for one in table.produced)
     told = f"{site_file.path.name} [cbam]: {len(table.processes)} processes, goods {goods}; {command}"
     yield Line(key, DATA_SET, asked, READY, told)
-    if data.table.verifier is None:
-        told, mend = (
-            "[cbam] names no [cbam.verifier]",
-            "name the accredited verifier; verified data are asked by 2027-09-30",
-        )
-        yield Line("cbam.verifier", DATA_SET, "Verifier of the CBAM data", MISSING, told, mend)
+    key, asked, told = "cbam.verifier", "Verifier of the CBAM data", f"{site_file.path.name} [cbam.verifier]"
+    if data.table.verifier is not None:
+        told += f": {data.table.verifier.name}, {data.table.verifier.accreditation_no}"
+        yield Line(key, DATA_SET, asked, READY, told)
+    else:
+        verdict = NOT_ASKED if must_hold < VERIFIED_BY else MISSING
+        mend = f"name the accredited verifier; for imports of 2026 verified data are needed by {VERIFIED_BY}"
+        yield Line(key, DATA_SET, asked, verdict, f"{told} is not there", mend)

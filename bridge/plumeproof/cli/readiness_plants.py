@@ -162,8 +162,11 @@ class PlantReview:
         plant = self._site_file.site.outlet(source.outlet)[1].plant
         asked = f"Source {source.id}: hours of operation with a measurement"
         key = f"period.coverage.{source.id}"
+        figures_asked, figures_key = f"Source {source.id}: declared figures are there", f"period.figures.{source.id}"
         if plant not in self.opened:
-            yield Line(key, PERIOD, asked, UNJUDGED, f"plant {plant} cannot be opened", "see its line")
+            told = f"plant {plant} cannot be opened"
+            yield Line(key, PERIOD, asked, UNJUDGED, told, "see its line")
+            yield Line(figures_key, PERIOD, figures_asked, UNJUDGED, told, "see its line")
             return
         one = self.opened[plant]
         try:
@@ -174,8 +177,10 @@ class PlantReview:
             declared = list(
                 DeclaredSource(one.desk, one.strips).of_period(source.measurand, CO2E, source.rule_set, self.period)
             )
-        except (BridgeError, StopIteration) as error:
-            yield Line(key, PERIOD, asked, MISSING, _told(error), "put the source in site.toml right")
+        except BridgeError as error:
+            mend = "put the source in site.toml right"
+            yield Line(key, PERIOD, asked, MISSING, _told(error), mend)
+            yield Line(figures_key, PERIOD, figures_asked, MISSING, "none can be made", mend)
             return
         counts = {word: sum(1 for hour in hours if hour.status == word) for word in (MEASURED, SUBSTITUTED, NO_VALUE)}
         asked_h = sum(counts.values())
@@ -187,15 +192,15 @@ class PlantReview:
             "" if enough else "`plumeproof average` shows which hours are missing and why; name a period that is over"
         )
         yield Line(key, PERIOD, asked, READY if enough else MISSING, f"{told}; {limit}", mend)
-        asked = f"Source {source.id}: declared figures are there"
-        key = f"period.figures.{source.id}"
         if not declared:
-            yield Line(key, PERIOD, asked, MISSING, "no figure in this period", "name a period with records")
+            yield Line(
+                figures_key, PERIOD, figures_asked, MISSING, "no figure in this period", "name a period with records"
+            )
             return
         ids = ", ".join(own.id for own in declared)
         running = [own.id for own in declared if not own.is_closed]
         mend = "" if not running else "made from the records that are there: let the bridge close the period"
-        yield Line(key, PERIOD, asked, READY, f"{ids}; opened by `plumeproof trace`", mend)
+        yield Line(figures_key, PERIOD, figures_asked, READY, f"{ids}; opened by `plumeproof trace`", mend)
 
     def watched(self, on: date) -> Iterator[Watched]:
         """Each plant with its charts and weeks, as of the end of a day."""

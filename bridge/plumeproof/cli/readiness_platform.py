@@ -13,9 +13,10 @@ from plumeproof.config import Config, HttpsSinkConfig
 from plumeproof.delivery.tls import ClientCertificate
 from plumeproof.delivery_parts import check_platform, try_broker, try_platform
 from plumeproof.documents.due_lines import Days, ending_line
-from plumeproof.documents.readiness import DISAGREES, MISSING, PLATFORM, READY, UNJUDGED, Line
+from plumeproof.documents.readiness import DISAGREES, LINKS, MISSING, PLATFORM, READY, UNJUDGED, Line
 from plumeproof.documents.readiness_file import ReadinessFile
 from plumeproof.errors import BridgeError, ConfigError
+from plumeproof.hj212_parts import try_link
 from plumeproof.profile_desk import check_against
 
 OFFLINE = "not asked: --offline"
@@ -46,6 +47,20 @@ def platform_lines(config: Config, own: ReadinessFile, days: Days, is_offline: b
             yield Line(key, PLATFORM, asked, READY, try_broker(broker, config.gateway.id))
         except (BridgeError, OSError) as error:
             yield Line(key, PLATFORM, asked, MISSING, str(error), "check host, port, firewall and certificates")
+
+
+def try_links(config: Config, is_offline: bool) -> Iterator[Line]:
+    """Of every [[sink.hj212]]: whether it can be planned and its port takes connections."""
+    for sink in config.hj212_sinks:
+        key, asked = f"hj212.link.{sink.name}", f"HJ 212 link {sink.name} can be planned and reached"
+        if is_offline:
+            yield Line(key, LINKS, asked, UNJUDGED, OFFLINE, AGAIN)
+            continue
+        try:
+            yield Line(key, LINKS, asked, READY, try_link(config, sink))
+        except (BridgeError, OSError) as error:
+            mend = "check host, port, firewall, secret_file, and the outlet in site.toml"
+            yield Line(key, LINKS, asked, MISSING, str(error), mend)
 
 
 def _platform(sink: HttpsSinkConfig, openapi: str | None, days: Days, is_offline: bool) -> Iterator[Line]:

@@ -73,12 +73,14 @@ def view_of(
 def greenhouse(source: EmissionSource, desk: FigureDesk) -> tuple[Measurand, RuleSet]:
     """What is declared, and by which rules. Raises ConfigError where that has no tonnes of CO2e."""
     plant = desk.engine.plant
-    one = next(entry for entry in plant.measurands if entry.id == source.measurand)
+    one = next((entry for entry in plant.measurands if entry.id == source.measurand), None)
     rules = next((entry for entry in desk.engine.rule_sets if entry.id == source.rule_set), None)
     where = f"source {source.id}"
     if rules is None:
         there = ", ".join(entry.id for entry in desk.engine.rule_sets)
         raise ConfigError(where, f"rule set {source.rule_set[:40]} is none of plant {plant.id}: {there}")
+    if one is None:
+        raise ConfigError(where, f"{source.measurand[:40]} is no measurand of plant {plant.id}")
     if one.greenhouse_gas is None:
         raise ConfigError(where, f"{one.id} is no greenhouse gas by plant {plant.id}; set greenhouse_gas there")
     if rules.settings.gwp is None:

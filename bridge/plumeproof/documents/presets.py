@@ -25,6 +25,7 @@ from plumeproof.toml_lines import find_lines
 
 FILE_MAX_BYTES = 256 * 1024
 NOT_MEASURED = "measure it, or state in a [[readiness.parameter]] where it is measured, or why this works has none"
+CATEGORIES = ("zld", "wte", "swro", "cbam")
 REQUIRED, IF_FITTED = "required", "if_fitted"
 WAYS = (  # reference: reporting section 0
     "its customers' CBAM plants, where its monitoring equipment is installed",
@@ -115,13 +116,14 @@ def preset_text(category: str) -> str:
 
 
 def parameter_lines(
-    preset: Preset, site_file: SiteFile, plants: Mapping[str, Plant], own: ReadinessFile
+    preset: Preset, site_file: SiteFile, plants: Mapping[str, Plant], own: ReadinessFile, is_own: bool = True
 ) -> Iterator[Line]:
     """One for each required parameter; those that are asked only where fitted, and of which nothing is stated, share
-    one line of their group. Raises ConfigError for a stated parameter that the list does not have."""
+    one line of their group. Raises ConfigError for a stated parameter that the list does not have, where the list is
+    that of the site's own category."""
     stated = {one.parameter: one for one in own.elsewhere}
     known = [one.id for _, one in preset.parameters()]
-    for name in stated:
+    for name in stated if is_own else ():
         if name not in known:
             told = f"parameter {name} is none of this category; there are {', '.join(known)}"
             raise ConfigError(f"{site_file.path}: readiness.parameter", told)

@@ -101,7 +101,7 @@ class Review:
             for count, word in (
                 (counts[MISSING], "things missing" if counts[MISSING] != 1 else "thing missing"),
                 (counts[DISAGREES], "disagreements" if counts[DISAGREES] != 1 else "disagreement"),
-                (counts[UNJUDGED], "points that could not be judged here"),
+                (counts[UNJUDGED], f"point{'s' if counts[UNJUDGED] != 1 else ''} that could not be judged here"),
             )
             if count
         ]

@@ -20,11 +20,12 @@ from plumeproof.documents.readiness import (
     worst,
 )
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
+from plumeproof.documents.statable import asked_of
 
 STANDING = "own form: a review for the company itself, prescribed by nobody and no certificate"
 MOOD = {READY: GOOD, MISSING: BAD, DISAGREES: BAD, UNJUDGED: OPEN, NOT_ASKED: ""}
 SHOWN = {READY: "READY", MISSING: "MISSING", DISAGREES: "DISAGREES", UNJUDGED: "NOT JUDGED", NOT_ASKED: "not asked"}
-SOON = "READY, act soon"
+NOTED = "READY, see note"
 NAMED_MAX = 15  # of lines with one mend
 STATED_WIDTHS = (15, 50, 35)
 NEVER = (
@@ -41,7 +42,7 @@ def readiness_sheet(review: Review, preset: Preset, bars: tuple[Bar, ...], foot:
         Verdict(review.headline, GOOD if review.is_ready else BAD),
         Facts(
             (
-                ("Project category", f"{review.category_title}; list: {preset.source}{_verified(preset)}"),
+                ("Project category", f"{review.category_title}; {_listed(preset)}"),
                 ("Judged on", f"{review.on}; all must hold on {max(review.on, review.deadline)}"),
                 ("Data from", f"{review.period[0]} until {last}, that day excluded"),
                 ("Asked for by", BASIS),
@@ -76,8 +77,8 @@ def _cbam(review: Review) -> str:
         return "The goods of this works are CBAM goods: the operator's emissions data are asked for as well."
     ways = "; ".join(f"({number}) {way}" for number, way in enumerate(WAYS, 1))
     return (
-        f"What a {review.category.upper()} works makes is no CBAM good (cement, iron and steel, aluminium, "
-        f"fertilisers, hydrogen, electricity). Carbon data reach it in three ways: {ways}."
+        f"A {review.category.upper()} works makes no CBAM goods (cement, iron and steel, aluminium, fertilisers, "
+        f"hydrogen; electricity only where it is sold into the Union). Carbon data reach it in three ways: {ways}."
     )
 
 
@@ -116,31 +117,32 @@ def _statements(review: Review) -> list[Block]:
     cannot = [one for one in review.statements if one.lacks]
     blocks: list[Block] = [Heading("What a contract or technical file can state today")]
     if can:
-        rows = tuple(("CAN STATE", one.sentence, _keys(one.rests_on)) for one in can)
+        rows = tuple(("CAN STATE", one.sentence, asked_of(one.rests_on, review.lines)) for one in can)
         columns = ("State", "Sentence", "Rests on")
         blocks.append(Table(columns, rows, frozenset(), (GOOD,) * len(can), STATED_WIDTHS))
     else:
         blocks.append(Text("Nothing: no sentence has all of its lines ready."))
     if cannot:
         blocks.append(Heading("What it cannot state yet"))
-        rows = tuple(("CANNOT STATE", one.sentence, _keys(one.lacks)) for one in cannot)
+        rows = tuple(("CANNOT STATE", one.sentence, asked_of(one.lacks, review.lines)) for one in cannot)
         columns = ("State", "Sentence", "Not ready")
         blocks.append(Table(columns, rows, frozenset(), (BAD,) * len(cannot), STATED_WIDTHS))
     return [*blocks, Text(NEVER)]
 
 
-def _keys(keys: tuple[str, ...]) -> str:
-    shown = "; ".join(keys[:5])
-    return shown if len(keys) <= 5 else f"{shown}; and {len(keys) - 5} more"
-
-
 def _shown(one: Line) -> str:
-    return SOON if one.verdict == READY and one.mend else SHOWN[one.verdict]
+    return NOTED if one.verdict == READY and one.mend else SHOWN[one.verdict]
 
 
 def _mood(one: Line) -> str:
     return OPEN if one.verdict == READY and one.mend else MOOD[one.verdict]
 
 
-def _verified(preset: Preset) -> str:
-    return f", compared with its source on {preset.verified}" if preset.verified else ", not yet compared by a person"
+def _listed(preset: Preset) -> str:
+    told = f"asked is what this product lists for it ({preset.source})"
+    by = (
+        f"compared with permit and standards on {preset.verified}"
+        if preset.verified
+        else "not yet compared with permit"
+    )
+    return f"{told}, {by}" if preset.verified else f"{told}, {by} and standards by a person"

@@ -2,7 +2,7 @@
 
 presets/statements.toml is the list. What papers promise ([[readiness.paper]] states) is held against it.
 
-    found = find_statable(lines); paper_promises(own.papers, found, "site.toml")
+    found = find_statable(lines); paper_promises(own.papers, found, lines, "site.toml")
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from plumeproof.documents.readiness_file import Paper
 from plumeproof.errors import ConfigError
 from plumeproof.section import Section, list_of, setting, text_like
 
+NAMED_MAX = 5  # lines; behind them only the count
 _KEY = re.compile(r"[a-z0-9_]{1,40}")
 _BEGIN = re.compile(r"[a-z0-9_.]{1,40}")
 
@@ -53,7 +54,9 @@ def find_statable(lines: Sequence[Line]) -> tuple[Statable, ...]:
     return tuple(found)
 
 
-def paper_promises(papers: Sequence[Paper], found: Sequence[Statable], where: str) -> Iterator[Line]:
+def paper_promises(
+    papers: Sequence[Paper], found: Sequence[Statable], lines: Sequence[Line], where: str
+) -> Iterator[Line]:
     """A line for each sentence that a paper promises. Raises ConfigError for a key that is none."""
     known, by_key = [one.key for one in _sentences()], {one.key: one for one in found}
     for paper in papers:
@@ -67,9 +70,9 @@ def paper_promises(papers: Sequence[Paper], found: Sequence[Statable], where: st
             name = f"paper.{paper.name}.{key}"
             own = by_key.get(key)
             if own is not None and not own.lacks:
-                yield Line(name, STATEMENTS, asked, READY, f"rests on {_few(own.rests_on)}")
+                yield Line(name, STATEMENTS, asked, READY, f"rests on: {asked_of(own.rests_on, lines)}")
             else:
-                lacks = _few(own.lacks) if own is not None else "every line that it would rest on"
+                lacks = asked_of(own.lacks, lines) if own is not None else "every line that it would rest on"
                 mend = "mend these lines, or take the promise out of the paper"
                 yield Line(name, STATEMENTS, asked, DISAGREES, f"cannot be shown: {lacks}", mend)
     if not papers:
@@ -81,6 +84,9 @@ def _is_asked(begin: str, lines: Sequence[Line]) -> bool:
     return any(line.key.startswith(begin) for line in lines)
 
 
-def _few(keys: Sequence[str]) -> str:
-    shown = ", ".join(keys[:4])
-    return shown if len(keys) <= 4 else f"{shown} and {len(keys) - 4} more"
+def asked_of(keys: Sequence[str], lines: Sequence[Line]) -> str:
+    """What the lines of some keys ask, for people; a key that no line has stands as it is."""
+    words = {line.key: line.asked for line in lines}
+    found = list(dict.fromkeys(words.get(key, key) for key in keys))
+    shown = "; ".join(found[:NAMED_MAX])
+    return shown if len(found) <= NAMED_MAX else f"{shown}; and {len(found) - NAMED_MAX} more"
