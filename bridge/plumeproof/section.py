@@ -103,7 +103,7 @@ class Section:
     def refuse(self, key: str | None, reason: str) -> ConfigError:
         """The error for a key of this table (None: the table itself)."""
         at = self._at if key is None else (*self._at, key)
-        name = ".".join(part for part in at if isinstance(part, str))
+        name = ".".join(part if part.isprintable() else ascii(part) for part in at if isinstance(part, str))
         while at and at not in self._lines:
             at = at[:-1]
         return ConfigError(f"{self._path}: line {self._lines[at]}: {name}" if at else f"{self._path}: {name}", reason)

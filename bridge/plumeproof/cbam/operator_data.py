@@ -24,8 +24,8 @@ from plumeproof.rules.calendar import year_of
 
 CALENDAR_YEAR, OTHER = "calendarYear", "other"
 STANDING = (
-    "provisional: own form after (EU) 2025/2547 annex IV and (EU) 2023/1773 annex IV; the Commission publishes no file format for "
-    "operators: figures are typed or pasted into its template or the CBAM Registry"
+    "provisional: own form after (EU) 2025/2547 annex IV and (EU) 2023/1773 annex IV; the Commission publishes no file "
+    "format for operators: figures are typed or pasted into its template or the CBAM Registry"
 )
 
 

@@ -53,7 +53,9 @@ def parse_xml(raw: bytes, where: str) -> Element:
     try:
         root = etree.fromstring(raw, parser)
     except etree.XMLSyntaxError as error:
-        raise ConfigError(f"{where}: line {error.lineno or 1}", f"no XML: {error.msg}") from error
+        raise ConfigError(
+            f"{where}: line {error.lineno or 1}", f"no XML: {' '.join(str(error.msg).split())}"
+        ) from error
     if root.getroottree().docinfo.internalDTD is not None:
         raise ConfigError(where, "has a document type declaration (DOCTYPE); nothing here needs one: delete it")
     return root

@@ -18,9 +18,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from plumeproof.cli.report_inputs import STDOUT
+from plumeproof.cli.report_inputs import STDOUT, write_file
 from plumeproof.errors import ConfigError
-from plumeproof.whole_file import whole_file
 
 NAME = "qreport"
 XSD_NAMES = "QReport*.xsd"
@@ -75,13 +74,13 @@ def main(args: argparse.Namespace) -> int:
     report = build_report(load_input(args.input), figures_of(args.operator_data) if args.operator_data else None)
     report.require_valid(book, schema)
     raw = write_xml(report.root)
+    if args.xml != STDOUT and args.xml.resolve() in {
+        path.resolve() for path in (args.input, args.operator_data, *args.codes) if path
+    }:
+        raise ConfigError(str(args.xml), "is an input; write to another file")
     print(STANDING, file=sys.stderr)
     if args.xml == STDOUT:
         sys.stdout.write(raw.decode())
-        return 0
-    if args.xml.resolve() in {path.resolve() for path in (args.input, args.operator_data, *args.codes) if path}:
-        raise ConfigError(str(args.xml), "is an input; write to another file")
-    with whole_file(args.xml) as file:
-        file.write(raw)
-    print(f"{args.xml}: {len(raw):,} bytes, valid by {schema.path.name}", file=sys.stderr)
+    else:
+        write_file(args.xml, raw)
     return 0
