@@ -106,8 +106,16 @@ class PlatformThread:
         return future.result()
 
     async def _ask(self, cn: str, area: str, head: dict[str, str]) -> str:
-        unit = next(iter(self.platform.units.values()))
-        return (await self.platform.ask(unit, cn, area, head)).result
+        """Of the newest connection, which may be on its way while an older one is still going."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            units = self.platform.units
+            if units:
+                exchange = await self.platform.ask(units[max(units)], cn, area, head)
+                if exchange.result != "connection lost":
+                    return exchange.result
+            assert time.monotonic() < deadline, "no unit"
+            await asyncio.sleep(0.005)
 
     def of(self, cn: str) -> list[Message]:
         return [message for message in list(self.messages) if message.of("CN") == cn]
