@@ -61,7 +61,7 @@ class PlatformThread:
     def __init__(self, folder: Path, **manners: Any) -> None:
         self.messages: list[Message] = []
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.store = MessageStore(folder / "platform.sqlite")
+        self.store = MessageStore(Path(":memory:"))  # it outlives no test
         self.plan = FaultPlan()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -122,15 +122,13 @@ class PlatformThread:
 
     def kept(self, cn: str) -> list[tuple[str, int, str]]:
         """(DataTime, PNO, QN) of every message that a platform keeps by (MN, CN, DataTime, PNO), in their order."""
-        rows = self.store._base.execute(
-            "SELECT data_time, pno, min(qn) FROM message WHERE cn = ? GROUP BY data_time, pno ORDER BY min(id)", (cn,)
+        return self.store.rows(
+            "SELECT data_time, pno, min(qn) FROM message WHERE cn = ? GROUP BY data_time, pno ORDER BY min(id)", cn
         )
-        return rows.fetchall()
 
     def kept_qns(self, cn: str) -> set[str]:
         """Of every message that is kept, each once."""
-        rows = self.store._base.execute("SELECT qn FROM message WHERE cn = ?", (cn,))
-        return {qn for (qn,) in rows.fetchall()}
+        return {qn for (qn,) in self.store.rows("SELECT qn FROM message WHERE cn = ?", cn)}
 
     def refuse_next(self, code: int, cn: str = "2061") -> None:
         """The next upload is answered by 9011 with this QnRtn, as some platforms do, and not by 9014. The tool does not
@@ -147,7 +145,7 @@ class PlatformThread:
         server.answer_to = refusing
 
     def differing(self) -> int:
-        return self.store._base.execute("SELECT count(*) FROM differing").get
+        return int(self.store.rows("SELECT count(*) FROM differing")[0][0])
 
     def _run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(WAIT_S)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
 import apsw
 
@@ -60,6 +62,7 @@ class MessageStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._turn = Lock()  # the platform writes in its loop's thread, whoever looks may be in another
         try:
             self._base = apsw.Connection(str(path))
             self._base.set_busy_timeout(5000)
@@ -71,7 +74,16 @@ class MessageStore:
     def keep(self, message: Message, connection: int) -> str:
         """new, again, or differing. Raises StoreFault."""
         try:
-            return self._keep(message, connection)
+            with self._turn:
+                return self._keep(message, connection)
+        except apsw.Error as fault:
+            raise StoreFault(f"{self._path}: {fault}") from fault
+
+    def rows(self, question: str, *values: str | int) -> list[tuple[Any, ...]]:
+        """What a SELECT finds. Raises StoreFault."""
+        try:
+            with self._turn:
+                return self._base.execute(question, values).fetchall()
         except apsw.Error as fault:
             raise StoreFault(f"{self._path}: {fault}") from fault
 
