@@ -554,24 +554,22 @@ def test_two_modules_are_waited_for_while_they_move(tmp_path, platform):
     link.close()
 
 
-@pytest.mark.parametrize(
-    ("invalid", "n_valid", "standard", "cause"),
-    [
-        ((), 3600, "N", "N"),
-        ((("calibration", 900),), 2700, "N", "N"),
-        ((("calibration", 901),), 2699, "D", "C"),
-        ((("failure", 500), ("function_check", 2000)), 1100, "D", "M"),
-        ((("over_range", 3600),), 0, "D", "T"),
-        ((("exception_2", 3600),), 0, "D", "B"),
-    ],
-)
-def test_flags(link, invalid, n_valid, standard, cause):
-    values = {"n_valid": n_valid, "mean": 38.25 if n_valid else None}
-    link.average(3600, HOURS[0], **values)
-    with link.writer.transaction() as connection:
-        connection.execute("UPDATE average SET n_invalid = ?", (json.dumps(dict(invalid)),))
-    for by_cause, flag in ((False, standard), (True, cause)):
-        link.station._by_cause = by_cause
-        upload = link.station.message("hour", HOURS[0], 3600)
-        item = upload.items[1]
-        assert item["a21002-Flag"] == flag and ("a21002-Avg" in item) == bool(n_valid)
+FLAGS = [  # what was invalid of 3600, how many were valid, the flag by the standard, by the cause
+    ((), 3600, "N", "N"),
+    ((("calibration", 900),), 2700, "N", "N"),
+    ((("calibration", 901),), 2699, "D", "C"),
+    ((("failure", 500), ("function_check", 2000)), 1100, "D", "M"),
+    ((("over_range", 3600),), 0, "D", "T"),
+    ((("exception_2", 3600),), 0, "D", "B"),
+]
+
+
+def test_flags(link):
+    for at, (invalid, n_valid, *flags) in enumerate(FLAGS):
+        link.average(3600, HOURS[at], n_valid=n_valid, mean=38.25 if n_valid else None)
+        with link.writer.transaction() as connection:
+            told = json.dumps(dict(invalid))
+            connection.execute("UPDATE average SET n_invalid = ? WHERE start_utc_ms = ?", (told, HOURS[at]))
+        for link.station._by_cause, flag in zip((False, True), flags, strict=True):
+            item = link.station.message("hour", HOURS[at], 3600).items[1]
+            assert item["a21002-Flag"] == flag and ("a21002-Avg" in item) == bool(n_valid)
