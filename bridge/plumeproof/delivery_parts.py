@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from plumeproof.delivery.sparkplug_sink import SparkplugSink
 
 
+Probed = tuple[str, Mapping[str, int]]  # a sentence; client and server to whole days
+
+
 class StoredModules:
     """delivery.sparkplug_sink.Modules: the configured modules, their averages in the store, their lines."""
 
@@ -190,9 +193,16 @@ def files_of(sink: HttpsSinkConfig) -> Sequence[Path]:
 
 def try_broker(sink: MqttSinkConfig, gateway: str) -> str:
     """Connect as the service would, under another client id, in one sentence. Raises DeliveryError."""
-    from plumeproof.delivery import mqtt_connection
+    return probe_broker(sink, gateway)[0]
 
-    return mqtt_connection.try_broker(mqtt_settings(sink, gateway))
+
+def probe_broker(sink: MqttSinkConfig, gateway: str) -> Probed:
+    """The same, and the days that certificates still hold."""
+    from plumeproof.delivery import mqtt_connection
+    from plumeproof.delivery.certificates import CertificateWatch
+
+    certificates = CertificateWatch(sink.name, SystemClock())
+    return mqtt_connection.probe_broker(mqtt_settings(sink, gateway), certificates), certificates.left
 
 
 def try_platform(sink: HttpsSinkConfig) -> tuple[str, str]:
@@ -200,6 +210,15 @@ def try_platform(sink: HttpsSinkConfig) -> tuple[str, str]:
     found = build_https(sink, SystemClock())
     try:
         return found.check(), "; ".join(found.ending())
+    finally:
+        found.close()
+
+
+def probe_platform(sink: HttpsSinkConfig) -> Probed:
+    """The sentence of `try_platform`, and the days that certificates still hold."""
+    found = build_https(sink, SystemClock())
+    try:
+        return found.check(), found.certificates.left
     finally:
         found.close()
 

@@ -177,8 +177,8 @@ def test_doctor_asks_a_platform_for_a_token(capsys, site):
     site.file.write_text(site.file.read_text() + text)
     write_private(site.folder / "eu.secret", b"s")
     _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
-    assert states(out)["platform eu"] == "ok"
-    assert "provisional" in out
+    assert (states(out)["platform eu"], states(out)["certificates eu"]) == ("ok", "ok")
+    assert "provisional" in out and f"the server's holds for {test_ca.DAYS - 1} more days" in out
     platform.token_script = [answer(401, {"error": "invalid_client"})]
     _, out, _ = run(capsys, "doctor", "-c", site.file, "--json")
     assert states(out)["platform eu"] == "problem"

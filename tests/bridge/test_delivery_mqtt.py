@@ -314,6 +314,15 @@ def test_a_file_that_is_missing_blocks_and_is_named(tmp_path, broker, authority,
     bench.close()
 
 
+def test_the_days_that_certificates_hold_are_counted(tmp_path, broker, authority, root):
+    bench = Bench(tmp_path / "ledger.sqlite", sink_of(mqtt_settings(broker, authority, root)), LONGEST_S)
+    bench.sink.tend()
+    counters = bench.stage.counters()
+    names = ("client_certificate_left_days", "server_certificate_left_days")
+    assert [counters[name] for name in names] == [test_ca.DAYS - 1] * 2
+    bench.close()
+
+
 @pytest.mark.parametrize("what", ["key_file", "password_file"])
 def test_a_file_that_others_may_read_blocks_and_is_named(tmp_path, broker, authority, root, what):
     copy = tmp_path / "open.pem"

@@ -22,7 +22,8 @@ from typing import Any
 
 from plumeproof.cli.anchor_checks import check_anchors, check_authority
 from plumeproof.config import Config, Hj212SinkConfig, HttpsSinkConfig, ModuleConfig, MqttSinkConfig, load_config
-from plumeproof.delivery_parts import files_of, try_platform
+from plumeproof.delivery.tls import WARN_DAYS
+from plumeproof.delivery_parts import files_of, probe_platform
 from plumeproof.errors import BridgeError, ConfigError, EvidenceError, RetryableDelivery, UnreachableError
 from plumeproof.keys import load_keys
 
@@ -81,17 +82,15 @@ def examine(config: Config) -> Iterator[Check]:
     if config.anchors.tsa_url is not None:
         yield _tried("time-stamps", lambda: check_authority(config), "check anchors.tsa_url and tsa_certificate_file")
     for mqtt in config.mqtt_sinks:
-        yield _tried(
-            f"broker {mqtt.name}",
-            partial(_broker, mqtt, config.gateway.id),
-            "check host, port, firewall and certificates",
-        )
+        left: dict[str, int] = {}
+        mend = "check host, port, firewall and certificates"
+        yield _tried(f"broker {mqtt.name}", partial(_broker, mqtt, config.gateway.id, left), mend)
+        yield from _certificates(mqtt.name, left)
     for https in config.https_sinks:
-        ending: list[str] = []
+        left = {}
         mend = "check profile, base_url, firewall, ca_file, secret and key files"
-        yield _tried(f"platform {https.name}", partial(_platform, https, ending), mend)
-        if any(ending):
-            yield Check(f"certificates {https.name}", "warning", ending[0], "renew it; the bridge takes the new files")
+        yield _tried(f"platform {https.name}", partial(_platform, https, left), mend)
+        yield from _certificates(https.name, left)
     for link in config.hj212_sinks:
         mend = "check host, port, firewall, secret_file, and the outlet in documents.site_file"
         yield _tried(f"hj212 {link.name}", partial(_hj212, config, link), mend)
@@ -190,10 +189,22 @@ def _module(module: ModuleConfig, is_running: bool, keys_file: Path) -> str:
     return f"{module.port} answers, boot {welcome.boot}, records {welcome.oldest_seq} to {welcome.newest_seq} kept"
 
 
-def _broker(sink: MqttSinkConfig, gateway: str) -> str:
-    from plumeproof.delivery_parts import try_broker
+def _broker(sink: MqttSinkConfig, gateway: str, left: dict[str, int]) -> str:
+    """`left`: takes the days that certificates still hold."""
+    from plumeproof.delivery_parts import probe_broker
 
-    return try_broker(sink, gateway)
+    sentence, days = probe_broker(sink, gateway)
+    left.update(days)
+    return sentence
+
+
+def _certificates(name: str, left: dict[str, int]) -> Iterator[Check]:
+    if not left:
+        return
+    is_soon = min(left.values()) < WARN_DAYS
+    told = ", ".join(f"the {which}'s holds for {days} more days" for which, days in sorted(left.items()))
+    mend = "renew what ends soon; the bridge takes the new files" if is_soon else ""
+    yield Check(f"certificates {name}", "warning" if is_soon else "ok", told, mend)
 
 
 def _hj212(config: Config, sink: Hj212SinkConfig) -> str:
@@ -202,8 +213,8 @@ def _hj212(config: Config, sink: Hj212SinkConfig) -> str:
     return try_link(config, sink)
 
 
-def _platform(sink: HttpsSinkConfig, ending: list[str]) -> str:
-    """`ending`: takes what is to be said of certificates."""
-    sentence, ends = try_platform(sink)
-    ending.append(ends)
+def _platform(sink: HttpsSinkConfig, left: dict[str, int]) -> str:
+    """As `_broker`."""
+    sentence, days = probe_platform(sink)
+    left.update(days)
     return sentence

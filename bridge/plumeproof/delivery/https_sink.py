@@ -21,6 +21,7 @@ import rfc8785
 from plumeproof import __version__
 from plumeproof.delivery import answers
 from plumeproof.delivery.answers import PublicKeys
+from plumeproof.delivery.certificates import CertificateWatch
 from plumeproof.delivery.exchange import Answer, Endpoint
 from plumeproof.delivery.login import Credentials, Login
 from plumeproof.delivery.message_signature import sign_request
@@ -28,8 +29,7 @@ from plumeproof.delivery.private_file import PrivateKeyFile
 from plumeproof.delivery.profile import NO_LOGIN, Profile
 from plumeproof.delivery.report import identify, split_report
 from plumeproof.delivery.retry import parse_http_date
-from plumeproof.delivery.tls import DAY_S, WARN_DAYS, left_days
-from plumeproof.errors import BlockedDelivery, ConfigError, FinalDelivery, RetryableDelivery
+from plumeproof.errors import BlockedDelivery, FinalDelivery, RetryableDelivery
 from plumeproof.model import OutboxRow, Receipt
 from plumeproof.ports import Clock
 
@@ -77,8 +77,7 @@ class HttpsSink:
             self._signature_key = PrivateKeyFile(keys.signature_file, profile.signature.algorithm)
         self._keys: PublicKeys = {}
         self._is_skewed = False
-        self._warned: dict[str, float] = {}  # certificate to the time of its last warning
-        self._left_days: dict[str, int] = {}
+        self.certificates = CertificateWatch(name, clock)
         self._counters = {"requests_total": 0, "unreadable_total": 0}
 
     def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Receipt]:
@@ -105,7 +104,7 @@ class HttpsSink:
 
     def counters(self) -> dict[str, int]:
         """Since the start; and the whole days that certificates still hold, as far as they were seen."""
-        return {**self._counters, "tokens_total": self._login.tokens_total, **self._left_days}
+        return {**self._counters, "tokens_total": self._login.tokens_total, **self.certificates.counters()}
 
     def close(self) -> None:
         """Forget the token, give the connection back."""
@@ -125,14 +124,7 @@ class HttpsSink:
 
     def ending(self) -> list[str]:
         """Certificates that end within WARN_DAYS, as far as they were seen; a sentence each."""
-        return [
-            f"the {which} certificate ends in {days} days"
-            for which, days in (
-                ("client's", self._left_days.get("client_certificate_left_days")),
-                ("server's", self._left_days.get("server_certificate_left_days")),
-            )
-            if days is not None and days < WARN_DAYS
-        ]
+        return self.certificates.ending()
 
     def _path(self, row: OutboxRow) -> str:
         if row.kind != ANCHOR:
@@ -171,7 +163,7 @@ class HttpsSink:
         self._counters["requests_total"] += 1
         answer = self._endpoint.ask(method, path, headers, body)
         self._watch_clock(answer)
-        self._watch_certificates()
+        self.certificates.look(self._endpoint.identity, self._endpoint.peer_ends_utc_s)
         return answer
 
     def _judge(self, answer: Answer) -> None:
@@ -236,23 +228,6 @@ class HttpsSink:
         if is_skewed and not self._is_skewed:
             _log.warning("clock_differs sink=%s seconds=%.0f", self.name, skew_s)
         self._is_skewed = is_skewed
-
-    def _watch_certificates(self) -> None:
-        """Renewal needs a person and takes days: each certificate that ends soon is told once a day."""
-        now_s = self._clock.utc_ms() / 1000.0
-        ends = {"server": self._endpoint.peer_ends_utc_s}
-        if self._endpoint.identity is not None:
-            try:
-                ends["client"] = self._endpoint.identity.ends_utc_s()
-            except ConfigError:
-                ends["client"] = None  # it is being replaced; the next connection says what is wrong with it
-        for which, ends_s in ends.items():
-            if ends_s is None:
-                continue
-            days = self._left_days[f"{which}_certificate_left_days"] = left_days(ends_s, now_s)
-            if days < WARN_DAYS and now_s - self._warned.get(which, -DAY_S) >= DAY_S:
-                self._warned[which] = now_s
-                _log.warning("certificate_ends sink=%s which=%s days=%d", self.name, which, days)
 
 
 def digest_of(body: bytes) -> str:

@@ -22,9 +22,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from plumeproof.delivery.certificates import CertificateWatch
 from plumeproof.delivery.mqtt_publication import Publication
 from plumeproof.delivery.private_file import read_secret
-from plumeproof.delivery.tls import ClientCertificate, peer_of, trusting
+from plumeproof.delivery.tls import ClientCertificate, peer_ends_utc_s, peer_of, trusting
 from plumeproof.errors import BlockedDelivery, ConfigError, DeliveryError, RetryableDelivery
 
 WINDOW = 20  # publications in flight; the broker may ask for fewer
@@ -59,12 +60,20 @@ class MqttSettings:
     username: str | None
     password_file: Path | None
 
+    @property
+    def identity(self) -> ClientCertificate | None:
+        """The client certificate, where there is one."""
+        if self.cert_file is None or self.key_file is None:
+            return None
+        return ClientCertificate(self.cert_file, self.key_file)
 
-def try_broker(settings: MqttSettings) -> str:
-    """For `doctor`: connect with an id of its own, in one sentence. Raises DeliveryError."""
+
+def probe_broker(settings: MqttSettings, certificates: CertificateWatch) -> str:
+    """For `doctor`: connect with an id of its own, in one sentence; `certificates` looks. Raises DeliveryError."""
     connection = Connection(settings, f"{settings.client_id}-doctor", None)
     try:
         connection.open()
+        connection.show(certificates)
         return f"{settings.host}:{settings.port} takes us, {connection.peer}"
     finally:
         connection.drop()
@@ -123,6 +132,12 @@ class Connection:
     def is_up(self) -> bool:
         """CONNACK came and the connection was not lost since."""
         return self._connected is not None and not self._lost
+
+    def show(self, certificates: CertificateWatch) -> None:
+        """Ours and the broker's."""
+        stream = self._client.socket()
+        if isinstance(stream, ssl.SSLSocket):
+            certificates.look(self._settings.identity, peer_ends_utc_s(stream))
 
     @property
     def peer(self) -> str:
@@ -273,10 +288,7 @@ class Connection:
         settings = self._settings
         if settings.ca_file is not None:
             try:
-                identity = None
-                if settings.cert_file is not None and settings.key_file is not None:
-                    identity = ClientCertificate(settings.cert_file, settings.key_file)
-                context = trusting(settings.ca_file, identity)
+                context = trusting(settings.ca_file, settings.identity)
                 context.sslsocket_class = _TidySocket
             except (ConfigError, OSError, ssl.SSLError) as error:
                 raise BlockedDelivery(f"certificates of this client: {error}") from error

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Sequence
 
 from plumeproof import __version__
+from plumeproof.delivery.certificates import CertificateWatch
 from plumeproof.delivery.mqtt_connection import BLOCKING_CODES, WINDOW, Connection, MqttSettings
 from plumeproof.delivery.mqtt_publication import OFFLINE, ONLINE, Publication, Speaker, publication_of, status_of
 from plumeproof.errors import BlockedDelivery, DeliveryError, FinalDelivery, RetryableDelivery
@@ -43,6 +44,7 @@ class MqttSink:
         self._anchor_id = 0  # row of the newest anchor that was said
         self._counters = {"connections_total": 0, "published_total": 0, "no_subscriber_total": 0}
         self._has_warned = False
+        self._certificates = CertificateWatch(name, clock)
 
     def deliver(self, rows: Sequence[OutboxRow]) -> Sequence[Receipt]:
         """Publish a window and wait for its PUBACKs. Raises as ports.Sink.deliver."""
@@ -91,12 +93,12 @@ class MqttSink:
             except DeliveryError:
                 self._drop()  # and a rest before the next: who drops us at once is not asked at once
                 raise
-        self._connected()
+        self._connected().show(self._certificates)
         return True
 
     def counters(self) -> dict[str, int]:
         """Since the start."""
-        return dict(self._counters)
+        return {**self._counters, **self._certificates.counters()}
 
     def close(self) -> None:
         """Say good-bye: the status becomes "offline" by our own word."""

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from plumeproof import __version__
+from plumeproof.delivery.certificates import CertificateWatch
 from plumeproof.delivery.mqtt_connection import BLOCKING_CODES, WINDOW, Connection, MqttSettings
 from plumeproof.delivery.mqtt_publication import AVERAGE_TYPE, Publication
 from plumeproof.delivery.sparkplug_node import REBIRTH, SEQS, SparkplugNode
@@ -79,6 +80,7 @@ class SparkplugSink:
         self._progress = f"{settings.root_topic}/{gateway}/sparkplug"
         self._node = SparkplugNode(group, gateway, __version__, kid)
         self._connection: Connection | None = None
+        self._certificates = CertificateWatch(name, clock)
         self._lost_since_s: dict[str, float] = {}  # born devices that nobody reaches, on the monotonic clock
         self._is_asked = False  # for a rebirth
         self._reborn_at_s: float | None = None
@@ -129,13 +131,14 @@ class SparkplugSink:
             except DeliveryError:
                 self._drop()  # and a rest before the next: who drops us at once is not asked at once
                 raise
-        self._connected()
+        self._connected().show(self._certificates)
         return True
 
     def counters(self) -> dict[str, int]:
         """Since the start."""
         heard = {} if self._connection is None else self._connection.counters
-        return self._counters | {name: self._counters[name] + count for name, count in heard.items()}
+        heard = {name: self._counters[name] + count for name, count in heard.items()}
+        return {**self._counters, **heard, **self._certificates.counters()}
 
     def close(self) -> None:
         """NDEATH by our own word, then DISCONNECT."""

@@ -3,6 +3,7 @@
 
 const LIVE_MS = 1000, TREND_MS = 3000, AXIS_MIN_MS = 60000, SILENT_AFTER = 3; // failed fetches before the page says so
 const WORDS = { up: "running", waiting: "trying again", down: "needs a person", starting: "starting" };
+const CERTIFICATE_WARN_DAYS = 30; // as the bridge's log
 const KINDS = { module: "module", stage: "stage", sink: "delivery" };
 const CLOCKS = { none: "no time yet", host: "from this gateway", attested: "attested", holdover: "own clock, gateway not heard", stepped: "stepped" };
 const STATUS = { // the status names that would not be understood as they are
@@ -183,11 +184,16 @@ function backlog() {
   });
   inside.push(make("tr", {}, make("td", {}, "records not averaged yet"), count(live.unaveraged)));
   const delivered = (name) => { const part = live.parts.find((p) => p.kind === "sink" && p.name === name); return part && part.counters.delivered_total; };
+  const certificate = (name) => {
+    const part = live.parts.find((p) => p.kind === "sink" && p.name === name);
+    const days = part ? ["client", "server"].map((w) => [part.counters[w + "_certificate_left_days"], w]).filter((d) => d[0] !== undefined).sort((a, b) => a[0] - b[0]) : [];
+    return make("td", { class: days.length && days[0][0] < CERTIFICATE_WARN_DAYS ? "number alarm" : "number", title: days.map((d) => "the " + d[1] + "'s: " + d[0] + " days").join(", ") }, days.length ? days[0][0] + " d" : "–");
+  };
   const outside = live.sinks.map((s) => make("tr", { "data-sink": s.name }, make("td", {}, s.name, " ", make("small", {}, s.kind)), count(s.unqueued), count(s.waiting),
-    make("td", { class: "number" }, s.oldest_utc_ms ? span(live.now_utc_ms - s.oldest_utc_ms) : "–"), count(s.attempts), count(s.quarantined, s.quarantined > 0), count(delivered(s.name))));
+    make("td", { class: "number" }, s.oldest_utc_ms ? span(live.now_utc_ms - s.oldest_utc_ms) : "–"), count(s.attempts), count(s.quarantined, s.quarantined > 0), count(delivered(s.name)), certificate(s.name)));
   return [make("h2", {}, "Backlog"), table(["Waiting inside", "#"], inside),
-    live.sinks.length ? table(["Deliveries", "#not queued", "#waiting", "#oldest", "#tries", "#quarantine", "#delivered"], outside) : make("p", { class: "note" }, "No delivery is configured."),
-    make("p", { class: "note" }, live.records_total + " records in the ledger. A delivery waits until its receipt is stored; nothing is dropped. Delivered: since the start of the bridge.")];
+    live.sinks.length ? table(["Deliveries", "#not queued", "#waiting", "#oldest", "#tries", "#quarantine", "#delivered", "#certificate"], outside) : make("p", { class: "note" }, "No delivery is configured."),
+    make("p", { class: "note" }, live.records_total + " records in the ledger. A delivery waits until its receipt is stored; nothing is dropped. Delivered: since the start of the bridge. Certificate: days until the client's or the server's ends, whichever is first.")];
 }
 function chain() {
   const rows = live.modules.map((m) => {
