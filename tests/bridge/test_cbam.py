@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import re
+import tomllib
 from decimal import Decimal
 from fractions import Fraction
 from importlib.resources import files
@@ -24,6 +25,7 @@ from plumeproof.cbam.codes import load_codes
 from plumeproof.cbam.xml_file import load_schema, parse_xml
 from plumeproof.cli import main
 from plumeproof.documents.declared import add, text_of
+from plumeproof.documents.site import EmissionSource, Site, SiteFile
 from plumeproof.errors import ConfigError
 from tests.doubles.carbon_month import PLANT, record_month
 from tests.doubles.steel_works import HEAD, site_text
@@ -43,6 +45,7 @@ port = "/dev/none"
 [[plant]]
 file = "line-1.toml"
 """
+BOOK = load_codes()
 DECEMBER = ["--from", "2026-12", "--to", "2027-01"]
 
 
@@ -161,7 +164,7 @@ def test_goods_carry_what_was_emitted(several, permille, measured):
         for name, category, pct in (("P1", "crude_steel", share), ("P2", "iron_or_steel_products", 100 - share))
     )
     produced = tuple(site_table.Produced(cn, "P1" if cn == CNS[0] else "P2", "n") for cn in CNS)
-    table = site_table.CbamTable(None, None, processes, produced, tuple(several), {}, load_codes())
+    table = site_table.CbamTable(None, None, processes, produced, tuple(several), {}, BOOK)
     total = Decimal(repr(measured))
     found = attribution.attribute(table, several, {"S1": total})
     everything = [Fraction(total)] + [Fraction(one.t_co2e) for period in several for one in period.streams]
@@ -227,6 +230,43 @@ def test_what_is_no_table_is_one_line(works, capsys, tmp_path, old, new, told):
     output = tmp_path / "cbam.json"
     status, out, err = report(capsys, works, *DECEMBER, "--json", output, site="bad.toml")
     assert (status, out) == (2, "") and told in err and len(err.strip().splitlines()) == 1 and not output.exists()
+
+
+NUMBERS = st.sampled_from(
+    ["0", "-1", "999999999999.999999999999", "0.000000000001", "1e9", "nan", "٣", " 1", "", "1" * 400]
+)
+JUNK = NUMBERS | st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(NUMBERS, max_size=2)
+
+
+def paths_of(tree, at=()):
+    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    for key, value in items:
+        yield (*at, key)
+        yield from paths_of(value, (*at, key))
+
+
+def attributed(tree):
+    site = Site(None, None, (), (EmissionSource("S1", "DA001", "CO2", "eu_mrr", "p"),))
+    table = site_table.read_table(SiteFile(Path("site.toml"), site, {"cbam": tree}, {}), BOOK)
+    return attribution.attribute(table, table.periods, {"S1": Decimal("0.1")})
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.data())
+def test_any_value_in_any_place_is_a_table_or_one_line(data):
+    tree = tomllib.loads(site_text(("2026-12", "2027-01")))["cbam"]
+    assert attributed(tree).totals("indirect")[0] == Decimal("650.25") * Decimal("0.5366") + Decimal("0.8")
+    path = data.draw(st.sampled_from(list(paths_of(tree))))
+    inner = tree
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = data.draw(JUNK)
+    try:
+        found = attributed(tree)
+    except ConfigError as error:
+        assert "\n" not in str(error) and len(str(error)) < 800
+        return
+    assert all(len(set(found.totals(part))) == 1 for part in ("direct", "indirect"))
 
 
 def test_a_site_without_the_table_and_months_without_figures_are_refused(works, capsys):
