@@ -6,7 +6,7 @@ The names of the fields are the platform's (its profile says which); their meani
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -49,6 +49,19 @@ def read_payload(place: str, body: bytes, names: Names) -> Spoken:
         told = f"is no report with the fields of this profile: {type(error).__name__} {str(error)[:100]}"
         return Spoken(API, (), (f"{place}: {told}",))
     return Spoken(API, said)
+
+
+def newest_only(said: Sequence[Said]) -> list[Said]:
+    """Without what a later revision of the same average has replaced."""
+    newest: dict[tuple[tuple[str, ...], int], int] = {}
+    for one in said:
+        key = (one.subject, one.start_utc_ms)
+        newest[key] = max(newest.get(key, 0), _revision_of(one))
+    return [one for one in said if _revision_of(one) == newest[one.subject, one.start_utc_ms]]
+
+
+def _revision_of(one: Said) -> int:
+    return int(one.traces[0].rpartition("/r")[2])
 
 
 def _of_average(one: Any, place: str, module: str, interval: int, names: Mapping[str, str]) -> Iterator[Said]:

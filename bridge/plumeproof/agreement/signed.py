@@ -12,7 +12,7 @@ unit). The number of a float64 is its shortest decimal. Rounding is that which e
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal
 from fractions import Fraction
@@ -38,6 +38,7 @@ _DIGITS = Context(prec=1200)  # of any float64 written out
 Subject = tuple[str, ...]
 AveragesOf = Callable[[str, int, int], Sequence[Average]]  # (module, interval in s, begin): newest of each channel
 FiguresOf = Callable[[str, int, int], Sequence[Figure]]  # (plant, begin, end): newest short terms
+DueOf = Callable[[tuple[int, int]], set[tuple[Subject, int]]]
 HourOf = Callable[[str, int], "Hour | None"]  # (measurand, begin) where a declared source is the link's own mass
 
 
@@ -93,9 +94,9 @@ class AverageAccount:
 
     tongue = API
 
-    def __init__(self, averages: AveragesOf, channels: Iterable[Subject] = ()) -> None:
-        """`channels`: (module, channel, interval in s) that a platform must be told of."""
-        self._averages, self._channels = averages, tuple(channels)
+    def __init__(self, averages: AveragesOf, due: DueOf = lambda period: set()) -> None:
+        """`due`: what a platform must be told of."""
+        self._averages, self._due = averages, due
 
     def of(self, subject: Subject, start_utc_ms: int) -> Mapping[str, Signed] | None:
         """As Account.of."""
@@ -116,14 +117,7 @@ class AverageAccount:
 
     def due(self, period: tuple[int, int]) -> set[tuple[Subject, int]]:
         """As Account.due."""
-        found = set()
-        for interval in {subject[2] for subject in self._channels}:
-            step = int(interval) * 1000
-            for start in range(-(-period[0] // step) * step, period[1], step):
-                for subject in self._channels:
-                    if subject[2] == interval and self.of(subject, start) is not None:
-                        found.add((subject, start))
-        return found
+        return self._due(period)
 
 
 class LinkAccount:

@@ -18,14 +18,18 @@ from plumeproof.cbam.site_table import CbamTable, Corroboration, Period
 from plumeproof.documents.declared import add
 from plumeproof.documents.site import Site, SiteFile
 from plumeproof.documents.site_time import days_of
+from plumeproof.documents.standing import PROVISIONAL, Standing
 from plumeproof.errors import ConfigError
 from plumeproof.instants import read_instant
 from plumeproof.rules.calendar import year_of
 
 CALENDAR_YEAR, OTHER = "calendarYear", "other"
-STANDING = (
-    "provisional: own form after (EU) 2025/2547 annex IV and (EU) 2023/1773 annex IV; the Commission publishes no file "
-    "format for operators: figures are typed or pasted into its template or the CBAM Registry"
+STANDING = Standing(
+    PROVISIONAL,
+    "own form after (EU) 2025/2547 annex IV and (EU) 2023/1773 annex IV",
+    "2026-11-25",  # as in acts.csv
+    "The Commission publishes no file format for operators: figures are typed or pasted into its template or the CBAM "
+    "Registry.",
 )
 
 

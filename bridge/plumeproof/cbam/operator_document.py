@@ -30,8 +30,7 @@ def operator_document(data: OperatorData) -> dict[str, Any]:
         "format": FORMAT,
         "madeBy": f"PlumeProof {__version__}",
         "profile": {
-            "status": "provisional",
-            "standing": STANDING,
+            **STANDING.content,
             "acts": [
                 {"act": one.act, "subject": one.subject, "confidence": one.confidence, "lastChecked": one.checked,
                  "how": one.how} for one in acts() if one.kind == "definitive"

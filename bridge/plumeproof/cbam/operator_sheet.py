@@ -59,7 +59,7 @@ def operator_sheet(data: OperatorData, digest: str) -> Sheet:
         ),
     ]
     subtitle = f"{data.site.works.name}, {data.days}"
-    return Sheet("CBAM: operator emissions data", subtitle, tuple(blocks), STANDING, f"SHA-256 {digest}")
+    return Sheet("CBAM: operator emissions data", subtitle, tuple(blocks), STANDING.text, f"SHA-256 {digest}")
 
 
 def _verdicts(data: OperatorData) -> list[Block]:

@@ -17,6 +17,7 @@ from plumeproof.cbam.attribution import GoodResult, ProcessResult, divide
 from plumeproof.cbam.operator_data import OperatorData
 from plumeproof.cbam.xml_file import Element, Schema, new_child, new_root
 from plumeproof.documents.declared import add, text_of
+from plumeproof.documents.standing import COMMUNITY, Standing
 from plumeproof.errors import ConfigError
 from plumeproof.rules.calendar import month_number, year_number
 
@@ -27,7 +28,9 @@ XSD_NAMES = "cbam-producer-data-package-v2*.xsd"
 DECIMALS = 6  # that its numbers carry
 ACTUAL = "01"
 BY_CALCULATION, BY_MEASUREMENT = "TOM01", "TOM02"
-STANDING = "community format (cbam-producer-data-package v2): no EU format, and no authority takes it"
+STANDING = Standing(
+    COMMUNITY, "cbam-producer-data-package v2", "2026-11-25", "It is no EU format, and no authority takes it."
+)
 _STEP = Decimal(1).scaleb(-DECIMALS)
 
 
@@ -75,7 +78,7 @@ def build_package(data: OperatorData, digest: str) -> Element:
         new_child(software, name, text)
     new_child(metadata, "GeneratedAt", f"{data.periods[-1].prepared_on.isoformat()}T00:00:00Z")
     new_child(metadata, "IntegrityHash", digest)
-    new_child(metadata, "LegalDisclaimer", STANDING).set("language", "en")
+    new_child(metadata, "LegalDisclaimer", STANDING.text).set("language", "en")
     return root
 
 

@@ -33,6 +33,7 @@ VERBS = (  # in the order of the help, each a file of that name
     "anchors",
     "evidence",
     "trace",
+    "agree",
     "report",
     "pact",
     "readiness",

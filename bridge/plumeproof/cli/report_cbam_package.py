@@ -55,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
         require_valid(root, schema)
         if args.json or args.html or args.pdf:
             write_document(args, document, operator_sheet(data, digest))
-        print(STANDING, file=sys.stderr)
+        print(STANDING.text, file=sys.stderr)
         if args.xml == STDOUT:
             sys.stdout.write(write_xml(root).decode())
         else:

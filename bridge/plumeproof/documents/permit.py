@@ -11,10 +11,17 @@ from typing import Any
 
 from plumeproof.documents.sheet import Block, Facts, Heading, Sheet, Table, Text
 from plumeproof.documents.site import Outlet, Site, SiteFile
+from plumeproof.documents.standing import OWN_FORM, Standing
 from plumeproof.errors import ConfigError
 from plumeproof.rules.plant import Measurand, Plant
 
 FORMAT = "plumeproof.permit/1"
+STANDING = Standing(
+    OWN_FORM,
+    "the permits as site.toml copies them; HJ 212-2017 annex B for codes",
+    "2026-11-25",  # the codes; each permit is checked against the plant descriptions whenever this is made
+    "A copy for work, not the permit itself.",
+)
 
 
 def require_agreement(site_file: SiteFile, plants: Mapping[str, Plant]) -> None:
@@ -57,6 +64,7 @@ def permit_document(site: Site) -> dict[str, Any]:
     """For machines."""
     return {
         "format": FORMAT,
+        "profile": STANDING.content,
         "site": {"id": site.works.id, "name": site.works.name, "address": site.works.address},
         "party": {"legal_name": site.party.legal_name, "identifiers": list(site.party.identifiers)},
         "permits": [
@@ -104,7 +112,7 @@ def permit_sheet(site: Site) -> Sheet:
             blocks.append(Table(("Pollutant", "HJ 212 code", "Limits at reference conditions", "To be reported"), rows))
         if not permit.outlets:
             blocks.append(Text("No outlet is listed."))
-    return Sheet("Permit view", site.works.name, tuple(blocks), "own form: a copy for work, not the permit itself")
+    return Sheet("Permit view", site.works.name, tuple(blocks), STANDING.text)
 
 
 def _measurand(plant: Plant, name: str) -> Measurand | None:

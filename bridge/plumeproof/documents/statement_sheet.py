@@ -16,7 +16,9 @@ from plumeproof.documents.finding import Finding
 from plumeproof.documents.schema import digest_of
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
 from plumeproof.documents.site_time import instant_of
+from plumeproof.documents.standing import Standing
 from plumeproof.documents.verification_sheet import verification_blocks
+from plumeproof.rules.annual import PROVISIONAL
 
 TONNES_DECIMALS = 3
 FINDINGS_SHOWN = 50
@@ -36,7 +38,7 @@ def statement_sheet(document: dict[str, Any], findings: Sequence[Finding]) -> Sh
         "GHG statement",
         f"{facility['name']}, {_span(period)} by the clock of UTC{period['start'][19:]}",
         tuple(blocks),
-        f"{profile['status']}: {profile['basis']}; checked {profile['checked']}",
+        Standing(profile["status"], profile["basis"], profile["checked"]).text,
         f"SHA-256 of the statement {digest_of(statement)}",
     )
 
@@ -78,6 +80,12 @@ def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings:
         inputs = sum(len(own["dataInputs"]) for own in statement["quantification"])
         told = f"{len(whole['openInputIds'])} of {inputs} inputs can change with later records"
         yield Verdict(f"The period still runs: {told}", OPEN)
+    flags = [
+        one["figure"]["flags"] for own in statement["quantification"] for one in own["dataInputs"] if one["figure"]
+    ]
+    if count := sum(PROVISIONAL in one for one in flags):
+        told = f"{count} months have substitutes that the whole year's mean and deviation will replace"
+        yield Verdict(f"Provisional by the rule set: {told}", OPEN)
     for gap in whole["gaps"]:
         yield Verdict(
             f"Nothing is known of {_last(gap['sourceId'])} from {_span(gap['period'])}; it is in no sum", OPEN

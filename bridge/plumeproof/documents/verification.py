@@ -12,6 +12,7 @@ from typing import Any
 from plumeproof.documents.declared import text_of
 from plumeproof.documents.schema import digest_of
 from plumeproof.documents.site_time import days_of
+from plumeproof.documents.standing import OWN_FORM, Standing
 from plumeproof.documents.statement import build_statement
 from plumeproof.documents.statement_parts import StatementParts
 from plumeproof.documents.verification_plan import VerificationPlan
@@ -19,11 +20,12 @@ from plumeproof.documents.verification_plan import VerificationPlan
 FORMAT = "plumeproof.ghg-data-set/1"
 SCHEMA_NAME = "ghg_data_set"
 SCHEMA_ID = "urn:plumeproof:schema:ghg-data-set:1.0.0"
-PROFILE = {
-    "status": "own form",
-    "basis": "contents of ISO 14064-1:2018 and ISO 14064-3:2019, which define no file format",
-    "checked": "2026-11-25",  # when the standards' editions were last looked up
-}
+STANDING = Standing(
+    OWN_FORM,
+    "contents of ISO 14064-1:2018 and ISO 14064-3:2019, which define no file format",
+    "2026-11-25",  # when the standards' editions were last looked up
+)
+PROFILE = {"status": STANDING.status, "basis": STANDING.act, "checked": STANDING.checked}
 
 
 def build_data_set(parts: StatementParts, plan: VerificationPlan) -> dict[str, Any]:
