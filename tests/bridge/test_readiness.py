@@ -11,6 +11,7 @@ import pypdfium2
 import pytest
 
 from plumeproof.cli import main
+from plumeproof.delivery.profile import read_profile
 from plumeproof.documents.presets import CATEGORIES, load_preset
 from plumeproof.documents.readiness import VERDICTS
 from plumeproof.documents.statable import find_statable
@@ -53,10 +54,13 @@ class Works:
         shutil.copy(platform.authority / "ca.pem", folder / "ca.pem")
         (folder / "eu.secret").write_text("canary-client-secret")
         (folder / "eu.secret").chmod(0o600)
+        profile = json.loads(read_profile("eu-carbon-cloud")[0])
+        profile["report"]["averages_max"] = 100  # held against a description in a fifth of the time
+        (folder / "own.json").write_text(json.dumps(profile))
         (folder / "openapi.yaml").write_bytes((ROOT / "tools/eu_platform/openapi.yaml").read_bytes())
         self.change(
             "bridge.toml",
-            ("[documents]", f'[[sink.https]]\nname = "eu"\nprofile = "eu-carbon-cloud"\nclient_id = "gw-client"\n'
+            ("[documents]", f'[[sink.https]]\nname = "eu"\nprofile = "./own.json"\nclient_id = "gw-client"\n'
              f'base_url = "{platform.base_url}"\nsecret_file = "eu.secret"\nca_file = "ca.pem"\ntimeout_s = 5.0\n'
              "report_interval_s = 3600\n[documents]"),
         )  # fmt: skip

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from plumeproof.clock import SystemClock
 from plumeproof.config import Config
-from plumeproof.documents.declared import DeclaredSource, Period
+from plumeproof.documents.declared import Period
 from plumeproof.documents.due_lines import Watched
-from plumeproof.documents.hours import MEASURED, SUBSTITUTED, HourSource
-from plumeproof.documents.hours import MISSING as NO_VALUE
+from plumeproof.documents.materiality import SUBSTITUTED as REPLACED
+from plumeproof.documents.materiality import SourceView
 from plumeproof.documents.materiality_sheet import materiality_bars, materiality_words
-from plumeproof.documents.materiality_view import Opened, greenhouse, view_of
+from plumeproof.documents.materiality_view import Opened, Weighed, threshold_of, together, weigh
 from plumeproof.documents.readiness import DISAGREES, EVIDENCE, MISSING, PAPERS, PERIOD, READY, UNJUDGED, Line
 from plumeproof.documents.readiness_file import ReadinessFile
 from plumeproof.documents.sheet import GOOD, OPEN, Bar
@@ -31,12 +31,14 @@ from plumeproof.plant_file import open_engine
 from plumeproof.rules import calendar
 from plumeproof.rules.calendar import DAY_MS
 from plumeproof.rules.engine import Engine
-from plumeproof.rules.figure import CO2E, SHORT_TERM
+from plumeproof.rules.figure import SHORT_TERM
 from plumeproof.surveillance_desk import SurveillanceDesk
 
 if TYPE_CHECKING:
     from plumeproof.rules.plant import Plant
 
+COVERAGE = "Source {}: hours of operation with a measurement"
+FIGURES = "Source {}: declared figures are there"
 _EPOCH = date(1970, 1, 1)
 
 
@@ -133,74 +135,57 @@ class PlantReview:
         """Coverage and figures of each declared source, and the materiality of all."""
         site, lines = self._site_file.site, list[Line]()
         if not site.sources:
-            told, mend = (
-                f"{self._site_file.path.name} declares no [[source]]",
-                "declare what is emitted and by which rules",
-            )
+            told = f"{self._site_file.path.name} declares no [[source]]"
+            mend = "declare what is emitted and by which rules"
             return [Line("period.sources", PERIOD, "Declared sources", MISSING, told, mend)], ()
+        found: list[Weighed] = []
         for source in site.sources:
-            lines += self._source(source)
-        asked = "Share of tonnes on weak inputs within the materiality threshold"
-        key = "period.materiality"
-        needed = {site.outlet(source.outlet)[1].plant for source in site.sources}
-        if not needed <= set(self.opened):
-            return [*lines, Line(key, PERIOD, asked, UNJUDGED, "not all plants can be opened", "see their lines")], ()
-        try:
-            plants = {name: Opened(one.desk, one.strips, one.checks.readings) for name, one in self.opened.items()}
-            view = view_of(self._site_file, plants, self.period, self.tick)
-        except BridgeError as error:
-            mend = "`plumeproof report materiality` says the same in full"
-            return [*lines, Line(key, PERIOD, asked, UNJUDGED, _told(error), mend)], ()
+            plant = site.outlet(source.outlet)[1].plant
+            verdict, mend = UNJUDGED, "see its line"
+            told = f"plant {plant} cannot be opened"
+            if plant in self.opened:
+                try:
+                    found.append(self._weigh(source, self.opened[plant]))
+                    lines += self._of_source(found[-1][0])
+                    continue
+                except BridgeError as error:
+                    verdict, told, mend = MISSING, _told(error), "put the source in site.toml right"
+            lines.append(Line(f"period.coverage.{source.id}", PERIOD, COVERAGE.format(source.id), verdict, told, mend))
+            lines.append(Line(f"period.figures.{source.id}", PERIOD, FIGURES.format(source.id), verdict, told, mend))
+        key, asked = "period.materiality", "Share of tonnes on weak inputs within the materiality threshold"
+        if len(found) < len(site.sources):
+            told = "not every declared source can be read"
+            return [*lines, Line(key, PERIOD, asked, UNJUDGED, told, "see the lines of the sources")], ()
+        view = together(self._site_file, found, self.period)
         words, mood = materiality_words(view)
         verdict = {GOOD: READY, OPEN: UNJUDGED}.get(mood, MISSING)
         ids = ", ".join(own.id for one in view.sources for own in one.declared) or "no figure"
         mend = "" if verdict == READY else "`plumeproof report materiality` names each weak hour and why"
-        told = f"{words}; figures {ids}"
-        return [*lines, Line(key, PERIOD, asked, verdict, told, mend)], materiality_bars(view.account)
+        lines.append(Line(key, PERIOD, asked, verdict, f"{words}; figures {ids}", mend))
+        return lines, materiality_bars(view.account)
 
-    def _source(self, source: EmissionSource) -> Iterator[Line]:
-        plant = self._site_file.site.outlet(source.outlet)[1].plant
-        asked = f"Source {source.id}: hours of operation with a measurement"
-        key = f"period.coverage.{source.id}"
-        figures_asked, figures_key = f"Source {source.id}: declared figures are there", f"period.figures.{source.id}"
-        if plant not in self.opened:
-            told = f"plant {plant} cannot be opened"
-            yield Line(key, PERIOD, asked, UNJUDGED, told, "see its line")
-            yield Line(figures_key, PERIOD, figures_asked, UNJUDGED, told, "see its line")
-            return
-        one = self.opened[plant]
-        try:
-            greenhouse(source, one.desk)
-            hours = list(
-                HourSource(one.desk, one.strips, self.tick).of_period(source.measurand, source.rule_set, self.period)
-            )
-            declared = list(
-                DeclaredSource(one.desk, one.strips).of_period(source.measurand, CO2E, source.rule_set, self.period)
-            )
-        except BridgeError as error:
-            mend = "put the source in site.toml right"
-            yield Line(key, PERIOD, asked, MISSING, _told(error), mend)
-            yield Line(figures_key, PERIOD, figures_asked, MISSING, "none can be made", mend)
-            return
-        counts = {word: sum(1 for hour in hours if hour.status == word) for word in (MEASURED, SUBSTITUTED, NO_VALUE)}
-        asked_h = sum(counts.values())
-        told = f"{counts[MEASURED]} of {asked_h} hours measured, {counts[SUBSTITUTED]} substituted"
-        told += f", {counts[NO_VALUE]} missing"
+    def _weigh(self, source: EmissionSource, one: _Open) -> Weighed:
+        opened = Opened(one.desk, one.strips, one.checks.readings)
+        return weigh(source, opened, self._own, self.period, threshold_of(self._site_file)[0], self.tick)
+
+    def _of_source(self, view: SourceView) -> Iterator[Line]:
+        replaced = view.account.of_kind[REPLACED].hours
+        in_operation = view.measured_hours + replaced + view.missing_hours
+        told = f"{view.measured_hours} of {in_operation} hours measured, {replaced} substituted"
+        told += f", {view.missing_hours} missing"
         limit = f"own limit {self._own.coverage_min_pct:g} % ([readiness] coverage_min_pct)"
-        enough = counts[MEASURED] * 100 >= self._own.coverage_min_pct * asked_h > 0
-        mend = (
-            "" if enough else "`plumeproof average` shows which hours are missing and why; name a period that is over"
-        )
-        yield Line(key, PERIOD, asked, READY if enough else MISSING, f"{told}; {limit}", mend)
-        if not declared:
-            yield Line(
-                figures_key, PERIOD, figures_asked, MISSING, "no figure in this period", "name a period with records"
-            )
+        enough = view.measured_hours * 100 >= self._own.coverage_min_pct * in_operation > 0
+        mend = "" if enough else "`plumeproof average` shows what is missing and why; name a period that is over"
+        verdict = READY if enough else MISSING
+        yield Line(f"period.coverage.{view.id}", PERIOD, COVERAGE.format(view.id), verdict, f"{told}; {limit}", mend)
+        key, asked = f"period.figures.{view.id}", FIGURES.format(view.id)
+        if not view.declared:
+            yield Line(key, PERIOD, asked, MISSING, "no figure in this period", "name a period with records")
             return
-        ids = ", ".join(own.id for own in declared)
-        running = [own.id for own in declared if not own.is_closed]
+        ids = ", ".join(own.id for own in view.declared)
+        running = [own.id for own in view.declared if not own.is_closed]
         mend = "" if not running else "made from the records that are there: let the bridge close the period"
-        yield Line(figures_key, PERIOD, figures_asked, READY, f"{ids}; opened by `plumeproof trace`", mend)
+        yield Line(key, PERIOD, asked, READY, f"{ids}; opened by `plumeproof trace`", mend)
 
     def watched(self, on: date) -> Iterator[Watched]:
         """Each plant with its charts and weeks, as of the end of a day."""

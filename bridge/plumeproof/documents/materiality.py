@@ -89,7 +89,8 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A declared source. `missing_hours` have neither value nor substitute and are in no total; `not_judged`: what
+    """A declared source. `measured_hours` of operation; `missing_hours` have neither value nor
+    substitute and are in no total; `not_judged`: what
     nothing is stated of; `rule_standing`: version and status of the rule set; `declared`: the figures whose tonnes
     the hours must add up to."""
 
@@ -101,6 +102,7 @@ class SourceView:
     account: Account
     reasons: tuple[Reason, ...]
     declared: tuple[Declared, ...]
+    measured_hours: int
     missing_hours: int
     not_judged: tuple[str, ...]
 

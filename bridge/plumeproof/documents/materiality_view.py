@@ -8,12 +8,12 @@ exact decimals: the tonnes that the statement declares, hour by hour.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 
 from plumeproof.documents.declared import Declared, DeclaredSource, Period, add, decimal_of
-from plumeproof.documents.hours import MISSING, SUBSTITUTED, HourSource
+from plumeproof.documents.hours import MEASURED, MISSING, SUBSTITUTED, HourSource
 from plumeproof.documents.materiality import DEFAULT_PCT, Materiality, Reason, SourceView, WeighedHour, account
 from plumeproof.documents.materiality import SUBSTITUTED as SUBSTITUTED_KIND
 from plumeproof.documents.readiness_file import ReadinessFile, read_readiness
@@ -28,6 +28,7 @@ from plumeproof.rules.plant import Measurand
 from plumeproof.rules.rule_set import RuleSet
 
 SUBSTITUTED_TEXT = "no valid measurement: the rule set's substitute stands for it"
+Weighed = tuple[SourceView, list[WeighedHour]]
 _EXACT = Context(prec=1200, traps=[Inexact])
 
 
@@ -56,18 +57,21 @@ def view_of(
     site_file: SiteFile, plants: Mapping[str, Opened], period: Period, tick: Tick = lambda count: None
 ) -> Materiality:
     """Of all declared sources. `tick` is told of days that are read. Raises ConfigError, RuleError, StoreError."""
-    threshold, where = threshold_of(site_file)
-    own = read_readiness(site_file)
     if not site_file.site.sources:
         raise ConfigError(str(site_file.path), "declares no [[source]]; without one there are no tonnes to judge")
-    hours: list[WeighedHour] = []
-    views = []
+    own, threshold = read_readiness(site_file), threshold_of(site_file)[0]
+    found = []
     for source in site_file.site.sources:
         opened = plants[site_file.site.outlet(source.outlet)[1].plant]
-        view, found = _source(source, opened, own, period, threshold, tick)
-        views.append(view)
-        hours += found
-    return Materiality(period[0], period[1], tuple(views), account(hours, threshold), where)
+        found.append(weigh(source, opened, own, period, threshold, tick))
+    return together(site_file, found, period)
+
+
+def together(site_file: SiteFile, found: Sequence[Weighed], period: Period) -> Materiality:
+    """What `weigh` has found of each source."""
+    threshold, where = threshold_of(site_file)
+    whole = account([hour for _, hours in found for hour in hours], threshold)
+    return Materiality(period[0], period[1], tuple(view for view, _ in found), whole, where)
 
 
 def greenhouse(source: EmissionSource, desk: FigureDesk) -> tuple[Measurand, RuleSet]:
@@ -88,9 +92,10 @@ def greenhouse(source: EmissionSource, desk: FigureDesk) -> tuple[Measurand, Rul
     return one, rules
 
 
-def _source(
+def weigh(
     source: EmissionSource, opened: Opened, own: ReadinessFile, period: Period, threshold: Decimal, tick: Tick
-) -> tuple[SourceView, list[WeighedHour]]:
+) -> Weighed:
+    """One declared source: its view, and its hours. Raises ConfigError, RuleError, StoreError."""
     desk, plant = opened.desk, opened.desk.engine.plant
     one, rules = greenhouse(source, desk)
     charts = charts_of(one, rules.settings, opened.readings, period[1])
@@ -102,11 +107,12 @@ def _source(
     weight = _EXACT.multiply(fossil, potential).scaleb(-3)  # t CO2e of a kg
     hours: list[WeighedHour] = []
     reasons: dict[tuple[str, str], list[WeighedHour]] = {}
-    missing = 0
+    missing = measured = 0
     for hour in HourSource(desk, opened.ledger, tick).of_period(one.id, rules.id, period):
         if hour.kg is None:
             missing += hour.status == MISSING
             continue
+        measured += hour.status == MEASURED
         found = [(SUBSTITUTED_KIND, SUBSTITUTED_TEXT)] if hour.status == SUBSTITUTED else []
         found += watch.of_hour(hour.start_utc_ms) if hour.kg else []  # a plant that stands still rests on nothing
         kinds = frozenset(kind for kind, _ in found)
@@ -135,6 +141,7 @@ def _source(
             for (kind, text), own_hours in reasons.items()
         ),
         declared,
+        measured,
         missing,
         watch.not_judged,
     )
