@@ -117,7 +117,9 @@ class PactService:
         return len(self._shelf.all())
 
     def refresh(self) -> None:
-        """Look at site file and ledger again; what is new is told. Raises as the start does; the shelf then stays."""
+        """Look at certificate, site file and ledger again; what is new is told. Raises as the start does; then what was
+        shown before is shown on."""
+        self._host.renew()
         self._shelf.put(self._load())
         self._tell_news()
 

@@ -139,14 +139,18 @@ def test_no_default_stands_for_a_fact(folder, tmp_path, capsys, key):
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ('first = "2026-12"', 'first = "2026-11"', "1 of 2 periods have no CO2 in t CO2e by eu_mrr at DA001"),
+        (
+            'first = "2026-12"',
+            'first = "2026-11"',
+            "CO2 in t CO2e by eu_mrr at DA001 has no closed month that begins 20261031T2300Z",
+        ),
         ('first = "2026-12"', 'first = "2027-02"', "end 2027-01 is not behind first 2027-02"),
         ('issued = "2027-', 'issued = "2026-', "is issued before its period has ended"),
-        ('end = "2027-01" ', 'end = "2027-02" ', "is not closed yet; a footprint waits"),
+        ('end = "2027-01" ', 'end = "2027-02" ', "has no closed month that begins 20261231T2300Z; it waits until"),
     ],
 )
 def test_what_is_not_measured_is_refused(folder, tmp_path, capsys, old, new, told):
-    text = SITE.replace("2027-01-15", "2027-03-15") if "closed" in told else SITE
+    text = SITE.replace("2027-01-15", "2027-03-15") if "20261231" in told else SITE
     (folder / "odd.toml").write_text(text.replace(old, new, 1))
     assert report(folder, "--json", tmp_path / "f.json", site="odd.toml") == 2
     err = capsys.readouterr().err

@@ -16,7 +16,7 @@ import pytest
 
 from plumeproof.cli import main
 from plumeproof.config import load_config
-from plumeproof.errors import ConfigError, FinalDelivery, RetryableDelivery
+from plumeproof.errors import BridgeError, ConfigError, FinalDelivery, RetryableDelivery
 from plumeproof.model import OutboxRow
 from plumeproof.pact.credentials import RateLimit
 from plumeproof.pact.faults import Fault
@@ -25,6 +25,7 @@ from plumeproof.pact.shelf import Shelf
 from plumeproof.pact_service import PactService
 from tests.doubles.footprint_works import SECRET, revise_december, write_works
 from tests.doubles.manual_clock import ManualClock
+from tools import test_ca
 from tools.pact_requester.cases import TYPE
 from tools.pact_requester.session import next_link
 
@@ -106,9 +107,11 @@ def test_filters_as_programs_write_them(customer):
     for query in (
         f"productId={STEAM}&productid={POWER}",
         "geography=eastern%20asia&geography=cn",
+        "limit=3",
         "validOn=2028-01-01T00:00+00:00",  # a plus sign that nobody escaped
     ):
         assert customer.read_pages(f"{LIST}?{query}") == everything
+    assert customer.read_pages(f"{LIST}/?productId={STEAM}") == [one for one in everything if one["id"] in wanted]
     empty = customer.get(f"{LIST}?limit=0")
     assert empty.json() == {"data": []} and next_link(empty) is None
 
@@ -240,16 +243,19 @@ def test_behind_a_proxy_without_a_certificate(tmp_path, capsys):
             PactService(load_config(path))
     finally:
         service.stop()
+    path.write_text(text.replace("[pact]\n", '[pact]\nhost = "0.0.0.0"\n'))
+    assert main(["pact", "serve", "-c", str(path)]) == 2
+    err = capsys.readouterr().err
+    assert "0.0.0.0 is no loopback address; that needs cert_file and key_file" in err and err.count("\n") == 1
     for old, new, told in (
-        ("[pact]\n", '[pact]\nhost = "0.0.0.0"\n', "0.0.0.0 is no loopback address; that needs cert_file and key_file"),
         ('["power"]', '["powr"]', "pact.client customer-b: product powr is none of"),
-        ("[documents]", "[pact2]", "pact2: is no known key"),
         ('data_dir = "data"', 'data_dir = "other"', "ledger.sqlite"),
+        ('site_file = "site.toml"', "", "documents.site_file: is missing"),
     ):
         path.write_text(text.replace(old, new, 1))
-        assert main(["pact", "serve", "-c", str(path)]) == 2
-        err = capsys.readouterr().err
-        assert told in err and err.count("\n") == 1
+        with pytest.raises(BridgeError) as caught:
+            PactService(load_config(path))
+        assert told in str(caught.value) and "\n" not in str(caught.value)
 
 
 def full_house(url):
@@ -265,6 +271,25 @@ def full_house(url):
             streams[0].recv(1)
 
 
+def test_a_renewed_certificate_needs_no_restart(works):
+    def serial():
+        with socket.create_connection(("127.0.0.1", int(works.service.url.rpartition(":")[2])), 5) as stream:
+            context = ssl.create_default_context(cafile=works.folder / "ca" / "ca.pem")
+            with context.wrap_socket(stream, server_hostname="localhost") as inner:
+                return inner.getpeercert()["serialNumber"]
+
+    before, good = serial(), (works.folder / "ca" / "server.key").read_bytes()
+    test_ca.issue(works.folder / "ca", "server")
+    new = (works.folder / "ca" / "server.key").read_bytes()
+    (works.folder / "ca" / "server.key").write_bytes(good)  # of another certificate
+    with pytest.raises(ConfigError, match="the one before is shown on"):
+        works.service.refresh()
+    assert serial() == before
+    (works.folder / "ca" / "server.key").write_bytes(new)
+    works.service.refresh()
+    assert serial() != before
+
+
 def test_what_fails_here_is_not_told_to_strangers(customer, monkeypatch, caplog):
     def fail(*_arguments):
         raise RuntimeError("a word of ours")
@@ -272,6 +297,9 @@ def test_what_fails_here_is_not_told_to_strangers(customer, monkeypatch, caplog)
     monkeypatch.setattr(Shelf, "page", fail)
     answer = customer.get(LIST)
     assert code_of(answer) == (500, "InternalError") and "word" not in answer.text
+    deadline_s = time.monotonic() + 5  # it is logged behind the answer
+    while "a word of ours" not in caplog.text and time.monotonic() < deadline_s:
+        time.sleep(0.01)
     assert "a word of ours" in caplog.text and customer.token not in caplog.text
 
 

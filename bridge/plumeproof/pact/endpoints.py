@@ -117,17 +117,20 @@ class Endpoints:
 
     def app(self, is_behind_proxy: bool) -> Starlette:
         """The application."""
-        return Starlette(
+        found = Starlette(
             routes=[
                 Route("/auth/token", _answering(self._issue_token), methods=["POST"]),
                 Route("/.well-known/openid-configuration", _answering(self._tell_provider), methods=["GET"]),
                 Route(LIST_PATH, _answering(self._list), methods=["GET"]),
+                Route(LIST_PATH + "/", _answering(self._list), methods=["GET"]),  # an example of PACT writes it so
                 Route(LIST_PATH + "/{footprint_id}", _answering(self._get), methods=["GET"]),
                 Route("/3/events", _answering(self._take_event), methods=["POST"]),
             ],
             middleware=[Middleware(Frame, is_behind_proxy=is_behind_proxy)],
             exception_handlers={HTTPException: _answer_http, Exception: _answer_failure},
         )
+        found.router.redirect_slashes = False  # a redirect would name the scheme behind the proxy
+        return found
 
     async def _issue_token(self, request: Request) -> Response:
         self._limits.of_address.take(request.client.host if request.client is not None else "")

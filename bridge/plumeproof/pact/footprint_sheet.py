@@ -12,6 +12,7 @@ from typing import Any
 
 import rfc8785
 
+from plumeproof.documents.declared import text_of
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Block, Facts, Heading, Sheet, Table, Text, Verdict
 from plumeproof.documents.site import Site
 from plumeproof.pact.footprint import SPEC_VERSION, SUMMED, TOLD, Issued
@@ -36,10 +37,10 @@ def footprint_document(issued: Sequence[Issued], site: Site) -> dict[str, Any]:
             one.id: {
                 "figures": [{"id": part.revision.id, "tCO2e": part.tonnes} for part in one.parts],
                 "sumTCO2e": one.total_t,
-                "production": str(one.offered.said.production),
-                "allocatedPercent": str(one.offered.said.allocated_pct),
+                "production": text_of(one.offered.said.production),
+                "allocatedPercent": text_of(one.offered.said.allocated_pct),
                 "measuredKgCO2ePerDeclaredUnit": one.measured_kg,
-                "otherFossilKgCO2ePerDeclaredUnit": str(one.offered.said.other_fossil),
+                "otherFossilKgCO2ePerDeclaredUnit": text_of(one.offered.said.other_fossil),
                 "roundedToDecimals": one.offered.product.decimals,
                 "notValid": sorted(one.weak),
             }
@@ -72,7 +73,7 @@ def _blocks(one: Issued) -> list[Block]:
     numbers = SUMMED | TOLD
     rows = [
         ("Measured at the stack, fossil", one.measured_kg, "figures below"),
-        ("Other fossil sources", str(said.other_fossil), "site file"),
+        ("Other fossil sources", text_of(said.other_fossil), "site file"),
         *((_plain(key), pcf[name], "site file") for key, name in numbers.items() if name in pcf),
         ("Footprint without biogenic uptake", pcf["pcfExcludingBiogenicUptake"], "sum"),
         ("Footprint with biogenic uptake", pcf["pcfIncludingBiogenicUptake"], "sum"),
@@ -92,8 +93,8 @@ def _blocks(one: Issued) -> list[Block]:
                 ("Reference period", period),
                 ("Geography", said.geography),
                 ("Boundary", said.boundary or "not stated"),
-                ("Allocation", f"{said.allocated_pct} %: {said.allocation_rules or 'rules not stated'}"),
-                ("Production of the period", f"{said.production} {product.declared_unit}"),
+                ("Allocation", f"{text_of(said.allocated_pct)} %: {said.allocation_rules or 'rules not stated'}"),
+                ("Production of the period", f"{text_of(said.production)} {product.declared_unit}"),
                 ("Standards", ", ".join(pcf["crossSectoralStandards"])),
                 ("IPCC factors", ", ".join(pcf["ipccCharacterizationFactors"])),
                 ("Primary data share", f"{pcf['primaryDataShare']} %"),
@@ -113,7 +114,7 @@ def _blocks(one: Issued) -> list[Block]:
             widths=(4.0, 2.0, 2.0),
         ),
         Text(
-            f"Sum {one.total_t} t CO2e x 1000 x {said.allocated_pct} % / {said.production} x"
+            f"Sum {one.total_t} t CO2e x 1000 x {text_of(said.allocated_pct)} % / {text_of(said.production)} x"
             f" {pcf['declaredUnitAmount']} = {one.measured_kg} kg CO2e, rounded half to even to {product.decimals}"
             " decimals. A number that is not stated is not known and is in no sum."
         ),

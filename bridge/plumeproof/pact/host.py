@@ -19,7 +19,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from plumeproof.delivery.private_file import check_private
+from plumeproof.delivery.private_file import FileWatch, check_private
 from plumeproof.errors import ConfigError, DeliveryError
 from plumeproof.pact.endpoints import HEADER_MAX_BYTES
 
@@ -49,7 +49,8 @@ class Host:
         # Named protocol: asyncio leaves Nagle's delay (40 ms an answer) on for sockets made without it.
         self._socket = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
-            self._server = uvicorn.Server(_configure(place, app))
+            self._settings = _configure(place, app)
+            self._server = uvicorn.Server(self._settings)
             # A restart must not wait for the last connections of the run before.
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((place.host, place.port))
@@ -60,6 +61,8 @@ class Host:
         except ConfigError:
             self._socket.close()
             raise
+        self._cert_file, self._key_file = place.cert_file, place.key_file
+        self._watch = FileWatch([file for file in (place.cert_file, place.key_file) if file is not None])
         shown = f"[{place.host}]" if family == socket.AF_INET6 else place.host
         scheme = "https" if place.cert_file is not None else "http"
         self.port = int(self._socket.getsockname()[1])
@@ -73,6 +76,18 @@ class Host:
         deadline_s = time.monotonic() + START_TIMEOUT_S
         while not self._server.started and self._thread.is_alive() and time.monotonic() < deadline_s:
             time.sleep(0.01)
+
+    def renew(self) -> None:
+        """Take certificate and key anew where their files have changed: for connections from now on. Raises
+        ConfigError, and the old ones stay."""
+        if self._settings.ssl is None or self._cert_file is None or not self._watch.has_changed():
+            return
+        try:
+            # Into a context of its own first: one that takes the certificate but not the key would serve neither.
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._cert_file, self._key_file)
+            self._settings.ssl.load_cert_chain(self._cert_file, self._key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{self._cert_file}", f"cannot be used: {error}; the one before is shown on") from error
 
     def stop(self) -> None:
         """Open answers are finished, then everything is closed."""

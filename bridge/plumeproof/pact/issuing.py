@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from plumeproof.documents.declared import DeclaredSource
 from plumeproof.documents.site import SiteFile
 from plumeproof.errors import ConfigError
 from plumeproof.figure_desk import FigureDesk
@@ -22,7 +21,7 @@ def issue_all(
     """All versions of all footprints. `desks`: by plant id; `skip`: told of a footprint that cannot be made yet, the
     others are; None: it is raised. Raises ConfigError, StoreError, RuleError."""
     offer = read_offer(site_file)
-    stacks = {name: Stack(DeclaredSource(desk, ledger), ledger) for name, (desk, ledger) in desks.items()}
+    stacks = {name: Stack(desk, ledger) for name, (desk, ledger) in desks.items()}
     found: list[Issued] = []
     for offered in offer.footprints:
         try:

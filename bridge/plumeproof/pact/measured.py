@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from plumeproof.documents.declared import DeclaredSource, Period, decimal_of, pieces_of
-from plumeproof.documents.site import Site
+from plumeproof.documents.declared import Period, decimal_of, pieces_of
+from plumeproof.documents.site import EmissionSource, Site
 from plumeproof.errors import ConfigError
-from plumeproof.figure_ids import id_of_figure
+from plumeproof.figure_desk import FigureDesk
+from plumeproof.figure_ids import id_of_figure, utc_text
 from plumeproof.instants import read_instant
 from plumeproof.ledger_strips import LedgerStrips
 from plumeproof.pact.offer import Offered
@@ -48,7 +49,7 @@ class Measured:
 class Stack:
     """A plant with its figures."""
 
-    source: DeclaredSource
+    desk: FigureDesk
     ledger: LedgerStrips
 
 
@@ -60,38 +61,38 @@ def measure(offered: Offered, site: Site, stack_of: Callable[[str], Stack]) -> M
     for emission in offered.sources:
         _, outlet = site.outlet(emission.outlet)
         stack = stack_of(outlet.plant)
-        offset = stack.source.desk.engine.plant.utc_offset_min
-        first = read_instant(offered.said.first, offset, "first")
-        period = (first, read_instant(offered.said.end, offset, "end"))
+        engine = stack.desk.engine
+        rules = next((one for one in engine.rule_sets if one.id == emission.rule_set), None)
+        if rules is None:
+            there = ", ".join(one.id for one in engine.rule_sets)
+            raise ConfigError(offered.at, f"rule set {emission.rule_set[:40]} is none of {engine.plant.id}: {there}")
+        offset = engine.offset_min(rules)
+        period = (read_instant(offered.said.first, offset, "first"), read_instant(offered.said.end, offset, "end"))
         if period[1] <= period[0]:
             raise ConfigError(offered.at, f"end {offered.said.end} is not behind first {offered.said.first}")
         if offered.said.issued.timestamp() * 1000 < period[1]:
             raise ConfigError(offered.at, "is issued before its period has ended; put the day into `issued`")
         periods.add(period)
-        found = list(stack.source.of_period(emission.measurand, CO2E, emission.rule_set, period))
-        what = f"{emission.measurand} in {UNIT} by {emission.rule_set} at {outlet.id}"
-        there = {(one.figure.start_utc_ms, one.figure.end_utc_ms) for one in found}
-        rules = next(one for one in stack.source.desk.engine.rule_sets if one.id == emission.rule_set)
-        wanted = pieces_of(period, stack.source.desk.engine.offset_min(rules))
-        if len(there) < len(wanted):
-            raise ConfigError(offered.at, f"{len(wanted) - len(there)} of {len(wanted)} periods have no {what}")
-        for one in found:
-            if not one.is_closed:
-                raise ConfigError(
-                    offered.at, f"{one.id} is not closed yet; a footprint waits until the bridge has done so"
-                )
-            pieces.append(_revisions(stack, one.figure, offered.at))
-        factors.add(_factors(rules.settings.gwp, offered.at, what))
+        for level, start, end in pieces_of(period, offset):
+            found = _revisions(stack, emission, (level, start, end), offered.at)
+            if not found:
+                what = f"{emission.measurand} in {UNIT} by {rules.id} at {outlet.id} has no closed {level}"
+                begin = utc_text(start)
+                raise ConfigError(offered.at, f"{what} that begins {begin}; it waits until the bridge has stored one")
+            pieces.append(found)
+        factors.add(_factors(rules.settings.gwp, offered.at, rules.id))
     if len(periods) > 1:
         raise ConfigError(offered.at, "its sources lie on different clocks; make a footprint for each")
     return Measured(periods.pop(), tuple(pieces), tuple(sorted(factors)))
 
 
-def _revisions(stack: Stack, newest: Figure, at: str) -> tuple[Revision, ...]:
-    stored = stack.ledger.stored(newest.plant, newest.level, newest.start_utc_ms, newest.end_utc_ms)
+def _revisions(stack: Stack, emission: EmissionSource, piece: tuple[str, int, int], at: str) -> tuple[Revision, ...]:
+    """What the bridge has stored; nothing is made anew: of a month that runs that would read all its records."""
+    level, start, end = piece
     found = []
-    for one in stored:
-        if one.place != newest.place:
+    for one in stack.ledger.stored(stack.desk.engine.plant.id, level, start, end):
+        named = (one.measurand, one.layer, one.rule_set, one.start_utc_ms, one.end_utc_ms)
+        if named != (emission.measurand, CO2E, emission.rule_set, start, end):
             continue
         if one.value is None or one.unit != UNIT:
             raise ConfigError(at, f"{id_of_figure(one)} has no value in {UNIT}; `plumeproof trace` shows why")
