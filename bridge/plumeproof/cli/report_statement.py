@@ -3,6 +3,7 @@
   plumeproof report statement -c bridge.toml --from 2026-11 --to 2026-12 --json ghg.json --html ghg.html --pdf ghg.pdf
   plumeproof report statement -c bridge.toml --from 2026-11 --to 2026-12 --hours hours.csv
   plumeproof report statement --check ghg.json --evidence folder      one that somebody else has edited
+  plumeproof report statement --schema > ghg_data_set.json            JSON Schema (draft 2020-12) of it
 
 Own form: the standards define no file format. What still runs is a draft and says so.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,11 +44,15 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--hours", type=Path, metavar="FILE", help="every clock hour of the measured sources, as CSV")
     parser.add_argument("--check", type=Path, metavar="FILE", help="data set to check, instead of making one")
     parser.add_argument("--evidence", type=Path, metavar="DIR", help="where its evidence lies (folder of the data set)")
+    parser.add_argument("--schema", action="store_true", help="print the JSON Schema of the data set")
     parser.set_defaults(main=main)
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the document or check one; returns the exit status."""
+    if args.schema:
+        print(files("plumeproof.documents").joinpath("schemas", "ghg_data_set.json").read_text("utf-8"), end="")
+        return 0
     return _check(args) if args.check is not None else _make(args)
 
 
