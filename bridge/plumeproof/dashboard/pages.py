@@ -132,7 +132,7 @@ class Pages:
                     for kind, sinks in (
                         ("MQTT", config.mqtt_sinks),
                         ("HTTPS", config.https_sinks),
-                        ("HJ 212", config.hj212_sinks),
+                        ("HJ\u00a0212", config.hj212_sinks),
                     )
                     for sink in sinks
                 ],
