@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from plumeproof.rules.figure import CO2E, MONTH
 from plumeproof.store.connection import Writer
@@ -43,14 +45,27 @@ def site_text() -> str:
     return text[:begins] + other + text[begins:ends] + "\n" + said + text[ends:]
 
 
-def write_works(folder: Path, listener_url: str = "", revise: bool = True) -> Path:
+@lru_cache(maxsize=1)
+def _ledger_files() -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        write_tonnes(Path(folder), 2)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir() if path.is_file()}
+
+
+def write_ledger(folder: Path, revise: bool = True) -> None:
+    """ledger.sqlite, keys.json and line-1.toml; made once a process."""
+    for name, raw in _ledger_files().items():
+        (folder / name).write_bytes(raw)
+    if revise:
+        revise_december(folder / "ledger.sqlite", 1.01, REVISED_UTC_MS)
+
+
+def write_works(folder: Path, listener_url: str = "") -> Path:
     """Everything in one folder; returns bridge.toml. `listener_url`: of the customer's own host."""
     test_ca.make(folder / "ca")
     data = folder / "data"
     data.mkdir()
-    write_tonnes(data, 2)
-    if revise:
-        revise_december(data / "ledger.sqlite", 1.01, REVISED_UTC_MS)
+    write_ledger(data)
     (folder / "site.toml").write_text(site_text())
     write_private(folder / "own.secret", (OWN_SECRET + "\n").encode())
     told = (

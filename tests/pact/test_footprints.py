@@ -21,9 +21,8 @@ from plumeproof.store.connection import Writer
 from plumeproof.store.figures import SqliteFigures
 from plumeproof.trace.document import ids_of
 from tests.bridge.test_documents import words_of_pdf
-from tests.doubles.footprint_works import DECEMBER, REVISED_UTC_MS, revise_december, site_text, without
+from tests.doubles.footprint_works import DECEMBER, REVISED_UTC_MS, site_text, without, write_ledger
 from tests.doubles.manual_clock import ManualClock
-from tests.doubles.tonnes_plant import write_tonnes
 
 SITE = site_text()
 
@@ -32,8 +31,7 @@ SITE = site_text()
 def folder(tmp_path_factory):
     """A ledger whose month was revised once, and its site."""
     found = tmp_path_factory.mktemp("footprints")
-    write_tonnes(found, 2)
-    revise_december(found / "ledger.sqlite", 1.01, REVISED_UTC_MS)
+    write_ledger(found)
     (found / "site.toml").write_text(SITE)
     return found
 
@@ -158,7 +156,7 @@ def test_what_is_not_measured_is_refused(folder, tmp_path, capsys, old, new, tol
 
 
 def test_a_figure_that_does_not_count_is_said(tmp_path, capsys):
-    write_tonnes(tmp_path, 2)
+    write_ledger(tmp_path, revise=False)
     writer = Writer(tmp_path / "ledger.sqlite")
     figures = SqliteFigures(writer, ManualClock(REVISED_UTC_MS))
     (one,) = [figure for figure in figures.of_period("line-1", MONTH, *DECEMBER) if figure.layer == CO2E]
