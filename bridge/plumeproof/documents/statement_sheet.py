@@ -6,7 +6,6 @@ to TONNES_DECIMALS here; the data set has them whole.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from datetime import time, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -17,7 +16,7 @@ from plumeproof.documents.schema import digest_of
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
 from plumeproof.documents.site_time import instant_of
 from plumeproof.documents.standing import Standing
-from plumeproof.documents.verification_sheet import verification_blocks
+from plumeproof.documents.verification_sheet import verification_blocks, words_of
 from plumeproof.rules.annual import PROVISIONAL
 
 TONNES_DECIMALS = 3
@@ -65,11 +64,6 @@ def _span(period: dict[str, str]) -> str:
     return f"{period['start']} to {period['end']}"
 
 
-def _words(name: str) -> str:
-    """`operationalControl` as people write it."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-
-
 def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings: Sequence[Finding]) -> Iterator[Block]:
     total = shown(statement["results"]["total"])
     yield Verdict(f"Total {total} tCO2e, without biogenic CO2", GOOD if not findings else BAD)
@@ -84,7 +78,7 @@ def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings:
         one["figure"]["flags"] for own in statement["quantification"] for one in own["dataInputs"] if one["figure"]
     ]
     if count := sum(PROVISIONAL in one for one in flags):
-        told = f"{count} months have substitutes that the whole year's mean and deviation will replace"
+        told = f"the whole year's mean and deviation will replace substitutes in {count} of {len(flags)} figures"
         yield Verdict(f"Provisional by the rule set: {told}", OPEN)
     for gap in whole["gaps"]:
         yield Verdict(
@@ -104,7 +98,7 @@ def _verdicts(statement: dict[str, Any], verification: dict[str, Any], findings:
     if verification["opinion"] is None:
         yield Verdict("Not verified yet: there is no opinion", OPEN)
     if findings:
-        yield Verdict(f"{len(findings)} checks of the data set do not hold", BAD)
+        yield Verdict(f"Findings of the checks, each to be mended: {len(findings)}", BAD)
         yield Table(
             ("Place", "Finding"), tuple((one.path, one.told) for one in findings[:FINDINGS_SHOWN]), widths=(2, 3)
         )
@@ -156,7 +150,7 @@ def _results(statement: dict[str, Any]) -> Iterator[Block]:
                 one["gas"],
                 shown(one["mass"]) if one["mass"] else "",
                 shown(one["co2e"]) if one["co2e"] else "",
-                _words(one["status"]) + (f": {one['reason']}" if one["reason"] else ""),
+                words_of(one["status"]) + (f": {one['reason']}" if one["reason"] else ""),
             )
             for one in statement["gases"]
         ),
@@ -173,7 +167,7 @@ def _boundaries(statement: dict[str, Any]) -> Iterator[Block]:
     yield Heading("Boundaries and basis")
     yield Facts(
         (
-            ("Organizational boundary", f"{_words(organization['approach'])}, {organization['sharePercent']} %"),
+            ("Organizational boundary", f"{words_of(organization['approach'])}, {organization['sharePercent']} %"),
             ("Entities", ", ".join(organization["entities"])),
             ("Categories", ", ".join(map(str, reporting["categories"]))),
             ("Significance", reporting["significanceCriteria"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,10 @@ def verification_blocks(verification: dict[str, Any]) -> Iterator[Block]:
     yield Heading("Verification")
     yield Facts(
         (
-            ("Engagement", f"{verification['engagementType']}, level of assurance {verification['levelOfAssurance']}"),
+            (
+                "Engagement",
+                f"{words_of(verification['engagementType'])}, level of assurance {verification['levelOfAssurance']}",
+            ),
             ("Standard", verification["standardEdition"] + (f" (basis: {basis})" if basis else "")),
             ("Objectives", verification["objectives"]),
             ("Criteria", ", ".join(verification["criteria"])),
@@ -32,11 +36,11 @@ def verification_blocks(verification: dict[str, Any]) -> Iterator[Block]:
                 f"{body['name']}; {accreditation['body']} {accreditation['number']}, valid until "
                 f"{accreditation['validUntil']}, {accreditation['basis']}",
             ),
-            ("Team", "; ".join(f"{one['name']}, {one['role']}" for one in verification["team"])),
+            ("Team", "; ".join(f"{one['name']}, {words_of(one['role'])}" for one in verification["team"])),
             ("Impartiality", verification["impartialityDeclaration"]),
             ("Sector and operations", f"{analysis['sectorInfo']}; {analysis['operations']}"),
             ("Information systems", analysis["informationSystems"]),
-            ("Plan", f"{plan['dates']['first']} to {plan['dates']['last']}, {len(plan['approvals'])} approvals"),
+            ("Plan", f"{plan['dates']['first']} to {plan['dates']['last']}; approvals: {len(plan['approvals'])}"),
         )
     )
     if verification["riskAssessment"]:
@@ -57,7 +61,7 @@ def verification_blocks(verification: dict[str, Any]) -> Iterator[Block]:
             ("Evidence is gathered by", "Assertion", "Population", "Sample", "Planned"),
             tuple(
                 (
-                    one["technique"],
+                    words_of(one["technique"]),
                     one["assertion"],
                     one["population"],
                     f"{one['sampleSize']}, {one['samplingMethod']}",
@@ -70,6 +74,11 @@ def verification_blocks(verification: dict[str, Any]) -> Iterator[Block]:
         rows = tuple((one["date"], one["kind"], one["reasonIfWaived"] or "") for one in verification["siteVisits"])
         yield Table(("Site visit", "Kind", "Why not physical"), rows)
     yield from _outcome(verification)
+
+
+def words_of(name: str) -> str:
+    """`operationalControl` as people write it."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
 
 
 def _outcome(verification: dict[str, Any]) -> Iterator[Block]:
