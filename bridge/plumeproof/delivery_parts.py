@@ -191,13 +191,8 @@ def files_of(sink: HttpsSinkConfig) -> Sequence[Path]:
     return [path for path in (*found, sink.ca_file) if path is not None]
 
 
-def try_broker(sink: MqttSinkConfig, gateway: str) -> str:
-    """Connect as the service would, under another client id, in one sentence. Raises DeliveryError."""
-    return probe_broker(sink, gateway)[0]
-
-
 def probe_broker(sink: MqttSinkConfig, gateway: str) -> Probed:
-    """The same, and the days that certificates still hold."""
+    """Connect as the service would, under another client id. Raises DeliveryError."""
     from plumeproof.delivery import mqtt_connection
     from plumeproof.delivery.certificates import CertificateWatch
 
@@ -205,17 +200,8 @@ def probe_broker(sink: MqttSinkConfig, gateway: str) -> Probed:
     return mqtt_connection.probe_broker(mqtt_settings(sink, gateway), certificates), certificates.left
 
 
-def try_platform(sink: HttpsSinkConfig) -> tuple[str, str]:
-    """Get a token as the service would, in one sentence, and what ends soon. Raises DeliveryError and ConfigError."""
-    found = build_https(sink, SystemClock())
-    try:
-        return found.check(), "; ".join(found.ending())
-    finally:
-        found.close()
-
-
 def probe_platform(sink: HttpsSinkConfig) -> Probed:
-    """The sentence of `try_platform`, and the days that certificates still hold."""
+    """Get a token as the service would. Raises DeliveryError and ConfigError."""
     found = build_https(sink, SystemClock())
     try:
         return found.check(), found.certificates.left

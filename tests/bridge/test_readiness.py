@@ -104,24 +104,16 @@ def test_a_works_that_has_everything_is_ready(works, capsys, tmp_path):
     assert "line-1/CO2/co2e/month/20261201T0000Z/eu_mrr" in figures
     assert "a token was given" in lines_of(document)["platform.login.eu"]["evidence"]
     # Asked offline it says so, and nothing outside is in it: the same bytes each time
-    arguments = [
-        "readiness",
-        "-c",
-        str(works.folder / "bridge.toml"),
-        "--on",
-        LAST_DAY,
-        "--offline",
-        *map(str, options),
-    ]
+    works.change("site.toml", (description, ""))
+    asked = ["-c", str(works.folder / "bridge.toml"), "--on", LAST_DAY, "--offline"]
+    arguments = ["readiness", *asked, *map(str, options)]
     assert main(arguments) == 1
     first = [path.read_bytes() for path in outputs]
-    assert open_points(json.loads(first[0])) == {"platform.login.eu"}
+    assert open_points(json.loads(first[0])) == {"platform.login.eu", "platform.description.eu"}
     assert main(arguments) == 1 and [path.read_bytes() for path in outputs] == first
-    page, paper = (
-        first[1].decode(),
-        " ".join(each.get_textpage().get_text_range() for each in pypdfium2.PdfDocument(first[2])),
-    )
-    for words in ("Not ready: 1 point that could not be judged here", "CAN STATE", "NOT JUDGED", "READY"):
+    page = first[1].decode()
+    paper = " ".join(each.get_textpage().get_text_range() for each in pypdfium2.PdfDocument(first[2]))
+    for words in ("Not ready: 2 points that could not be judged here", "CAN STATE", "NOT JUDGED", "READY"):
         assert words in page and words in paper
     assert "canary" not in page + paper + first[0].decode()
 

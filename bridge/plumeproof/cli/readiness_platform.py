@@ -6,12 +6,12 @@ as `plumeproof profile check` does. Time limits are those of the sinks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 from plumeproof.config import Config, HttpsSinkConfig
 from plumeproof.delivery.tls import ClientCertificate
-from plumeproof.delivery_parts import check_platform, try_broker, try_platform
+from plumeproof.delivery_parts import check_platform, probe_broker, probe_platform
 from plumeproof.documents.due_lines import Days, ending_line
 from plumeproof.documents.readiness import DISAGREES, LINKS, MISSING, PLATFORM, READY, UNJUDGED, Line
 from plumeproof.documents.readiness_file import ReadinessFile
@@ -44,9 +44,12 @@ def platform_lines(config: Config, own: ReadinessFile, days: Days, is_offline: b
             yield Line(key, PLATFORM, asked, UNJUDGED, OFFLINE, AGAIN)
             continue
         try:
-            yield Line(key, PLATFORM, asked, READY, try_broker(broker, config.gateway.id))
+            told, left = probe_broker(broker, config.gateway.id)
         except (BridgeError, OSError) as error:
             yield Line(key, PLATFORM, asked, MISSING, str(error), "check host, port, firewall and certificates")
+        else:
+            yield Line(key, PLATFORM, asked, READY, told)
+            yield from _served(broker.name, "broker", left, days)
 
 
 def try_links(config: Config, is_offline: bool) -> Iterator[Line]:
@@ -75,28 +78,40 @@ def _platform(sink: HttpsSinkConfig, openapi: str | None, days: Days, is_offline
         "" if profile.status == "official" else f"it is {profile.status}: ask the platform for its published interface"
     )
     yield Line(key, PLATFORM, asked, READY, told, mend)
-    yield _login(sink, is_offline)
+    yield from _login(sink, days, is_offline)
     yield _description(sink, openapi, days, is_offline)
     if sink.cert_file is not None and sink.key_file is not None:
-        key, asked = f"platform.certificate.{sink.name}", f"Our certificate for platform {sink.name}"
+        key, asked = f"platform.certificate.client.{sink.name}", f"Our certificate for platform {sink.name}"
         try:
             end = datetime.fromtimestamp(ClientCertificate(sink.cert_file, sink.key_file).ends_utc_s(), UTC).date()
         except ConfigError as error:
             yield Line(key, PLATFORM, asked, MISSING, str(error), "put the certificate there")
         else:
-            yield ending_line(key, asked, end, sink.cert_file.name, "renew it; the bridge takes the new file", days)
+            mend = "renew it; the bridge takes the new file"
+            yield ending_line(key, PLATFORM, asked, end, sink.cert_file.name, mend, days)
 
 
-def _login(sink: HttpsSinkConfig, is_offline: bool) -> Line:
+def _login(sink: HttpsSinkConfig, days: Days, is_offline: bool) -> Iterator[Line]:
     key, asked = f"platform.login.{sink.name}", f"Platform {sink.name} answers and accepts our credentials"
     if is_offline:
-        return Line(key, PLATFORM, asked, UNJUDGED, OFFLINE, AGAIN)
+        yield Line(key, PLATFORM, asked, UNJUDGED, OFFLINE, AGAIN)
+        return
     try:
-        told, ending = try_platform(sink)
+        told, left = probe_platform(sink)
     except (BridgeError, OSError) as error:
         mend = "check base_url, firewall, ca_file, secret and key files; `plumeproof doctor` tries the same"
-        return Line(key, PLATFORM, asked, MISSING, str(error), mend)
-    return Line(key, PLATFORM, asked, READY, told, f"renew: {ending}" if ending else "")
+        yield Line(key, PLATFORM, asked, MISSING, str(error), mend)
+        return
+    yield Line(key, PLATFORM, asked, READY, told)
+    yield from _served(sink.name, "platform", left, days)
+
+
+def _served(name: str, what: str, left: Mapping[str, int], days: Days) -> Iterator[Line]:
+    """The certificate that the other side has shown."""
+    if "server" in left:
+        end = datetime.now(UTC).date() + timedelta(days=left["server"])
+        key, asked = f"platform.certificate.server.{name}", f"Certificate of {what} {name}"
+        yield ending_line(key, PLATFORM, asked, end, "as it was shown", f"ask the {what} when it renews it", days)
 
 
 def _description(sink: HttpsSinkConfig, openapi: str | None, days: Days, is_offline: bool) -> Line:

@@ -78,12 +78,14 @@ def paper_lines(site_file: SiteFile, own: ReadinessFile, days: Days) -> Iterator
             told = f"{name} [[permit]] valid_from {permit.valid_from}, after {days.must_hold}"
             yield Line(f"dates.permit.{permit.number}", DATES, asked, MISSING, told, mend)
         else:
-            yield ending_line(f"dates.permit.{permit.number}", asked, permit.valid_to, f"{name} [[permit]]", mend, days)
+            yield ending_line(
+                f"dates.permit.{permit.number}", DATES, asked, permit.valid_to, f"{name} [[permit]]", mend, days
+            )
     for paper in own.papers:
         if paper.valid_to is not None:
             asked = f"{paper.kind.replace('_', ' ').capitalize()}: {paper.name} ({paper.reference})"
             where = f"{name} [[readiness.paper]]"
-            yield ending_line(f"dates.paper.{paper.name}", asked, paper.valid_to, where, "renew it", days)
+            yield ending_line(f"dates.paper.{paper.name}", DATES, asked, paper.valid_to, where, "renew it", days)
     asked = "Accreditation of the verification body"
     body = site_file.section("verification").inner("body")
     until = body.value("valid_until", day_text, None)
@@ -92,17 +94,17 @@ def paper_lines(site_file: SiteFile, own: ReadinessFile, days: Days) -> Iterator
         yield Line("dates.accreditation", DATES, asked, MISSING, f"{name} names no body", mend)
     else:
         mend = "ask the body for its renewed accreditation"
-        yield ending_line("dates.accreditation", asked, until, f"{name} [verification.body]", mend, days)
+        yield ending_line("dates.accreditation", DATES, asked, until, f"{name} [verification.body]", mend, days)
 
 
-def ending_line(key: str, asked: str, day: date, where: str, mend: str, days: Days) -> Line:
+def ending_line(key: str, group: str, asked: str, day: date, where: str, mend: str, days: Days) -> Line:
     """Of anything that holds until a day."""
     told = f"{where}: until {day}, {days.left(day)}"
     if day < days.on:
-        return Line(key, DATES, asked, MISSING, told, mend)
+        return Line(key, group, asked, MISSING, told, mend)
     if day < days.must_hold:
-        return Line(key, DATES, asked, MISSING, f"{told}, before the deadline of {days.must_hold}", mend)
-    return Line(key, DATES, asked, READY, told, mend if (day - days.must_hold).days <= days.soon_days else "")
+        return Line(key, group, asked, MISSING, f"{told}, before the deadline of {days.must_hold}", mend)
+    return Line(key, group, asked, READY, told, mend if (day - days.must_hold).days <= days.soon_days else "")
 
 
 def _tests(
@@ -121,7 +123,7 @@ def _tests(
         asked = f"{name} of {plant.id}: {'annual test (AST)' if one.test == 'AST' else 'calibration (QAL2)'}"
         where = f"{watched.file}, function {in_force.id}"
         mend = f"have the {one.test} made before {one.due}; bring it in with `plumeproof calibration`"
-        yield ending_line(f"dates.{one.test.lower()}.{plant.id}.{name}", asked, one.due, where, mend, days)
+        yield ending_line(f"dates.{one.test.lower()}.{plant.id}.{name}", DATES, asked, one.due, where, mend, days)
     if failed_on is not None:
         asked = f"{name} of {plant.id}: last annual test passed"
         mend = "have a new QAL2 made; the function in force is not valid any more"
@@ -172,7 +174,7 @@ def _gases(watched: Watched, cylinders: Sequence[Cylinder], days: Days) -> Itera
         else:
             one = known[name]
             where = f"[[cylinder]], certificate {one.certificate}" if one.certificate else "[[cylinder]]"
-            yield ending_line(key, asked, one.expires, where, "order a new cylinder with its certificate", days)
+            yield ending_line(key, DATES, asked, one.expires, where, "order a new cylinder with its certificate", days)
     if not used:
         yield Line(
             f"dates.cylinder.{watched.plant.id}", DATES, f"Test gases of {watched.plant.id}", NOT_ASKED,

@@ -16,9 +16,16 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any
 
 from plumeproof.documents.declared import Declared, add, text_of
+from plumeproof.documents.standing import OWN_FORM, Standing
 from plumeproof.documents.weaknesses import CALIBRATION, CYLINDER, FACTOR
 
 FORMAT = "plumeproof.materiality/1"
+STANDING = Standing(
+    OWN_FORM,
+    "(EU) 2018/2066 for substitutes, EN 14181 for calibrations, (EU) 2025/2546 by a public summary for the threshold",
+    "2026-11-25",
+    "A view for work and verification, prescribed by nobody.",
+)
 SUBSTITUTED = "substituted"
 KINDS = (SUBSTITUTED, CALIBRATION, CYLINDER, FACTOR)
 WORDS = {
@@ -155,7 +162,7 @@ def materiality_document(site: str, view: Materiality, utc_text: Any) -> dict[st
     """For machines. `utc_text`: UTC ms to RFC 3339."""
     return {
         "format": FORMAT,
-        "standing": "own form",
+        "profile": STANDING.content,
         "site": site,
         "period": {"start": utc_text(view.start_utc_ms), "end": utc_text(view.end_utc_ms)},
         "threshold_pct": text_of(view.account.threshold_pct),

@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from plumeproof.documents.declared import text_of
-from plumeproof.documents.materiality import KINDS, WORDS, Account, Materiality, Part
+from plumeproof.documents.materiality import KINDS, STANDING, WORDS, Account, Materiality, Part
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
 
-STANDING = "own form: a view for work and verification, prescribed by nobody"
 TONNES_STEP = Decimal("0.000001")  # shown on the sheet; the JSON has every digit
 FULL_WIDTHS = (10, 25, 50, 100)  # per cent that a bar's whole width may stand for
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,7 +58,7 @@ def materiality_sheet(works: str, view: Materiality, foot: str) -> Sheet:
     if view.open_points:
         blocks += [Heading("Not judged, because nothing is stated")]
         blocks += [Verdict(text, OPEN) for text in view.open_points]
-    return Sheet("Materiality view", works, tuple(blocks), STANDING, foot)
+    return Sheet("Materiality view", works, tuple(blocks), STANDING.text, foot)
 
 
 def materiality_bars(one: Account) -> tuple[Bar, ...]:

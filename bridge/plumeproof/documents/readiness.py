@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from plumeproof.documents.standing import OWN_FORM, Standing
+
 FORMAT = "plumeproof.readiness/1"
 READY, MISSING, DISAGREES, UNJUDGED, NOT_ASKED = VERDICTS = (
     "ready",
@@ -38,7 +40,12 @@ DATA_SET, PLATFORM, EVIDENCE, PERIOD, DATES, PAPERS, PARAMETERS, LINKS, STATEMEN
     "Chinese platform (HJ 212)",
     "Contract and technical file",
 )
-BASIS = "requirement of the rule change from 2026-12-01: an ISO 14064-3 compatible data set, and a platform by API"
+STANDING = Standing(
+    OWN_FORM,
+    "what exporters were told of the rule change of 2026-12-01: an ISO 14064-3 compatible data set, a platform by API",
+    "2026-11-25",
+    "A review for the company itself, prescribed by nobody and no certificate.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +119,7 @@ def review_document(review: Review) -> dict[str, Any]:
     """For machines."""
     return {
         "format": FORMAT,
-        "standing": "own form",
-        "basis": BASIS,
+        "profile": STANDING.content,
         "works": review.works,
         "category": review.category,
         "is_cbam_category": review.is_cbam,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from plumeproof.documents.presets import WAYS, Preset
 from plumeproof.documents.readiness import (
-    BASIS,
     DISAGREES,
     GROUPS,
     MISSING,
     NOT_ASKED,
     PERIOD,
     READY,
+    STANDING,
     UNJUDGED,
     Line,
     Review,
@@ -22,7 +22,6 @@ from plumeproof.documents.readiness import (
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
 from plumeproof.documents.statable import asked_of
 
-STANDING = "own form: a review for the company itself, prescribed by nobody and no certificate"
 MOOD = {READY: GOOD, MISSING: BAD, DISAGREES: BAD, UNJUDGED: OPEN, NOT_ASKED: ""}
 SHOWN = {READY: "READY", MISSING: "MISSING", DISAGREES: "DISAGREES", UNJUDGED: "NOT JUDGED", NOT_ASKED: "not asked"}
 NOTED = "READY, see note"
@@ -45,7 +44,6 @@ def readiness_sheet(review: Review, preset: Preset, bars: tuple[Bar, ...], foot:
                 ("Project category", f"{review.category_title}; {_listed(preset)}"),
                 ("Judged on", f"{review.on}; all must hold on {max(review.on, review.deadline)}"),
                 ("Data from", f"{review.period[0]} until {last}, that day excluded"),
-                ("Asked for by", BASIS),
             )
         ),
         Text(_cbam(review)),
@@ -69,7 +67,7 @@ def readiness_sheet(review: Review, preset: Preset, bars: tuple[Bar, ...], foot:
             )
         )
     blocks += _statements(review)
-    return Sheet("Readiness review", f"{review.works}, {review.on}", tuple(blocks), STANDING, foot)
+    return Sheet("Readiness review", f"{review.works}, {review.on}", tuple(blocks), STANDING.text, foot)
 
 
 def _cbam(review: Review) -> str:
