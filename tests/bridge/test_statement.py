@@ -544,7 +544,7 @@ def test_what_would_count_twice_is_refused_or_chosen(folder, capsys):
     text = (folder / "site.toml").read_text().replace("# For `plumeproof report statement`", SECOND.format("CO2"), 1)
     (folder / "twice.toml").write_text(text)
     status, _, err = run(capsys, *options(folder, "twice.toml"))
-    assert status == 2 and "source S2: is CO2 of DA001, and so is S1: it would count twice" in err
+    assert status == 2 and "source S2: is CO2 of plant line-1, and so is S1: it would count twice" in err
     (folder / "twice.toml").write_text(text.replace('# sources = ["S1"]  ', 'sources = ["S1"]  ', 1))
     status, out, _ = run(capsys, *options(folder, "twice.toml"))
     assert status == 0 and len(json.loads(out)["ghgStatement"]["sourcesSinks"]) == 2

@@ -17,11 +17,6 @@ def days_of(start_utc_ms: int, end_utc_ms: int, offset_min: int) -> tuple[date, 
     return _local(start_utc_ms, offset_min).date(), _local(end_utc_ms - 1, offset_min).date()
 
 
-def day_start_text(day: date, offset_min: int) -> str:
-    """The midnight that a day begins with."""
-    return datetime(day.year, day.month, day.day, tzinfo=timezone(timedelta(minutes=offset_min))).isoformat()
-
-
 def instant_of(text: str) -> datetime:
     """Of RFC 3339 with an offset. Raises ValueError, also for a day that no calendar has."""
     found = datetime.fromisoformat(text)

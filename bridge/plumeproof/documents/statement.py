@@ -150,13 +150,14 @@ def _trail(
     parts: StatementParts, path: str, own: Sequence[StatementInput], entries: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     names = {one.source for one in own}
+    named = {name for one in own if one.activity is not None for name in one.activity.evidence}
     used = [entries[one.name] for one in own]
     return {
         "resultPath": path,
         "evidenceIds": [
             parts.urn("evidence", one.plan.id)
             for one in parts.evidence
-            if names and (not one.plan.sources or names & set(one.plan.sources))
+            if one.plan.id in named or (names and (not one.plan.sources or names & set(one.plan.sources)))
         ],
         "derivation": {
             "functionId": SUM,

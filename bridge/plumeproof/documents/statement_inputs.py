@@ -109,7 +109,7 @@ def gather(
     chosen = [one for one in site.sources if not plan.sources or one.id in plan.sources]
     if not chosen and not plan.activities:
         raise ConfigError("[[source]]", "there is none: a statement needs at least one source")
-    _refuse_doubles(chosen)
+    _refuse_doubles(site, chosen)
     for source in chosen:
         plant = site.outlet(source.outlet)[1].plant
         measured = list(_measured(source, plan, values, declared[plant], period))
@@ -169,13 +169,14 @@ def refuse_not_final(path: Path, plan: StatementPlan, found: StatementInputs) ->
         raise ConfigError(where, "is final, and no [[evidence]] is named; write its files into site.toml")
 
 
-def _refuse_doubles(sources: Sequence[EmissionSource]) -> None:
-    """The same gas of the same outlet, by two rule sets, would be counted twice."""
-    for at, one in enumerate(sources):
-        for other in sources[:at]:
-            if (one.outlet, one.measurand) == (other.outlet, other.measurand):
-                told = f"is {one.measurand} of {one.outlet}, and so is {other.id}: it would count twice"
-                raise ConfigError(f"source {one.id}", f'{told}; choose with sources = ["{other.id}"] in [statement]')
+def _refuse_doubles(site: Site, sources: Sequence[EmissionSource]) -> None:
+    """The same gas of the same plant, by two rule sets or at two outlets, would be counted twice."""
+    seen: dict[tuple[str, str], str] = {}
+    for one in sources:
+        key = (site.outlet(one.outlet)[1].plant, one.measurand)
+        if (other := seen.setdefault(key, one.id)) != one.id:
+            told = f"is {one.measurand} of plant {key[0]}, and so is {other}: it would count twice"
+            raise ConfigError(f"source {one.id}", f'{told}; choose with sources = ["{other}"] in [statement]')
 
 
 def _measured(
