@@ -60,7 +60,7 @@ class PactService:
         self._config, self._clock = config, clock or SystemClock()
         pact = config.pact
         if not pact.clients:
-            raise ConfigError("pact.client", "is missing: nobody could ask; bridge/PACT.md shows one")
+            raise ConfigError("pact.client", "is missing: nobody could ask; `plumeproof config sample` shows one")
         clients = [_client(one) for one in pact.clients]
         self.refused: tuple[str, ...] = ()
         self._shelf = Shelf()

@@ -13,11 +13,13 @@ import uuid
 
 import httpx
 import pytest
+from starlette.applications import Starlette
 
 from plumeproof.cli import main
 from plumeproof.config import load_config
 from plumeproof.errors import BridgeError, ConfigError, FinalDelivery, RetryableDelivery
 from plumeproof.model import OutboxRow
+from plumeproof.pact import host
 from plumeproof.pact.credentials import RateLimit
 from plumeproof.pact.faults import Fault
 from plumeproof.pact.partner_sink import MADE, Partner, PartnerSink
@@ -269,6 +271,19 @@ def full_house(url):
         streams[0].settimeout(0.05)
         with pytest.raises(TimeoutError):
             streams[0].recv(1)
+
+
+@pytest.mark.parametrize("has_tls", [True, False])
+def test_a_silent_connection_is_closed(works, monkeypatch, has_tls):
+    monkeypatch.setattr(host, "HEADER_S", 0.1)
+    files = (works.folder / "ca" / "server.pem", works.folder / "ca" / "server.key") if has_tls else (None, None)
+    own = host.Host(host.Place("127.0.0.1", 0, *files, 8), Starlette())
+    own.start()
+    try:
+        with socket.create_connection(("127.0.0.1", own.port), 5) as stream, contextlib.suppress(ConnectionResetError):
+            assert stream.recv(1) == b""
+    finally:
+        own.stop()
 
 
 def test_a_renewed_certificate_needs_no_restart(works):

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -23,7 +24,7 @@ from plumeproof.delivery.private_file import FileWatch, check_private
 from plumeproof.errors import ConfigError, DeliveryError
 from plumeproof.pact.endpoints import HEADER_MAX_BYTES
 
-HEADER_S = 10.0  # from the connection, TLS included, to the first whole request
+HEADER_S = 10.0  # for the handshake of TLS, and from there to the first whole request
 IDLE_S = 60  # between requests
 START_TIMEOUT_S = 10.0  # an old PC under load
 STOP_TIMEOUT_S = 3.0
@@ -67,8 +68,7 @@ class Host:
         scheme = "https" if place.cert_file is not None else "http"
         self.port = int(self._socket.getsockname()[1])
         self.url = f"{scheme}://{shown}:{self.port}"
-        run = {"sockets": [self._socket]}
-        self._thread = threading.Thread(target=self._server.run, kwargs=run, name="pact-host", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="pact-host", daemon=True)
 
     def start(self) -> None:
         """Return when it answers."""
@@ -95,6 +95,15 @@ class Host:
         if self._thread.ident is not None:
             self._thread.join(STOP_TIMEOUT_S)
         self._socket.close()
+
+    def _run(self) -> None:
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            if self._settings.ssl is not None:
+                # asyncio gives a handshake a minute, and uvicorn offers no other word on it.
+                listen = partial(loop.create_server, ssl_handshake_timeout=HEADER_S)
+                loop.create_server = listen  # type: ignore[method-assign]
+            runner.run(self._server.serve(sockets=[self._socket]))
 
 
 def _configure(place: Place, app: Starlette) -> uvicorn.Config:
