@@ -78,9 +78,7 @@ def agreement_sheet(
     blocks.append(
         Table(
             ("", "Tongue", "Hours", "Values", "Equal", "Disagree", "Hours not said"),
-            tuple(
-                ("agrees" if one.is_fine else "DISAGREES", one.tongue, *map(_count, _counts(one))) for one in tallies
-            ),
+            tuple(("agrees" if one.is_fine else "DIFFERS", one.tongue, *map(_count, _counts(one))) for one in tallies),
             frozenset({2, 3, 4, 5, 6}),
             tuple(GOOD if one.is_fine else BAD for one in tallies),
         )
@@ -116,7 +114,10 @@ def agreement_sheet(
         Heading("What each tongue rests on"),
         Table(
             ("Tongue", "Status", "Act", "Last checked"),
-            tuple((name, one.status, f"{one.act}. {one.note}".strip(), one.checked) for name, one in standings),
+            tuple(
+                (name, one.status, ". ".join(filter(None, (one.act.rstrip("."), one.note))), one.checked)
+                for name, one in standings
+            ),
             widths=(16, 14, 54, 16),
         ),
     ]

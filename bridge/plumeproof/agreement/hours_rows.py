@@ -15,7 +15,10 @@ from plumeproof.agreement.said import CBAM, FIGURE, STATEMENT, STATUS, Said, Spo
 from plumeproof.errors import ConfigError
 
 # column: unit; the ones that hold numbers
-NUMBERS = {STATEMENT: {"mass_kg": "kg", "mass_t": "t"}, CBAM: {"mass_t": "t"}}
+NUMBERS = {
+    STATEMENT: {"mass_kg": "kg", "mass_t": "t"},
+    CBAM: {"mass_t": "t", "concentration_g_per_Nm3": "g/m3", "flow_Nm3_per_h": "m3/h"},
+}
 START = {STATEMENT: "start_utc", CBAM: "hour_start_utc"}
 LINE_MAX = 4096  # characters of a field
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,7 +4,7 @@ Nothing here is taken from the code that writes a tongue but the plan of a link 
 unit). The number of a float64 is its shortest decimal. Rounding is that which each tongue's own page states:
 
     statement   kg with all digits; t with six, half away from zero (DIN 1333)
-    CBAM        t with six, half away from zero
+    CBAM        t with six, half away from zero; g/m3 and m3/h with all digits
     HJ 212      decimals of the factor's format, masses in kg with three, a tie to the even digit (GB/T 8170)
     API         all digits
 """
@@ -82,7 +82,11 @@ class HourAccount:
             STATUS: Signed(hour.status, None, trace),
             FIGURE: Signed(trace or None, None, trace),
         }
-        return found | {"mass_kg": Signed(hour.kg, None, trace)} if self.tongue == STATEMENT else found
+        if self.tongue == STATEMENT:
+            return found | {"mass_kg": Signed(hour.kg, None, trace)}
+        g_m3 = None if hour.mg_m3 is None else hour.mg_m3.scaleb(-3, _DIGITS)
+        found["concentration_g_per_Nm3"] = Signed(g_m3, None, trace)
+        return found | {"flow_Nm3_per_h": Signed(hour.m3_h, None, trace)}
 
     def due(self, period: tuple[int, int]) -> set[tuple[Subject, int]]:
         """As Account.due."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 from plumeproof.documents.declared import Period, decimal_of, pieces_of
 from plumeproof.errors import ConfigError
@@ -31,6 +31,7 @@ TONNES_DECIMALS = 6  # of a tonne in texts of hours: a gram; half away from zero
 MEASURED, SUBSTITUTED, MISSING, STOPPED = "measured", "substituted", "missing", "stopped"
 STATUSES = (MEASURED, SUBSTITUTED, MISSING, STOPPED)
 _GRAM = Decimal(1).scaleb(-TONNES_DECIMALS)
+_WIDE = Context(prec=400)  # digits of any float64 in grams
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ class Hour:
 
 def tonnes_text(kg: Decimal) -> str:
     """Of kg, in t with TONNES_DECIMALS: what every document shows of an hour."""
-    return format((kg.scaleb(-3)).quantize(_GRAM, ROUND_HALF_UP) + 0, "f")
+    tonnes = kg.scaleb(-3, _WIDE).quantize(_GRAM, ROUND_HALF_UP, _WIDE)
+    return format(abs(tonnes) if tonnes.is_zero() else tonnes, "f")
 
 
 def _exact(number: float) -> Decimal:

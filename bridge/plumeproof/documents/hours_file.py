@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping
 from typing import BinaryIO
 
 from plumeproof.documents.declared import Period, text_of
-from plumeproof.documents.hours import HourSource, tonnes_text
+from plumeproof.documents.hours import Hour, HourSource, tonnes_text
 from plumeproof.documents.site import Site
 from plumeproof.documents.site_time import time_text
 from plumeproof.figure_desk import FigureDesk
@@ -37,12 +37,17 @@ def write_hours(
     for source in (one for one in site.sources if one.id in names):
         hours = HourSource(*desks[site.outlet(source.outlet)[1].plant])
         for one in hours.of_period(source.measurand, source.rule_set, period):
-            masses = ("", "") if one.kg is None else (text_of(one.kg), tonnes_text(one.kg))
-            start = time_text(one.start_utc_ms, 0).replace("+00:00", "Z")
-            local = time_text(one.start_utc_ms, offset_min)
-            closed = "yes" if one.is_closed else "no"
-            rows.writerow((source.id, source.measurand, start, local, one.status, *masses, closed, one.figure_id))
+            rows.writerow(row_of(source.id, source.measurand, one, offset_min))
             count += 1
     text.flush()
     text.detach()
     return count
+
+
+def row_of(source: str, measurand: str, one: Hour, offset_min: int) -> tuple[str, ...]:
+    """One hour, in the order of COLUMNS."""
+    masses = ("", "") if one.kg is None else (text_of(one.kg), tonnes_text(one.kg))
+    start = time_text(one.start_utc_ms, 0).replace("+00:00", "Z")
+    local = time_text(one.start_utc_ms, offset_min)
+    closed = "yes" if one.is_closed else "no"
+    return (source, measurand, start, local, one.status, *masses, closed, one.figure_id)
