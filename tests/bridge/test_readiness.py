@@ -295,3 +295,12 @@ def test_a_list_of_one_s_own_is_checked(tmp_path, capsys, old, new, told):
 
 def test_nothing_can_be_stated_without_lines():
     assert find_statable([]) == ()
+
+
+def test_every_sentence_is_documented():
+    text = (ROOT / "bridge" / "READINESS.md").read_text()
+    keys = re.findall(
+        r'^key = "(\w+)"', files("plumeproof.documents").joinpath("presets/statements.toml").read_text(), re.M
+    )
+    assert len(keys) == 12 and all(f"| `{key}` |" in text for key in keys)
+    assert not re.search(r"certif|approv|official", " ".join(one for one in keys))
