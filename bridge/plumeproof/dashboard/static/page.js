@@ -184,16 +184,18 @@ function backlog() {
   });
   inside.push(make("tr", {}, make("td", {}, "records not averaged yet"), count(live.unaveraged)));
   const delivered = (name) => { const part = live.parts.find((p) => p.kind === "sink" && p.name === name); return part && part.counters.delivered_total; };
-  const certificate = (name) => {
-    const part = live.parts.find((p) => p.kind === "sink" && p.name === name);
-    const days = part ? ["client", "server"].map((w) => [part.counters[w + "_certificate_left_days"], w]).filter((d) => d[0] !== undefined).sort((a, b) => a[0] - b[0]) : [];
-    return make("td", { class: days.length && days[0][0] < CERTIFICATE_WARN_DAYS ? "number alarm" : "number", title: days.map((d) => "the " + d[1] + "'s: " + d[0] + " days").join(", ") }, days.length ? days[0][0] + " d" : "–");
+  const certificate = (name) => { // the days of the one that ends first
+    const part = live.parts.find((p) => p.kind === "sink" && p.name === name), days = (w) => part && part.counters[w + "_certificate_left_days"];
+    const [first] = ["client", "server"].filter((w) => days(w) !== undefined && days(w) !== null).sort((a, b) => days(a) - days(b));
+    return first ? make("span", { class: days(first) < CERTIFICATE_WARN_DAYS ? "alarm" : "", "data-certificate": name }, name + " " + days(first) + " days (" + first + ")") : null;
   };
   const outside = live.sinks.map((s) => make("tr", { "data-sink": s.name }, make("td", {}, s.name, " ", make("small", {}, s.kind)), count(s.unqueued), count(s.waiting),
-    make("td", { class: "number" }, s.oldest_utc_ms ? span(live.now_utc_ms - s.oldest_utc_ms) : "–"), count(s.attempts), count(s.quarantined, s.quarantined > 0), count(delivered(s.name)), certificate(s.name)));
+    make("td", { class: "number" }, s.oldest_utc_ms ? span(live.now_utc_ms - s.oldest_utc_ms) : "–"), count(s.attempts), count(s.quarantined, s.quarantined > 0), count(delivered(s.name))));
+  const certificates = live.sinks.map((s) => certificate(s.name)).filter(Boolean).flatMap((c) => [", ", c]).slice(1);
   return [make("h2", {}, "Backlog"), table(["Waiting inside", "#"], inside),
-    live.sinks.length ? table(["Deliveries", "#not queued", "#waiting", "#oldest", "#tries", "#quarantine", "#delivered", "#certificate"], outside) : make("p", { class: "note" }, "No delivery is configured."),
-    make("p", { class: "note" }, live.records_total + " records in the ledger. A delivery waits until its receipt is stored; nothing is dropped. Delivered: since the start of the bridge. Certificate: days until the client's or the server's ends, whichever is first.")];
+    live.sinks.length ? table(["Deliveries", "#not queued", "#waiting", "#oldest", "#tries", "#quarantine", "#delivered"], outside) : make("p", { class: "note" }, "No delivery is configured."),
+    certificates.length ? make("p", { class: "note" }, "Certificates end in: ", ...certificates) : "",
+    make("p", { class: "note" }, live.records_total + " records in the ledger. A delivery waits until its receipt is stored; nothing is dropped. Delivered: since the start of the bridge.")];
 }
 function chain() {
   const rows = live.modules.map((m) => {
