@@ -195,9 +195,10 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "bundle/": GROUND,
     "bundle/anchors.py": (
         *EVIDENCE,
-        *(P + name for name in ("anchors", "gateway_key", "inspection", "keys", "time_stamp")),
+        *(P + name for name in ("anchors", "bundle.clock_orders", "gateway_key", "inspection", "keys", "time_stamp")),
         "rfc8785",
     ),
+    "bundle/clock_orders.py": (*EVIDENCE, *(P + name for name in ("bundle.zip", "inspection", "keys")), "rfc8785"),
     "bundle/arrays.py": (*EVIDENCE, "cbor2", "numpy"),
     "bundle/columns.py": (*EVIDENCE, P + "bundle.arrays", "numpy"),
     "bundle/figure_columns.py": (*EVIDENCE, P + "bundle.arrays", P + "rules", "cbor2", "numpy"),
@@ -210,7 +211,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     ),
     "bundle/writing.py": (
         *EVIDENCE,
-        P + "bundle.anchors",
+        *(P + name for name in ("bundle.anchors", "bundle.clock_orders")),
         *(P + name for name in ("bundle.batches", "bundle.columns", "bundle.figure_columns", "bundle.zip", "keys")),
         P + "store.bundle_rows",
         "plumeproof",
@@ -227,7 +228,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "bundle/checking.py": (
         *EVIDENCE,
         *(P + name for name in ("bundle.zip", "bundle.writing", "bundle.averages", "bundle.figures", "bundle.anchors")),
-        *(P + name for name in ("anchors", "time_stamp")),
+        *(P + name for name in ("anchors", "bundle.clock_orders", "time_stamp")),
         *(
             P + name
             for name in ("bundle.arrays", "bundle.columns", "bundle.figure_columns", "bundle.records", "bundle.strips")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import rfc8785
 
 from plumeproof.anchors import KeptStatement, judge_statements, read_lines, write_line
+from plumeproof.bundle.clock_orders import BundleOrders
 from plumeproof.errors import ConfigError, EvidenceError
 from plumeproof.evidence.anchor import build_manifest, claimed_heads, parse_manifest
 from plumeproof.evidence.statement import MANIFEST_TYPE
@@ -63,7 +64,7 @@ def sign_with(key: GatewayKey, keys_raw: bytes, where: str) -> Sign:
 
 class BundleAnchors:
     """What a bundle and its verifier have of anchors, judged. `signature`: manifest.cose, None where there is none;
-    `kept`: statements that the verifier has from a keeper."""
+    `kept`: statements that the verifier has from a keeper; `orders`: clock orders, which state records too."""
 
     def __init__(
         self,
@@ -74,7 +75,9 @@ class BundleAnchors:
         keys: KeyFile,
         kept: Sequence[KeptStatement] = (),
         certificates: Certificates = (),
+        orders: BundleOrders | None = None,
     ) -> None:
+        self._orders = orders
         self._signature, self._manifest, self._manifest_hash = signature, manifest, manifest_hash
         self._keys, self._has_kept = keys, bool(kept)
         self._faults: list[tuple[str, str, str]] = []
@@ -93,8 +96,8 @@ class BundleAnchors:
 
     @property
     def anchors(self) -> list[Anchor]:
-        """Every head that is stated, for who looks at the records."""
-        return self.judged.anchors
+        """Every head that is stated, also by clock orders, for who looks at the records."""
+        return [*self.judged.anchors, *(self._orders.heads if self._orders is not None else ())]
 
     def findings(self) -> Iterator[Finding]:
         """What does not hold or does not fit; the hashes of records are compared by who looks at them."""
@@ -102,6 +105,8 @@ class BundleAnchors:
             yield Finding(code, None, None, place, said)
         for code, device, place, said in self.judged.findings:
             yield Finding(code, device, None, place, said)
+        if self._orders is not None:
+            yield from self._orders.findings()
         yield from self._check_reach()
         if self._signature is not None:
             yield from self._check_signature(self._signature)

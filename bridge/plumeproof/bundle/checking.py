@@ -27,6 +27,7 @@ from plumeproof.bundle.anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleA
 from plumeproof.bundle.arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle.averages import Compared, compare_day
 from plumeproof.bundle.batches import AverageReader
+from plumeproof.bundle.clock_orders import ORDERS, read_orders
 from plumeproof.bundle.columns import parse_columns
 from plumeproof.bundle.figure_columns import FigureColumns, parse_figures
 from plumeproof.bundle.figures import FigureCheck
@@ -52,7 +53,7 @@ DAY_NAME = re.compile(rf"[0-9]{{{SEQ_DIGITS}}}\.cbor")
 MANIFEST_KEYS = {"format", "period_utc_ms", "bridge", "engine", "summation", "devices", "members"}
 DEVICE_KEYS = {"device", "first_seq", "last_seq", "record_count", "head_hash", "average_count"}
 FOLDERS = {"averages": 4, "envelopes": 4, "figures": 4, "parameters": 3, "plants": 3, "rules": 3}  # parts of a name
-FILES = {LINES, "data/keys.json", "data/receipts.jsonl", SIGNATURE, "manifest.json", "manifest.sha256"}
+FILES = {LINES, ORDERS, "data/keys.json", "data/receipts.jsonl", SIGNATURE, "manifest.json", "manifest.sha256"}
 NEEDED = ("data/keys.json", "manifest.json", "manifest.sha256")
 
 
@@ -259,7 +260,8 @@ class BundleCheck:
         lines = read(members[LINES], LINES_MAX_BYTES) if LINES in members else b""
         signature = read(members[SIGNATURE], STATEMENT_MAX_BYTES) if SIGNATURE in members else None
         digest = bytes.fromhex(self.manifest_hash)
-        return BundleAnchors(lines, signature, self.manifest, digest, keys, self._kept, self._certificates)
+        orders = read_orders(self._file, members, keys)
+        return BundleAnchors(lines, signature, self.manifest, digest, keys, self._kept, self._certificates, orders)
 
     def _check_sets(self) -> Iterator[Finding]:
         for name in self._named("parameters"):

@@ -20,6 +20,7 @@ from acqwire import limits
 from plumeproof import __version__
 from plumeproof.bundle.anchors import LINES, SIGNATURE, Sign, lines_of, reach_of
 from plumeproof.bundle.batches import batch_of
+from plumeproof.bundle.clock_orders import ORDERS, order_lines
 from plumeproof.bundle.columns import ROW_NAMES, build_columns, columns_of
 from plumeproof.bundle.figure_columns import NAMES as FIGURE_NAMES
 from plumeproof.bundle.figure_columns import build_figures
@@ -121,6 +122,7 @@ class _Export:
             for number, day in enumerate(days):
                 self._add_averages(own, day)
                 self._pass(count * (number + 1) // len(days) - count * number // len(days))
+        self._add_lines(ORDERS, order_lines(self._rows.clock_orders(*self._period)))
         for own in self._devices:
             self._add_envelopes(own)
         for plant in sorted(self._rows.plants(), key=lambda one: f"{one}/"):

@@ -76,9 +76,12 @@ def parse_clock_order(
     return ClockOrderEvent(**values), signed.content_hash
 
 
-def find_break(events: Sequence[tuple[ClockOrderEvent, bytes]]) -> str | None:
-    """Why events, oldest first, are not the whole of their chain, in one sentence; None where they are."""
+def find_break(events: Sequence[tuple[ClockOrderEvent, bytes]], is_from_first: bool = True) -> str | None:
+    """Why events, oldest first, are not the whole of their chain, or a piece of it, in one sentence; None where they
+    are."""
     number, prev = 0, NO_PREV
+    if events and not is_from_first:
+        number, prev = events[0][0].number - 1, events[0][0].prev
     for event, content_hash in events:
         if event.number != number + 1 or event.prev != prev:
             return f"clock order {event.number} does not follow {number}: one between them is missing or another"

@@ -10,6 +10,7 @@ from typing import Any
 from plumeproof.errors import StoreError
 from plumeproof.model import StoredAnchor
 from plumeproof.rules.figure import FigureDocument
+from plumeproof.store.clock_orders import CODE, statement_of
 from plumeproof.store.connection import FAULTS, open_reader
 
 
@@ -43,6 +44,11 @@ class BundleRows:
             if type(one.number) is not int or type(one.statement) is not bytes or one.number >= 1 << 53:
                 raise StoreError(f"{self.path}: an anchor row that no bridge wrote")
         return found
+
+    def clock_orders(self, start_utc_ms: int, end_utc_ms: int) -> list[bytes]:
+        """Statements about clock orders that came in [start, end), in order."""
+        question = "SELECT detail FROM audit WHERE code = ? AND utc_ms >= ? AND utc_ms < ? ORDER BY id"
+        return [statement_of(row[0]) for row in self._rows(question, (CODE, start_utc_ms, end_utc_ms))]
 
     def seqs(self, device: str, start_utc_ms: int, end_utc_ms: int) -> tuple[int, int] | None:
         """First and last record that has to do with [start, end): slots in it, or sealed in it. None: there is none."""

@@ -28,7 +28,7 @@ class SqliteClockOrders:
         """The newest statement; None before the first. Raises StoreError."""
         with self._writer.reading() as connection:
             row: Any = connection.execute(_NEWEST, (CODE,)).fetchone()
-        return None if row is None else _statement(row[0])
+        return None if row is None else statement_of(row[0])
 
     def heads(self) -> tuple[tuple[str, int, bytes], ...]:
         """(module, seq, content hash) of the newest stored record of every module."""
@@ -49,14 +49,15 @@ def read_clock_orders(path: Path) -> list[bytes]:
     connection = open_reader(path)
     try:
         question = "SELECT detail FROM audit WHERE code = ? ORDER BY id LIMIT ?"
-        return [_statement(row[0]) for row in connection.execute(question, (CODE, READ_MAX))]
+        return [statement_of(row[0]) for row in connection.execute(question, (CODE, READ_MAX))]
     except FAULTS as error:
         raise StoreError(f"{path}: {error}") from error
     finally:
         connection.close()
 
 
-def _statement(detail: Any) -> bytes:
+def statement_of(detail: Any) -> bytes:
+    """The signed bytes in a line of the audit table. Raises StoreError."""
     try:
         return bytes.fromhex(json.loads(detail)["statement"])
     except (ValueError, LookupError, TypeError) as error:
