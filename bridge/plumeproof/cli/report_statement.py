@@ -7,8 +7,8 @@
 
 Own form: the standards define no file format. What still runs is a draft and says so.
 
-Exit status: 0 written, or everything holds; 1 a check does not hold (one line for each; nothing is written); 2 wrong
-usage or input.
+Exit status: 0 written, or everything holds; 1 a check does not hold (one line for each; no data set is
+written); 2 wrong usage or input.
 """
 
 from __future__ import annotations
