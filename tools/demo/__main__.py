@@ -99,7 +99,9 @@ def tell_of(found: PaperFindings, layout: Layout, summary: Summary) -> PaperFind
     if found.papers:
         summary.say(
             f"papers {layout.site}: {', '.join(found.papers)}, drafts of a running month as JSON, page and PDF; each of"
-            f" the {found.ids} ids in them leads down to signed register bytes (`plumeproof trace --document`)"
+            f" the {found.ids} ids in them leads down to signed register bytes (`plumeproof trace --document`), and"
+            f" {found.values} values of hours in them and in API payloads are the signed figures to the last decimal"
+            " (`plumeproof agree`)"
         )
     return found
 

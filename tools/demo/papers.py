@@ -20,16 +20,19 @@ from tools.demo.layout import CHECKOUT, Layout
 PERMIT, STATEMENT, MATERIALITY, CBAM = "permit", "statement", "materiality", "cbam"
 PAPERS = (PERMIT, STATEMENT, MATERIALITY, CBAM)
 WITHOUT_PERIOD = (PERMIT,)  # these carry no figures
+WITH_HOURS = (STATEMENT, CBAM)  # these have a table of hours, which `plumeproof agree` reads
 AT_ONCE = 2
 FINE, FINDINGS = 0, 1  # exit statuses of `plumeproof report` behind which the paper is there
 
 
 @dataclass(frozen=True, slots=True)
 class PaperFindings:
-    """`papers`: names of those written. `ids`: figures in them that lead down. `findings`: lines."""
+    """`papers`: names of those written. `ids`: figures in them that lead down. `values`: numbers of hours in papers and
+    API payloads that are the signed figures to their last decimal. `findings`: lines."""
 
     papers: tuple[str, ...] = ()
     ids: int = 0
+    values: int = 0
     findings: tuple[str, ...] = ()
 
     @property
@@ -42,18 +45,19 @@ def end_with_papers(layout: Layout, names: Sequence[str] = PAPERS) -> PaperFindi
     first, behind = _month(layout)
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(pool.map(lambda name: _paper(layout, name, first, behind), names))
-    return PaperFindings(
-        tuple(name for name, (_, finding) in zip(names, found, strict=True) if not finding),
-        sum(ids for ids, _ in found),
-        tuple(finding for _, finding in found if finding),
-    )
+    papers = tuple(name for name, (_, finding) in zip(names, found, strict=True) if not finding)
+    findings = tuple(finding for _, finding in found if finding)
+    values, finding = _agree(layout, first, behind) if set(WITH_HOURS) <= set(papers) else (0, "")
+    findings += (finding,) if finding else ()
+    return PaperFindings(papers, sum(ids for ids, _ in found), values, findings)
 
 
 def with_papers(figures: dict[str, object], found: PaperFindings) -> dict[str, object]:
     """The figures of a run and those of its papers."""
     findings = figures["findings"]
     assert isinstance(findings, list)
-    more = {"papers": list(found.papers), "papers_ok": found.is_fine, "papers_ids": found.ids}
+    more = {"papers": list(found.papers), "papers_ok": found.is_fine, "papers_ids": found.ids,
+            "papers_values": found.values}  # fmt: skip
     return figures | more | {"findings": [*findings, *found.findings]}
 
 
@@ -62,6 +66,7 @@ def _paper(layout: Layout, name: str, first: str, behind: str) -> tuple[int, str
     files = [layout.site / f"{name}.{ending}" for ending in ("json", "html", "pdf")]
     period = () if name in WITHOUT_PERIOD else ("--from", first, "--to", behind)
     outputs = [word for file in files for word in (f"--{file.suffix[1:]}", str(file))]
+    outputs += ["--hours", str(_hours(layout, name))] if name in WITH_HOURS else []
     status, _ = _ask(layout, "report", name, "-c", str(layout.config), *period, *outputs)
     if status not in (FINE, FINDINGS) or not all(map(Path.is_file, files)):
         return 0, f"papers: `report {name}` ended with status {status}; see {layout.log('papers')}"
@@ -71,6 +76,20 @@ def _paper(layout: Layout, name: str, first: str, behind: str) -> tuple[int, str
     if status or not told:
         return 0, f"papers: not every id of {files[0]} leads down to register bytes; see {layout.log('papers')}"
     return len(json.loads(told)["ids"]), ""
+
+
+def _hours(layout: Layout, name: str) -> Path:
+    return layout.site / f"{name}-hours.csv"
+
+
+def _agree(layout: Layout, first: str, behind: str) -> tuple[int, str]:
+    """Values that papers and API payloads have from the signed figures, and what is wrong."""
+    files = [word for name in WITH_HOURS for word in (f"--{name}-hours", str(_hours(layout, name)))]
+    words = ("agree", "-c", str(layout.config), "--from", first, "--to", behind, *files, "--json")
+    status, told = _ask(layout, *words, "--html", str(layout.site / "agreement.html"))
+    if status or not told:
+        return 0, f"papers: papers and payloads do not say the same; see {layout.log('papers')}"
+    return sum(tongue["equal"] for tongue in json.loads(told)["tongues"]), ""
 
 
 def _month(layout: Layout) -> tuple[str, str]:
