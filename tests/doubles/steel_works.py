@@ -104,6 +104,10 @@ report = "VR-77"
 [[cbam.period.precursor.use]]
 process = "P1"
 quantity = "900"
+[[cbam.period.own_precursor]]
+cn = "72071111"
+process = "P2"
+quantity = "850"
 [[cbam.period.corroboration]]
 source = "S1"
 t_gas = "4400"

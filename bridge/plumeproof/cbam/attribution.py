@@ -6,7 +6,9 @@
 
 Exact decimals; a division is rounded once, half to even, at the end. Goods of one process have one SEE. The tonnes
 that goods carry add up to those of their process to the last digit: shares are cut at a milligram, and the largest good
-takes the rest. Form after reference: reporting section 2.3; annex III of (EU) 2025/2547 was not at hand.
+takes the rest. A good that another process here consumes is a precursor with the SEE that it has here, as printed; so
+processes are worked out in the order in which they feed each other. Form after reference: reporting section 2.3; annex
+III of (EU) 2025/2547 was not at hand.
 """
 
 from __future__ import annotations
@@ -17,20 +19,22 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from plumeproof.cbam.site_table import CbamTable, Period, Process
+from plumeproof.cbam.entries import Period, Process
+from plumeproof.cbam.site_table import CbamTable
 from plumeproof.documents.declared import add, multiply
 from plumeproof.errors import ConfigError
 
 SEE_DECIMALS = 7  # of t CO2e per functional unit: what QReport 23.00 carries
 TONNES_DECIMALS = 9  # of a good's share of t: a milligram
+PRECURSORS = ("precursor", "own_precursor")  # kinds of items whose tonnes were emitted elsewhere
 ONE_HUNDREDTH = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
     """One line that makes up a process: `kind` measured, calculated, heat, waste_gas, electricity_exported,
-    electricity or precursor; `t` with its sign; `ref`: source, stream, precursor; `amount` and `factor` where it has
-    them, in the units that `kind` has."""
+    electricity, precursor or own_precursor; `t` with its sign; `ref`: source, stream, precursor, CN code; `amount` and
+    `factor` where it has them, in the units that `kind` has."""
 
     kind: str
     process: str
@@ -87,7 +91,7 @@ class Attribution:
 
     def totals(self, part: str) -> tuple[Decimal, Decimal, Decimal]:
         """What was emitted, what processes and what goods carry; `part` is direct or indirect; without precursors."""
-        own = [one.t for one in self.items if one.kind != "precursor" and one.is_direct == (part == "direct")]
+        own = [one.t for one in self.items if one.kind not in PRECURSORS and one.is_direct == (part == "direct")]
         processes = [getattr(one.attributed, part) for one in self.processes]
         return add(own), add(processes), add([getattr(one.attributed, part) for one in self.goods])
 
@@ -119,43 +123,86 @@ def share_out(total: Decimal, weights: Sequence[Decimal]) -> list[Decimal]:
 
 def attribute(table: CbamTable, periods: Sequence[Period], measured: Mapping[str, Decimal]) -> Attribution:
     """`measured`: t CO2e of each source in all of these periods. Raises ConfigError."""
-    items = tuple(_items(table, periods, measured))
-    processes, goods = [], []
-    for process in table.processes:
-        produced = [one for one in table.produced if one.process == process.id]
-        quantities = [
-            add([made.quantity for period in periods for made in period.production if made.cn == one.cn])
-            for one in produced
-        ]
-        own = [one for one in items if one.process == process.id and one.kind != "precursor"]
-        used = [one for one in items if one.process == process.id and one.kind == "precursor"]
-        attributed, precursors, level = _pair(own), _pair(used), add(quantities)
-        for part, tonnes in (("direct", attributed.direct), ("indirect", attributed.indirect)):
-            if tonnes < 0:
-                told = f"more is given away than emitted ({part} {tonnes} t CO2e); put exports or their factors right"
-                raise ConfigError(f"process {process.id}", told)
-        unit = table.book.categories[process.category].unit
-        processes.append(
-            ProcessResult(
-                process=process,
-                unit=unit,
-                level=level,
-                attributed=attributed,
-                precursors=precursors,
-                see=Pair(
-                    divide(add([attributed.direct, precursors.direct]), level, SEE_DECIMALS),
-                    divide(add([attributed.indirect, precursors.indirect]), level, SEE_DECIMALS),
-                ),
-                see_precursors=Pair(
-                    divide(precursors.direct, level, SEE_DECIMALS), divide(precursors.indirect, level, SEE_DECIMALS)
-                ),
-            )
-        )
-        shares = zip(share_out(attributed.direct, quantities), share_out(attributed.indirect, quantities), strict=True)
-        for one, quantity, share in zip(produced, quantities, shares, strict=True):
-            goods.append(GoodResult(one.cn, process.id, one.name, unit, quantity, Pair(*share)))
-    found = Attribution(items, tuple(processes), tuple(goods))
+    items = _items(table, periods, measured)
+    results: dict[str, ProcessResult] = {}
+    for process in _in_order(table, periods):
+        items += _own_precursors(process.id, table, periods, results)
+        results[process.id] = _result(process, table, periods, items)
+    processes = [results[process.id] for process in table.processes]
+    goods = [good for one in processes for good in _goods(one, table, periods)]
+    found = Attribution(tuple(items), tuple(processes), tuple(goods))
     found.require_conserved()
+    return found
+
+
+def _in_order(table: CbamTable, periods: Sequence[Period]) -> list[Process]:
+    """Each behind those whose goods it consumes. Raises ConfigError where they feed each other in a circle."""
+    home = {one.cn: one.process for one in table.produced}
+    feeds = {(home[one.cn], one.process) for period in periods for one in period.own_precursors}
+    waiting, found = list(table.processes), list[Process]()
+    while waiting:
+        names = {one.id for one in waiting}
+        ready = next((one for one in waiting if not any(a in names and b == one.id for a, b in feeds)), None)
+        if ready is None:
+            told = "consume each other's goods in a circle; take one of [[cbam.period.own_precursor]] away"
+            raise ConfigError(f"processes {', '.join(sorted(names))}", told)
+        waiting.remove(ready)
+        found.append(ready)
+    return found
+
+
+def _quantity(cn: str, periods: Sequence[Period]) -> Decimal:
+    return add([made.quantity for period in periods for made in period.production if made.cn == cn])
+
+
+def _result(process: Process, table: CbamTable, periods: Sequence[Period], items: Sequence[Item]) -> ProcessResult:
+    own = [one for one in items if one.process == process.id and one.kind not in PRECURSORS]
+    used = [one for one in items if one.process == process.id and one.kind in PRECURSORS]
+    level = add([_quantity(one.cn, periods) for one in table.produced if one.process == process.id])
+    attributed, precursors = _pair(own), _pair(used)
+    for part, tonnes in (("direct", attributed.direct), ("indirect", attributed.indirect)):
+        if tonnes < 0:
+            told = f"more is given away than emitted ({part} {tonnes} t CO2e); put exports or their factors right"
+            raise ConfigError(f"process {process.id}", told)
+    return ProcessResult(
+        process=process,
+        unit=table.book.categories[process.category].unit,
+        level=level,
+        attributed=attributed,
+        precursors=precursors,
+        see=Pair(
+            divide(add([attributed.direct, precursors.direct]), level, SEE_DECIMALS),
+            divide(add([attributed.indirect, precursors.indirect]), level, SEE_DECIMALS),
+        ),
+        see_precursors=Pair(
+            divide(precursors.direct, level, SEE_DECIMALS), divide(precursors.indirect, level, SEE_DECIMALS)
+        ),
+    )
+
+
+def _goods(process: ProcessResult, table: CbamTable, periods: Sequence[Period]) -> list[GoodResult]:
+    produced = [one for one in table.produced if one.process == process.process.id]
+    quantities = [_quantity(one.cn, periods) for one in produced]
+    direct = share_out(process.attributed.direct, quantities)
+    indirect = share_out(process.attributed.indirect, quantities)
+    return [
+        GoodResult(one.cn, one.process, one.name, process.unit, quantity, Pair(*pair))
+        for one, quantity, pair in zip(produced, quantities, zip(direct, indirect, strict=True), strict=True)
+    ]
+
+
+def _own_precursors(
+    process: str, table: CbamTable, periods: Sequence[Period], results: Mapping[str, ProcessResult]
+) -> list[Item]:
+    home = {one.cn: one.process for one in table.produced}
+    found: list[Item] = []
+    for period in periods:
+        for one in period.own_precursors:
+            if one.process == process:
+                see = results[home[one.cn]].see
+                for factor, is_direct in ((see.direct, True), (see.indirect, False)):
+                    t, told = multiply(one.quantity, factor), f"made by process {home[one.cn]}"
+                    found.append(Item("own_precursor", process, one.cn, t, is_direct, one.quantity, factor, told))
     return found
 
 

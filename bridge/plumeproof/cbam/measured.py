@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from plumeproof.cbam.attribution import divide
-from plumeproof.cbam.site_table import Corroboration
+from plumeproof.cbam.entries import Corroboration
 from plumeproof.documents.declared import Declared, DeclaredSource, add, multiply, pieces_of, text_of
 from plumeproof.documents.hours import MISSING, STOPPED, SUBSTITUTED, Hour, HourSource
 from plumeproof.documents.site import EmissionSource

@@ -13,8 +13,9 @@ from functools import cache
 from importlib.resources import files
 
 from plumeproof.cbam.attribution import Attribution, attribute
+from plumeproof.cbam.entries import Corroboration, Period
 from plumeproof.cbam.measured import Measured, MeasuredReader
-from plumeproof.cbam.site_table import CbamTable, Corroboration, Period
+from plumeproof.cbam.site_table import CbamTable
 from plumeproof.documents.declared import add
 from plumeproof.documents.site import Site, SiteFile
 from plumeproof.documents.site_time import days_of

@@ -103,6 +103,10 @@ def operator_document(data: OperatorData) -> dict[str, Any]:
         "heatAndWasteGases": [_flow(one) for one in found.items if one.kind in ("heat", "waste_gas")],
         "electricity": [_flow(one) for one in found.items if one.kind.startswith("electricity")],
         "precursors": [_precursor(one) for period in data.periods for one in period.precursors],
+        "ownPrecursors": [
+            {"cnCode": one.cn, "processId": one.process, "quantity": text_of(one.quantity)}
+            for period in data.periods for one in period.own_precursors
+        ],
         "attributedEmissions": [
             {"processId": one.process.id, **_pair(one.attributed), "unit": TONNES} for one in found.processes
         ],

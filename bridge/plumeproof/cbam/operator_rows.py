@@ -10,10 +10,10 @@ import csv
 import io
 from collections.abc import Iterator
 
-from plumeproof.cbam.attribution import Item
+from plumeproof.cbam.attribution import PRECURSORS, Item
+from plumeproof.cbam.entries import OwnPrecursor, Precursor
 from plumeproof.cbam.measured import Measured, ids_of
 from plumeproof.cbam.operator_data import OperatorData
-from plumeproof.cbam.site_table import Precursor
 from plumeproof.documents.declared import multiply, text_of
 from plumeproof.documents.hours import tonnes_text
 from plumeproof.documents.site_time import time_text
@@ -82,11 +82,13 @@ def _rows(data: OperatorData) -> Iterator[Row]:
     for source in data.measured:
         yield _source(source)
     for item in data.attribution.items:
-        if item.kind != "precursor":
+        if item.kind not in PRECURSORS:
             yield _item(item)
     for period in data.periods:
         for precursor in period.precursors:
             yield from _precursor(precursor, data.table.book.good(precursor.cn).unit)
+        for own in period.own_precursors:
+            yield _own_precursor(own, data)
     for good in data.attribution.goods:
         see = next(one.see for one in data.attribution.processes if one.process.id == good.process)
         yield {
@@ -144,6 +146,24 @@ def _precursor(one: Precursor, unit: str) -> Iterator[Row]:
             "functional_unit": unit,
             "basis": f"{one.basis} {one.report}".strip(),
         }
+
+
+def _own_precursor(one: OwnPrecursor, data: OperatorData) -> Row:
+    home = next(good.process for good in data.attribution.goods if good.cn == one.cn)
+    made = next(process for process in data.attribution.processes if process.process.id == home)
+    return {
+        "section": "own_precursor",
+        "item": one.cn,
+        "process": one.process,
+        "cn_code": one.cn,
+        "description": f"made by process {home}",
+        f"amount_{made.unit}": text_of(one.quantity),
+        "direct_tCO2e": text_of(multiply(one.quantity, made.see.direct)),
+        "indirect_tCO2e": text_of(multiply(one.quantity, made.see.indirect)),
+        "see_direct_tCO2e_per_unit": text_of(made.see.direct),
+        "see_indirect_tCO2e_per_unit": text_of(made.see.indirect),
+        "functional_unit": made.unit,
+    }
 
 
 def _source(one: Measured) -> Row:

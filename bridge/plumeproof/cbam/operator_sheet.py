@@ -19,7 +19,7 @@ SHOWN = Decimal("0.001")  # t on the sheet; JSON and CSV have every digit
 KINDS = {
     "measured": "Measured", "calculated": "Calculated", "heat": "Heat", "waste_gas": "Waste gas",
     "electricity": "Electricity consumed", "electricity_exported": "Electricity given away",
-    "precursor": "Precursor",
+    "precursor": "Precursor", "own_precursor": "Own precursor",
 }  # fmt: skip
 
 
@@ -214,6 +214,8 @@ def _amount(item: Item, data: OperatorData) -> str:
     if item.kind == "precursor":
         bought = next(one for period in data.periods for one in period.precursors if one.id == item.ref)
         unit = data.table.book.good(bought.cn).unit
+    if item.kind == "own_precursor":
+        unit = data.table.book.good(item.ref).unit
     return f"{text_of(item.amount)} {unit}"
 
 

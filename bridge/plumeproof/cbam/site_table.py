@@ -12,235 +12,39 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from plumeproof.cbam.codes import CodeBook, Good
-from plumeproof.documents.site import SiteFile, day_text
-from plumeproof.section import Check, Section, list_of, one_of, setting, text_like, typed
+from plumeproof.cbam.entries import (
+    CarbonPrice,
+    Corroboration,
+    Electricity,
+    Head,
+    Heat,
+    OwnPrecursor,
+    Parameter,
+    Period,
+    Precursor,
+    Process,
+    Produced,
+    Production,
+    SourceShare,
+    Stream,
+    Use,
+    Verifier,
+)
+from plumeproof.documents.site import SiteFile
+from plumeproof.section import Check, Section, text_like
 
-ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MONTH = re.compile(r"\d{4}(-(0[1-9]|1[0-2]))?")
-CURRENCY = re.compile(r"[A-Z]{3}")
-CALCULATED = ("calculationStandard", "massBalance")
-HEAT_KINDS = ("heat", "waste_gas")
-GASES = ("CO2", "N2O", "PFC")
-OPINIONS = ("unmodified", "modified", "adverse", "disclaimer", "none yet")
 ENTRIES_MAX = 1_000  # of one kind
-NUMBER = re.compile(r"(-?)\d{1,12}(\.\d{1,12})?")  # so that sums and products stay exact
-_ID: Check = text_like(ID, "id (letters, digits, . _ -)")
-_TEXT: Check = text_like()
-_MONTH: Check = text_like(MONTH, "month or year, such as 2026-11 or 2026")
-
-
-def _amount(value: Any, _folder: Path) -> Decimal:
-    """A number in quotes, 0 or more."""
-    number = _signed(value, _folder)
-    if number < 0:
-        raise ValueError(f"{number} is below 0")
-    return number
-
-
-def _signed(value: Any, _folder: Path) -> Decimal:
-    """A number in quotes."""
-    text = typed(value, str)
-    if NUMBER.fullmatch(text) is None:
-        raise ValueError(f'{text[:40]!r} is no number; write it in quotes, "10.5", with 12 digits on each side at most')
-    return Decimal(text)
-
-
-def _percent(value: Any, _folder: Path) -> Decimal:
-    """As `_amount`, 100 at most."""
-    number = _amount(value, _folder)
-    if number > 100:
-        raise ValueError(f"{number} is more than 100 %")
-    return number
-
-
-@dataclass(frozen=True, slots=True)
-class Verifier:
-    """Who verified; absent until somebody has."""
-
-    name: str = setting(_TEXT)
-    accreditation_no: str = setting(_TEXT)
-    accreditation_body: str = setting(_TEXT)
-    report_id: str = setting(_TEXT)
-    opinion: str = setting(one_of(*OPINIONS), "none yet")
-
-
-@dataclass(frozen=True, slots=True)
-class SourceShare:
-    """An emission source of the site that a process stands for, whole or in part. `biomass_evidence`: what zero-rated
-    biomass rests on (such as a C-14 report)."""
-
-    id: str = setting(_TEXT)
-    share_pct: Decimal = setting(_percent, Decimal(100))
-    biomass_evidence: str = setting(_TEXT, "")
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """A production process. `category`: of its goods."""
-
-    id: str = setting(_ID)
-    category: str = setting(_TEXT)
-    boundary: str = setting(_TEXT)
-    data_quality: str = setting(_TEXT)
-    routes: tuple[str, ...] = setting(list_of(_TEXT), ())
-    is_joint: bool = setting(one_of(True, False), False)
-    sources: tuple[SourceShare, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Produced:
-    """A CN code that a process makes."""
-
-    cn: str = setting(_TEXT)
-    process: str = setting(_TEXT)
-    name: str = setting(_TEXT)
-
-
-@dataclass(frozen=True, slots=True)
-class Production:
-    """Activity level of a good in a period, in its functional unit."""
-
-    cn: str = setting(_TEXT)
-    quantity: Decimal = setting(_amount)
-    basis: str = setting(_TEXT)
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """Emissions that are calculated, not measured."""
-
-    id: str = setting(_ID)
-    process: str = setting(_TEXT)
-    method: str = setting(one_of(*CALCULATED))
-    t_co2e: Decimal = setting(_signed)
-    basis: str = setting(_TEXT)
-    gas: str = setting(one_of(*GASES), "CO2")
-
-
-@dataclass(frozen=True, slots=True)
-class Heat:
-    """Heat or waste gas that crosses the boundary of a process."""
-
-    process: str = setting(_TEXT)
-    kind: str = setting(one_of(*HEAT_KINDS))
-    factor_t_tj: Decimal = setting(_amount)
-    basis: str = setting(_TEXT)
-    imported_tj: Decimal = setting(_amount, Decimal(0))
-    exported_tj: Decimal = setting(_amount, Decimal(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Electricity:
-    """`factor_t_mwh`: of what is consumed; `export_factor_t_mwh`: of what the process made and gave away."""
-
-    process: str = setting(_TEXT)
-    source: str = setting(_TEXT)
-    consumed_mwh: Decimal = setting(_amount)
-    factor_t_mwh: Decimal = setting(_amount)
-    factor_source: str = setting(_TEXT)
-    exported_mwh: Decimal = setting(_amount, Decimal(0))
-    export_factor_t_mwh: Decimal = setting(_amount, Decimal(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """How much of a precursor a process consumed."""
-
-    process: str = setting(_TEXT)
-    quantity: Decimal = setting(_amount)
-
-
-@dataclass(frozen=True, slots=True)
-class Precursor:
-    """Bought goods that are CBAM goods themselves. `report`: of their verification, where the basis is actual."""
-
-    id: str = setting(_ID)
-    cn: str = setting(_TEXT)
-    country: str = setting(_TEXT)
-    installation: str = setting(_TEXT)
-    quantity: Decimal = setting(_amount)
-    see_direct: Decimal = setting(_amount)
-    see_indirect: Decimal = setting(_amount)
-    basis: str = setting(_TEXT)
-    report: str = setting(_TEXT, "")
-    uses: tuple[Use, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Corroboration:
-    """The calculation that is kept beside a measured source, t of its gas."""
-
-    source: str = setting(_TEXT)
-    t_gas: Decimal = setting(_amount)
-    basis: str = setting(_TEXT)
-    tolerance_pct: Decimal | None = setting(_percent, None)
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """A qualifying parameter of a good, such as its clinker share."""
-
-    cn: str = setting(_TEXT)
-    name: str = setting(_TEXT)
-    value: str = setting(_TEXT)
-    unit: str = setting(_TEXT)
-
-
-@dataclass(frozen=True, slots=True)
-class CarbonPrice:
-    """What was paid for carbon in the country of origin."""
-
-    instrument: str = setting(_TEXT)
-    legal_act: str = setting(_TEXT)
-    amount: Decimal = setting(_amount)
-    currency: str = setting(text_like(CURRENCY, "currency code (ISO 4217, such as CNY)"))
-    covered_t: Decimal = setting(_amount)
-    evidence: str = setting(_TEXT)
-    rebate: Decimal = setting(_amount, Decimal(0))
-
-
-@dataclass(frozen=True, slots=True)
-class Period:
-    """What was in one period. `prepared_on`: the day of its documents."""
-
-    first: str
-    end: str
-    prepared_on: date = setting(day_text)
-    justification: str = setting(_TEXT, "")
-    deviations: tuple[str, ...] = setting(list_of(_TEXT), ())
-    improvements: tuple[str, ...] = setting(list_of(_TEXT), ())
-    production: tuple[Production, ...] = ()
-    streams: tuple[Stream, ...] = ()
-    heat: tuple[Heat, ...] = ()
-    electricity: tuple[Electricity, ...] = ()
-    precursors: tuple[Precursor, ...] = ()
-    corroborations: tuple[Corroboration, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
-    carbon_prices: tuple[CarbonPrice, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class _Head:
-    installation_id: str = setting(text_like(ID, "installation id (letters, digits, . _ -)"))
-    economic_activity: str = setting(_TEXT)
-    monitoring_plan: str = setting(_TEXT)
-    monitoring_plan_version: str = setting(_TEXT)
-    registry_operator_id: str = setting(_TEXT, "")
-    registry_installation_id: str = setting(_TEXT, "")
-    unlocode: str = setting(_TEXT, "")
+MONTH: Check = text_like(re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]))?"), "month or year, such as 2026-11 or 2026")
 
 
 @dataclass(frozen=True, slots=True)
 class CbamTable:
     """The whole of it. `goods`: the row of the code list behind each CN code."""
 
-    head: _Head
+    head: Head
     verifier: Verifier | None
     processes: tuple[Process, ...]
     produced: tuple[Produced, ...]
@@ -261,7 +65,7 @@ def read_table(site_file: SiteFile, book: CodeBook) -> CbamTable:
         if all(one.process != process.id for one in produced):
             raise top.refuse("process", f"{process.id} makes no [[cbam.good]]; name its goods by CN code")
     periods = tuple(reader.period(one) for one in _few(top, "period"))
-    return CbamTable(top.build(_Head), verifier, processes, produced, periods, reader.goods, book)
+    return CbamTable(top.build(Head), verifier, processes, produced, periods, reader.goods, book)
 
 
 class _Reader:
@@ -306,7 +110,7 @@ class _Reader:
         return found
 
     def period(self, section: Section) -> Period:
-        first, end = section.take("from", _MONTH), section.take("to", _MONTH)
+        first, end = section.take("from", MONTH), section.take("to", MONTH)
         precursors = tuple(self._precursor(one) for one in _few(section, "precursor", False))
         found = section.build(
             Period,
@@ -317,6 +121,7 @@ class _Reader:
             heat=section.each("heat", Heat),
             electricity=section.each("electricity", Electricity),
             precursors=precursors,
+            own_precursors=section.each("own_precursor", OwnPrecursor),
             corroborations=section.each("corroboration", Corroboration),
             parameters=section.each("parameter", Parameter),
             carbon_prices=section.each("carbon_price", CarbonPrice),
@@ -331,21 +136,29 @@ class _Reader:
             if twice is not None:
                 raise section.refuse(kind, f"{twice[:40]} is there twice in this period; each stands once")
         named = [one.process for one in found.streams] + [one.process for one in found.heat]
-        named += [one.process for one in found.electricity] + [use.process for one in precursors for use in one.uses]
+        named += [one.process for one in found.electricity] + [one.process for one in found.own_precursors]
+        named += [use.process for one in precursors for use in one.uses]
         for name in named:
             self._known_process(section, name)
         for two in found.electricity:
             self._check(section, "electricity", lambda two=two: self._book.code("electricity_supply", two.source))
-        for cn in (*(one.cn for one in found.production), *(one.cn for one in found.parameters)):
+        codes = [("production", one.cn) for one in found.production]
+        codes += [("parameter", one.cn) for one in found.parameters]
+        codes += [("own_precursor", one.cn) for one in found.own_precursors]
+        for key, cn in codes:
             if cn not in self.goods:
-                raise section.refuse("production", f"{cn[:20]} is no [[cbam.good]]: {', '.join(self.goods)}")
+                raise section.refuse(key, f"{cn[:20]} is no [[cbam.good]]: {', '.join(self.goods)}")
         for three in found.corroborations:
             if three.source not in self._sources:
                 raise section.refuse("corroboration", f"{three.source[:40]!r} is no [[source]] of this site")
         for cn in self.goods:
-            if sum(one.quantity for one in found.production if one.cn == cn) <= 0:
+            made = sum(one.quantity for one in found.production if one.cn == cn)
+            if made <= 0:
                 told = f"good {cn} has no production in {first} to {end}"
                 raise section.refuse("production", f"{told}; state it, or take the good away")
+            used = sum(one.quantity for one in found.own_precursors if one.cn == cn)
+            if used > made:
+                raise section.refuse("own_precursor", f"{used} of {cn} is used, {made} was made; stocks are precursors")
         return found
 
     def _precursor(self, section: Section) -> Precursor:
