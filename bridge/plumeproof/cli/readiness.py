@@ -5,7 +5,8 @@
   plumeproof readiness -c bridge.toml --offline --on 2026-11-25      asks nothing outside; the same bytes each time
   plumeproof readiness --sample-preset zld > zld.toml                a category's list, to change
 
-It tries what can be tried: documents are made, a bundle is written and checked, platforms are asked for a token. It
+It tries what can be tried: documents are made, a bundle is written and checked (--last-day: of
+one day only), platforms are asked for a token. It
 sends no figures and changes nothing. Lines and settings: bridge/READINESS.md.
 
 Exit status: 0 ready; 1 something is missing, disagrees or could not be judged; 2 wrong usage or configuration.
@@ -51,7 +52,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--to", metavar="MONTH", help="2026-12, or 2027: excluded; default: behind the last record")
     parser.add_argument("--on", metavar="DAY", help="the day it is judged on, 2026-11-25; default today")
     parser.add_argument("--offline", action="store_true", help="ask no platform and no broker, and say so")
-    parser.add_argument("--bundle", type=Path, metavar="FILE", help="bundle to check; default: one of the last day")
+    parser.add_argument("--bundle", type=Path, metavar="FILE", help="bundle to check; default: one of the period")
+    parser.add_argument(
+        "--last-day", action="store_true", help="write and check a bundle of the last day only: quicker"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="the review; - is standard output")
     parser.add_argument("--html", type=Path, metavar="FILE", help="as a page")
     parser.add_argument("--pdf", type=Path, metavar="FILE", help="on paper (A4)")
@@ -161,7 +165,7 @@ def _lines(
     days = Days(on, max(on, own.deadline), own.soon_days)
     lines = list(document_lines(site_file, category, plants, days.must_hold))
     lines += platform_lines(config, own, days, args.offline)
-    lines += evidence_lines(config, own, plants, days, args.bundle)
+    lines += evidence_lines(config, own, plants, days, args.bundle, args.last_day)
     period_lines, bars = plants.period_lines()
     lines += period_lines
     for watched in plants.watched(on):

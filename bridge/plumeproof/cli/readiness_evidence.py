@@ -32,9 +32,9 @@ _EPOCH_DAY = 719_163  # ordinal of 1970-01-01
 
 
 def evidence_lines(
-    config: Config, own: ReadinessFile, plants: PlantReview, days: Days, bundle: Path | None
+    config: Config, own: ReadinessFile, plants: PlantReview, days: Days, bundle: Path | None, is_last_day: bool
 ) -> Iterator[Line]:
-    """`bundle`: one to check; without it one is written of the last day with records."""
+    """`bundle`: one to check; without it one of the period, or of its last day with records, is written and checked."""
     try:
         keys = load_keys(config.keys.file)
     except ConfigError as error:
@@ -44,7 +44,7 @@ def evidence_lines(
     yield from _modules(config, keys)
     end_utc_ms = (days.on.toordinal() - _EPOCH_DAY + 1) * DAY_MS - plants.offset_min * 60_000
     yield _anchors(config, own, keys, end_utc_ms)
-    yield _bundle(config, keys, plants, bundle)
+    yield _bundle(config, keys, plants, bundle, is_last_day)
     yield _clock()
 
 
@@ -103,33 +103,41 @@ def _anchors(config: Config, own: ReadinessFile, keys: KeyFile, end_utc_ms: int)
     return Line(key, EVIDENCE, asked, READY, told)
 
 
-def _bundle(config: Config, keys: KeyFile, plants: PlantReview, bundle: Path | None) -> Line:
-    key, asked = "evidence.bundle", "A bundle that a verifier can check offline"
-    if bundle is not None:
+def _bundle(config: Config, keys: KeyFile, plants: PlantReview, chosen: Path | None, is_last_day: bool) -> Line:
+    asked = "A bundle of evidence that a verifier can check offline"
+    if chosen is not None:
         try:
-            return _checked(key, asked, bundle, keys, f"{bundle.name}: `plumeproof evidence verify`")
+            return _checked(chosen, keys, plants, f"{chosen.name}: `plumeproof evidence verify`")
         except (BridgeError, OSError) as error:
-            return Line(key, EVIDENCE, asked, MISSING, str(error), "name a bundle of `plumeproof evidence export`")
+            mend = "name a bundle of `plumeproof evidence export`"
+            return Line("evidence.bundle", EVIDENCE, asked, MISSING, str(error), mend)
     extent = plants.extent()
     if extent is None:
-        mend = "name a period with records"
-        return Line(key, EVIDENCE, asked, UNJUDGED, "no record in this period, so none was written", mend)
-    first = (extent[1] - 1) // DAY_MS * DAY_MS  # UTC, as bundles have their days
+        told = "no record in this period, so none was written"
+        return Line("evidence.bundle", EVIDENCE, asked, UNJUDGED, told, "name a period with records")
+    first, end = plants.period
+    if is_last_day:
+        first = (extent[1] - 1) // DAY_MS * DAY_MS  # UTC, as bundles have their days
+        end = first + DAY_MS
     try:
         with tempfile.TemporaryDirectory(prefix="plumeproof-") as folder:
-            path = Path(folder) / "day.zip"
+            path = Path(folder) / "period.zip"
             raw = read_keys(config.keys.file)
             key_file = config.anchors.key_file
             sign = sign_with(GatewayKey(key_file), raw, str(config.keys.file)) if key_file is not None else None
             with path.open("wb+") as file:
-                write_bundle(file, plants.ledger, raw, (first, first + DAY_MS), plants.tick, sign, lambda *_: None)
-            told = f"of {minute_text(first)[:10]} (UTC) written by `plumeproof evidence export` and checked"
-            return _checked(key, asked, path, keys, told)
+                write_bundle(file, plants.ledger, raw, (first, end), sign=sign)
+            told = (
+                f"{minute_text(first)} to {minute_text(end)} UTC, written by `plumeproof evidence export` and checked"
+            )
+            return _checked(path, keys, plants, told)
     except (BridgeError, OSError) as error:
-        return Line(key, EVIDENCE, asked, MISSING, str(error), "`plumeproof evidence export` says the same in full")
+        mend = "`plumeproof evidence export` and `evidence verify` say the same in full"
+        return Line("evidence.bundle", EVIDENCE, asked, MISSING, str(error), mend)
 
 
-def _checked(key: str, asked: str, path: Path, keys: KeyFile, told: str) -> Line:
+def _checked(path: Path, keys: KeyFile, plants: PlantReview, told: str) -> Line:
+    """The key says whether the whole period was checked: what is stated of it may not rest on a part."""
     findings: list[Finding] = []
     with path.open("rb") as file:
         check = BundleCheck(file, keys)
@@ -137,14 +145,24 @@ def _checked(key: str, asked: str, path: Path, keys: KeyFile, told: str) -> Line
             if len(findings) < 2:
                 findings.append(finding)
     counts = check.counts
-    told += (
-        f": {counts.records_verified} signatures, {counts.averages_equal} averages and {counts.figures_equal} figures"
-    )
-    if check.is_fine:
-        return Line(key, EVIDENCE, asked, READY, f"{told} equal bit for bit")
-    first = f"{findings[0].code}: {findings[0].sentence}" if findings else "see its verdict"
-    mend = "`plumeproof verify` and `plumeproof evidence verify` name every finding"
-    return Line(key, EVIDENCE, asked, MISSING, f"{told} hold, {counts.findings} findings, first {first}", mend)
+    told += f": {counts.records_verified} signatures, {counts.averages_equal} averages"
+    told += f" and {counts.figures_equal} figures"
+    if not check.is_fine:
+        first = f"{findings[0].code}: {findings[0].sentence}" if findings else "see its verdict"
+        asked = "A bundle of evidence that a verifier can check offline"
+        mend = "`plumeproof verify` and `plumeproof evidence verify` name every finding"
+        told += f" hold, {counts.findings} findings, first {first}"
+        return Line("evidence.bundle", EVIDENCE, asked, MISSING, told, mend)
+    begins, ends = check.manifest["period_utc_ms"]
+    extent = plants.extent() or plants.period
+    is_whole = begins <= max(plants.period[0], extent[0]) and min(plants.period[1], extent[1]) <= ends
+    told += " equal bit for bit"
+    if is_whole:
+        asked = "A bundle of the whole period that a verifier can check offline"
+        return Line("evidence.bundle.period", EVIDENCE, asked, READY, told)
+    asked = "A bundle of a part of the period that a verifier can check offline"
+    mend = "only this part was checked: nothing can be stated of the period by it"
+    return Line("evidence.bundle.part", EVIDENCE, asked, READY, told, mend)
 
 
 def _clock() -> Line:

@@ -108,7 +108,8 @@ def _cbam(site_file: SiteFile, category: str, plants: PlantReview, must_hold: da
         )
         return
     goods = ", ".join(one.cn for one in table.produced)
-    told = f"{site_file.path.name} [cbam]: {len(table.processes)} processes, goods {goods}; {command}"
+    processes = ", ".join(one.id for one in table.processes)
+    told = f"{site_file.path.name} [cbam]: processes {processes}, goods {goods}; {command}"
     yield Line(key, DATA_SET, asked, READY, told)
     key, asked, told = "cbam.verifier", "Verifier of the CBAM data", f"{site_file.path.name} [cbam.verifier]"
     if data.table.verifier is not None:

@@ -22,8 +22,10 @@ def permit_lines(site_file: SiteFile, plants: Mapping[str, Plant], devices: Coll
         told = f"{fault.where.removeprefix(str(site_file.path)).lstrip(': ')}: {fault.reason}"
         yield Line(f"papers.permit.{at}", PAPERS, asked, DISAGREES, f"{name} {told}", "put one of the two right")
     if not faults:
-        count = sum(1 for _ in site.outlets())
-        yield Line("papers.permit", PAPERS, asked, READY, f"{name}: {count} outlets; plants {', '.join(plants)}")
+        outlets = [outlet.id for _, outlet in site.outlets()]
+        yield Line(
+            "papers.permit", PAPERS, asked, READY, f"{name}: outlets {', '.join(outlets)}; plants {', '.join(plants)}"
+        )
     named = {outlet.plant for _, outlet in site.outlets()}
     for plant in plants.values():
         if plant.id not in named:
