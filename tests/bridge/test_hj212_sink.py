@@ -393,6 +393,24 @@ def test_what_the_policy_let_in_is_visible(tmp_path, platform, policy, result):
     link.close()
 
 
+def test_login_heartbeat_and_the_question_for_the_time(tmp_path, platform):
+    """What some platforms want on each connection; the platform answers 1013 by its own 1012."""
+    link = LinkBench(tmp_path, platform.port, login=True, heartbeat_s=60.0, ask_time=True)
+    platform.fault("no-answer:cn=9013:count=2")
+    with pytest.raises(RetryableDelivery, match="no answer to CN 9021"):
+        link.stage.step()
+    link.clock.advance(60.0)
+    for _ in range(3):
+        link.step()
+        link.clock.advance(61.0)
+    wait_until(lambda: len(platform.of("9015")) == 3 and platform.of("1013"))
+    wait_until(lambda: link.step() or link.sink.counters()["requests_total"])
+    assert len(platform.of("9021")) == 3 and len(platform.of("2081")) == 1
+    assert link.sink.counters()["answers_unmatched_total"] == 0
+    assert [message.value("ExeRtn") for message in platform.of("9012")] in ([], ["3"])  # no key to sign with
+    link.close()
+
+
 # The clock.
 
 
