@@ -63,6 +63,7 @@ FACES = tuple(
         "cbam",
         "hj212",
         "pact",
+        "pact_config",
         "pact_service",
         "trace",
         "plant_file",

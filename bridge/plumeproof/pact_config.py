@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from plumeproof.config import file_path, https_url
+from plumeproof.config import Config, file_path, https_url
 from plumeproof.section import Section, list_of, number_in, setting, text_like, typed
 
 ALL = "*"
@@ -62,6 +62,11 @@ class PactConfig:
     tokens_per_minute: int = setting(number_in(int, 1, 10_000), 30)  # of each address: guessing stays slow
     events_per_minute: int = setting(number_in(int, 1, 10_000), 60)  # RequestCreatedEvents of each client
     clients: tuple[PactClientConfig, ...] = ()
+
+
+def outbox_of(config: Config) -> Path:
+    """Where events for customers wait; its folder belongs to one host."""
+    return config.gateway.data_dir / "pact" / "outbox.sqlite"
 
 
 def read_pact(section: Section) -> PactConfig:

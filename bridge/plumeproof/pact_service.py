@@ -35,7 +35,7 @@ from plumeproof.pact.issuing import issue_all
 from plumeproof.pact.offer import read_offer
 from plumeproof.pact.partner_sink import MADE, Partner, PartnerSink
 from plumeproof.pact.shelf import Shelf
-from plumeproof.pact_config import ALL, PactClientConfig
+from plumeproof.pact_config import ALL, PactClientConfig, outbox_of
 from plumeproof.plant_file import open_engine
 from plumeproof.ports import Clock
 from plumeproof.store.connection import Writer
@@ -65,9 +65,9 @@ class PactService:
         self.refused: tuple[str, ...] = ()
         self._shelf = Shelf()
         self._shelf.put(self._load())
-        folder = config.gateway.data_dir / "pact"
-        self._lock = LedgerLock(folder)
-        self._writer = Writer(folder / "outbox.sqlite")
+        outbox = outbox_of(config)
+        self._lock = LedgerLock(outbox.parent)
+        self._writer = Writer(outbox)
         self._outbox = SqliteOutbox(self._writer, self._clock)
         self._told = [client for client in clients if client.can_be_told]
         self._stages = [self._stage(one) for one in pact.clients if one.base_url is not None]

@@ -150,7 +150,7 @@ def test_what_is_no_event(customer, body, kind):
     customer.require_schema("Error", answer.json())
 
 
-def test_an_event_is_answered_once_however_often_it_comes(works, customer):
+def test_an_event_is_answered_once_however_often_it_comes(works, customer, capsys):
     nothing, strange = event(data={"productId": ["urn:x:y"]}), event(data={"pf": {"productIds": [STEAM]}})
     both = event(data={"status": ["Active"], "comment": "please"})
     for one in (both, both, nothing, strange):
@@ -162,6 +162,22 @@ def test_an_event_is_answered_once_however_often_it_comes(works, customer):
     assert works.listener.wait_for("Rejected", nothing["id"], 0)["data"]["error"]["code"] == "NotFound"
     answers = [one for one in works.listener.events if one["data"].get("requestEventId") == both["id"]]
     assert len(answers) == 1 and {one["status"] for one in answers[0]["data"]["pfs"]} == {"Active"}
+    capsys.readouterr()
+    command = [
+        "queue",
+        "ls",
+        "-c",
+        str(works.config_file),
+        "--pact",
+        "--sink",
+        "customer-a",
+        "--state",
+        "closed",
+        "--json",
+    ]
+    assert main(command) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert len([row for row in rows if row["key"].startswith("answer/")]) >= 2
 
 
 def test_who_has_no_host_cannot_be_answered_later(other):

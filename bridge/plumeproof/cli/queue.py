@@ -14,6 +14,7 @@ from typing import Any
 
 from plumeproof.config import Config, load_config
 from plumeproof.errors import ConfigError
+from plumeproof.pact_config import outbox_of
 
 STATES = ("waiting", "quarantined", "closed", "split")
 ROWS_MAX = 10_000
@@ -37,6 +38,9 @@ def add_parser(subparsers: Any) -> None:
         one.add_argument("--sink", metavar="NAME", help="only this sink")
     for one, main in ((ls, _ls), (inspect, _inspect), (requeue, _requeue), (export, _export)):
         one.add_argument("-c", "--config", required=True, type=Path, metavar="FILE", help="configuration (TOML)")
+        one.add_argument(
+            "--pact", action="store_true", help="events for customers (`plumeproof pact serve`), not sinks"
+        )
         one.add_argument("--json", action="store_true", help="print one JSON object")
         one.set_defaults(main=main)
 
@@ -47,9 +51,15 @@ def _limit(text: str) -> int:
     return int(text)
 
 
+def _outbox(args: argparse.Namespace, config: Config) -> Path:
+    return outbox_of(config) if args.pact else config.gateway.ledger_file
+
+
 def _sink(args: argparse.Namespace, config: Config) -> str | None:
     names = [sink.name for sink in config.mqtt_sinks] + [sink.name for sink in config.https_sinks]
     names += [sink.name for sink in config.hj212_sinks]
+    if args.pact:
+        names = [client.id for client in config.pact.clients if client.base_url is not None]
     if args.sink is not None and args.sink not in names:
         raise ConfigError(str(args.config), f"no sink {args.sink!r}; there are {', '.join(names) or 'none'}")
     return args.sink if args.sink is None else str(args.sink)
@@ -59,7 +69,7 @@ def _ls(args: argparse.Namespace) -> int:
     from plumeproof.store.outbox_desk import list_rows
 
     config = load_config(args.config)
-    rows = list_rows(config.gateway.ledger_file, args.state, _sink(args, config), args.limit)
+    rows = list_rows(_outbox(args, config), args.state, _sink(args, config), args.limit)
     if args.json:
         print(json.dumps({"state": args.state, "rows": rows}))
         return 0
@@ -73,7 +83,7 @@ def _ls(args: argparse.Namespace) -> int:
 def _inspect(args: argparse.Namespace) -> int:
     from plumeproof.store.outbox_desk import read_row
 
-    row, body, proof = read_row(load_config(args.config).gateway.ledger_file, args.id)
+    row, body, proof = read_row(_outbox(args, load_config(args.config)), args.id)
     shown = body.decode("utf-8") if row["kind"] != "envelope" else body.hex()
     receipt = json.loads(proof) if proof is not None else None
     if args.json:
@@ -94,12 +104,12 @@ def _requeue(args: argparse.Namespace) -> int:
     from plumeproof.store.outbox_desk import list_rows, requeue
 
     config = load_config(args.config)
-    sink, ledger = _sink(args, config), config.gateway.ledger_file
+    sink, ledger = _sink(args, config), _outbox(args, config)
     rows = list_rows(ledger, "quarantined", sink, ROWS_MAX)
     ids = args.ids or [row["id"] for row in rows]
     if args.ids and sink is not None:
         raise ConfigError(str(args.config), "ids and --sink together say two things; give one of them")
-    lock = LedgerLock(config.gateway.data_dir)
+    lock = LedgerLock(ledger.parent)
     try:
         writer = Writer(ledger)
         count = requeue(writer, SystemClock(), ids)
@@ -113,7 +123,7 @@ def _requeue(args: argparse.Namespace) -> int:
 def _export(args: argparse.Namespace) -> int:
     from plumeproof.store.outbox_desk import read_row
 
-    _, body, _ = read_row(load_config(args.config).gateway.ledger_file, args.id)
+    _, body, _ = read_row(_outbox(args, load_config(args.config)), args.id)
     try:
         with args.output.open("xb") as file:
             file.write(body)
