@@ -138,7 +138,7 @@ def _goods(data: OperatorData) -> list[Block]:
     head = ("CN code", "Good", "Produced", "Direct, t", "Indirect, t", "SEE direct", "SEE indirect")
     units = ", ".join(dict.fromkeys(f"t CO2e per {good.unit}" for good in data.attribution.goods))
     told = f"Attributed t CO2e, without precursors; specific embedded emissions (SEE) in {units}, with them."
-    widths = (13, 21, 14, 14, 14, 12, 12)
+    widths = (13, 20, 14, 13, 13, 13, 15)
     return [Heading("Goods"), Table(head, rows, frozenset({2, 3, 4, 5, 6}), widths=widths), Text(told)]
 
 
@@ -162,7 +162,7 @@ def _process(one: ProcessResult, data: OperatorData) -> list[Block]:
         ("Data quality", one.process.data_quality),
     )
     head = ("Item", "Which", "Amount", "Factor", "Counts as", "t CO2e", "Basis")
-    table = Table(head, rows, frozenset({2, 3, 5}), widths=(17, 12, 16, 12, 11, 13, 23))
+    table = Table(head, rows, frozenset({2, 3, 5}), widths=(16, 12, 14, 14, 11, 13, 22))
     told = "Factors in t CO2e per MWh, per TJ, or per unit of the precursor." if any(row[3] for row in rows) else ""
     head_line = Heading(f"Process {one.process.id}: {category.name}")
     return [head_line, Facts(together), table, *([Text(told)] if told else [])]
