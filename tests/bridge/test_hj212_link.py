@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_one_line(tmp_path, capsys, file, old, new, told):
     site.close()
 
 
-def test_the_service_killed_in_the_middle_of_a_session(tmp_path):
+def test_the_service_killed_in_the_middle_of_a_session(tmp_path, request):
     """SIGKILL while a minute waits for its answer; behind the restart the platform has every minute once, and the hour
     with the figures of the plant's rule set."""
     platform = PlatformThread(tmp_path)
@@ -163,6 +163,7 @@ def test_the_service_killed_in_the_middle_of_a_session(tmp_path):
     platform.fault("no-answer:cn=9014:count=1")
     command = [sys.executable, "-m", "plumeproof", "run", "-c", str(site.file)]
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    request.addfinalizer(process.kill)  # one that is left over would hold the next test's pty
     module.serve()
     wait_for(lambda: (tmp_path / "data" / "ledger.sqlite").exists() and platform.of("2081"))
     for minute in range(1, 64):
@@ -171,6 +172,7 @@ def test_the_service_killed_in_the_middle_of_a_session(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    request.addfinalizer(process.kill)
     wait_for(lambda: len(platform.kept("2051")) >= 62 and platform.kept("2061"))
     process.terminate()
     assert process.wait(20) == 0
