@@ -16,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -431,6 +431,17 @@ def test_splits_over_tcp_give_the_same_messages(tmp_path):
     with_bench(work, tmp_path, "no-answer", is_kept=False)
 
 
+@contextmanager
+def started(*words: str):
+    """The program; killed where a test fails, which would else wait for it."""
+    command = [sys.executable, "-m", "tools.hj212_platform", *words]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        try:
+            yield run
+        finally:
+            run.kill()
+
+
 def test_a_session_of_the_program_decoded_by_both(tmp_path, capsys):
     """The program with a script, a unit that obeys it; its capture through both decoders, as a technician would."""
     script = tmp_path / "session.txt"
@@ -438,9 +449,8 @@ def test_a_session_of_the_program_decoded_by_both(tmp_path, capsys):
         "units 1  # until the unit is there\nwait 2011\nask 1062 RtdInterval=30\nfault split-bytes:cn=1072\n"
         "fault garbage:cn=9014\nfault answer-twice:cn=9014\nask 1072 NewPW=654321\nwait 2061\nhangup\n"
     )
-    command = [sys.executable, "-m", "tools.hj212_platform", "--script", str(script), "--json"]
-    command += ["--capture", str(tmp_path / "session"), "--store", str(tmp_path / "db")]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+    words = ["--script", str(script), "--json", "--capture", str(tmp_path / "session"), "--store", str(tmp_path / "db")]
+    with started(*words) as run:
         assert run.stdout is not None
         port = json.loads(run.stdout.readline())["port"]
         with socket.create_connection(("127.0.0.1", port), 10) as line:
@@ -478,8 +488,7 @@ def test_a_session_of_the_program_decoded_by_both(tmp_path, capsys):
 
 
 def test_by_hand_and_by_signal(tmp_path):
-    command = [sys.executable, "-m", "tools.hj212_platform", "--script", "-", "--fault", "no-answer"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+    with started("--script", "-", "--fault", "no-answer") as run:
         assert run.stdin is not None and run.stdout is not None
         assert " listening " in run.stdout.readline()
         for line, words in (("units 0", "ok"), ("dance", "cannot read"), ("units 1 within 0.01", "not within")):
@@ -488,7 +497,7 @@ def test_by_hand_and_by_signal(tmp_path):
             assert words in run.stdout.readline()
         run.stdin.close()
         assert run.wait(10) == 1, "steps did not come true"
-    with subprocess.Popen(command[:3], cwd=ROOT, stdout=subprocess.PIPE, text=True) as run:
+    with started() as run:
         assert run.stdout is not None
         run.stdout.readline()
         run.send_signal(signal.SIGTERM)
