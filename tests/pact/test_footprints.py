@@ -155,6 +155,32 @@ def test_what_is_not_measured_is_refused(folder, tmp_path, capsys, old, new, tol
     assert told in err and err.count("\n") == 1 and not (tmp_path / "f.json").exists()
 
 
+def test_what_replaces_what_is_part_of_the_id(folder, tmp_path):
+    older = str(uuid.uuid4())
+    (folder / "again.toml").write_text(SITE.replace('geography = "CN"', f'geography = "CN"\npreceding = ["{older}"]'))
+    found = []
+    for site in ("site.toml", "again.toml"):
+        assert report(folder, "--json", tmp_path / "f.json", "--product", "steam", site=site) == 0
+        found.append(json.loads((tmp_path / "f.json").read_text())["footprints"])
+    assert not {one["id"] for one in found[0]} & {one["id"] for one in found[1]}
+    assert [one["precedingPfIds"] for one in found[1]] == [[older], [older, found[1][0]["id"]]]
+
+
+def test_a_revision_without_a_value(tmp_path, capsys):
+    write_ledger(tmp_path)
+    (tmp_path / "site.toml").write_text(SITE)
+    for value, status in ((None, 2), (600.0, 0)):
+        writer = Writer(tmp_path / "ledger.sqlite")
+        figures = SqliteFigures(writer, ManualClock(REVISED_UTC_MS + 1000))
+        (one,) = [figure for figure in figures.of_period("line-1", MONTH, *DECEMBER) if figure.layer == CO2E]
+        figures.commit([one._replace(value=value)], (), figures.position())
+        writer.close()
+        assert report(tmp_path, "--product", "steam", "--json", tmp_path / "f.json") == status
+    assert "the revision behind line-1/CO2/co2e/month/20261130T2300Z/eu_mrr/r1 has no value" in capsys.readouterr().err
+    comments = [one["comment"] for one in json.loads((tmp_path / "f.json").read_text())["footprints"]]
+    assert [f"/r{number} = " in comment for number, comment in zip((0, 1, 3), comments, strict=True)] == [True] * 3
+
+
 def test_a_figure_that_does_not_count_is_said(tmp_path, capsys):
     write_ledger(tmp_path, revise=False)
     writer = Writer(tmp_path / "ledger.sqlite")

@@ -4,8 +4,8 @@ kg CO2e per declared unit = t CO2e * 1000 * allocated share / production * decla
 once, half to even, to the product's decimals. What is measured goes into `fossilGhgEmissions` (the figures hold the
 fossil share only); the two sums are sums of what is written, so that a reader's addition gives the same digits.
 
-An id is UUIDv5 of the content (RFC 9562 section 5.5): other content, other id. Each revision of a figure makes a new
-footprint; the one before is Deprecated and named in `precedingPfIds`.
+An id is UUIDv5 of the content but its status (RFC 9562 section 5.5): other content, other id. Each revision of a figure
+makes a new footprint; the one before is Deprecated and named in `precedingPfIds`.
 
     for one in issue(offer, offered, measured, party): one.content["id"]
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -91,13 +91,14 @@ def issue(offer: Offer, offered: Offered, measured: Measured, party: Party) -> S
     preceding = list(offered.said.preceding)
     for number, (since_utc_ms, revisions) in enumerate(states, 1):
         one = _version(offer, offered, measured, party, since_utc_ms, revisions)
-        own = dict(one.content)
-        head = {"id": own.pop("id"), "specVersion": own.pop("specVersion")}
-        if preceding:
-            head["precedingPfIds"] = list(preceding)
-        content = head | {"status": ACTIVE if number == len(states) else DEPRECATED} | own
-        found.append(Issued(offered, content, one.parts, one.total_t, one.measured_kg, one.weak))
-        preceding.append(one.id)
+        head: dict[str, Any] = {"specVersion": SPEC_VERSION} | (
+            {"precedingPfIds": list(preceding)} if preceding else {}
+        )
+        own = head | dict(one.content)
+        identity = str(uuid.uuid5(NAMESPACE, rfc8785.dumps(own).decode()))
+        own["status"] = ACTIVE if number == len(states) else DEPRECATED  # the one thing that changes
+        found.append(replace(one, content={"id": identity} | own))
+        preceding.append(identity)
     return found
 
 
@@ -115,7 +116,6 @@ def _version(
     with_uptake = add([without_uptake, known.get("biogenic_uptake", Decimal(0))])
     weak = weak_of(revisions)
     content: dict[str, Any] = {
-        "specVersion": SPEC_VERSION,
         "created": text_of_instant(since_utc_ms),
         "companyName": party.legal_name,
         "companyIds": list(offer.company_ids),
@@ -153,7 +153,6 @@ def _version(
     if said.valid_from is not None and said.valid_to is not None:
         content["validityPeriodStart"] = text_of_instant(_ms(said.valid_from))
         content["validityPeriodEnd"] = text_of_instant(_ms(said.valid_to))
-    content["id"] = str(uuid.uuid5(NAMESPACE, rfc8785.dumps(content).decode()))
     parts = tuple(Part(one, text_of(one.tonnes)) for one in revisions)
     return Issued(offered, content, parts, text_of(total), text_of(measured_kg), weak)
 

@@ -89,14 +89,18 @@ def measure(offered: Offered, site: Site, stack_of: Callable[[str], Stack]) -> M
 def _revisions(stack: Stack, emission: EmissionSource, piece: tuple[str, int, int], at: str) -> tuple[Revision, ...]:
     """What the bridge has stored; nothing is made anew: of a month that runs that would read all its records."""
     level, start, end = piece
-    found = []
+    found, is_newest_empty = [], False
     for one in stack.ledger.stored(stack.desk.engine.plant.id, level, start, end):
         named = (one.measurand, one.layer, one.rule_set, one.start_utc_ms, one.end_utc_ms)
         if named != (emission.measurand, CO2E, emission.rule_set, start, end):
             continue
-        if one.value is None or one.unit != UNIT:
-            raise ConfigError(at, f"{id_of_figure(one)} has no value in {UNIT}; `plumeproof trace` shows why")
-        found.append(Revision(id_of_figure(one), one, decimal_of(one.value), stack.ledger.made_utc_ms(one)))
+        is_newest_empty = one.value is None
+        if one.unit != UNIT:
+            raise ConfigError(at, f"{id_of_figure(one)} is in {one.unit}, not in {UNIT}")
+        if one.value is not None:  # a revision without a value said nothing that a footprint could have said
+            found.append(Revision(id_of_figure(one), one, decimal_of(one.value), stack.ledger.made_utc_ms(one)))
+    if found and is_newest_empty:
+        raise ConfigError(at, f"the revision behind {found[-1].id} has no value; `plumeproof trace` shows why")
     return tuple(found)
 
 
