@@ -40,6 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SPLITS = int(os.environ.get("PLUMEPROOF_HJ212_SPLITS", "100"))
 MN = "010000A8900016F000169DC0"
 QN = "20260801085857223"
+MEMORY = Path(":memory:")  # a store that outlives no test
 RTD = [{"DataTime": "20260801085857"}, {"a21026-Rtd": "12.35", "a21026-Flag": "N"}]
 
 
@@ -87,10 +88,10 @@ class Unit:
 class Bench:
     """A platform in this process, and what it told."""
 
-    def __init__(self, folder: Path, *faults: str, is_kept: bool = True, **manners: Any) -> None:
+    def __init__(self, folder: Path, *faults: str, store: Path | None = MEMORY, **manners: Any) -> None:
         self.told: list[dict[str, Any]] = []
         self.units: list[Unit] = []
-        self.store = MessageStore(folder / "platform.sqlite") if is_kept else None
+        self.store = MessageStore(store) if store is not None else None
         self.capture = Capture(folder / "session")
         plan = FaultPlan(tuple(map(parse_fault, faults)))
         self.platform = Platform(Manners(**manners), plan, self.tell, self.store, self.capture)
@@ -328,7 +329,7 @@ def test_store_tells_copies_apart(tmp_path):
         await found.play("wait 2051", *["wait 2011"] * 4)
         assert [facts["kept"] for facts in found.of("message")] == ["new", "again", "new", "new", "differing", "new"]
 
-    with_bench(work, tmp_path)
+    with_bench(work, tmp_path, store=tmp_path / "platform.sqlite")
     base = sqlite3.connect(tmp_path / "platform.sqlite")
     rows = base.execute("SELECT mn, cn, pno, copies FROM message ORDER BY id").fetchall()
     assert rows == [(MN, "2011", 0, 3), (MN, "2051", 0, 1), (MN, "2051", 2, 1), ("OTHER", "2011", 0, 1)]
@@ -428,7 +429,7 @@ def test_splits_over_tcp_give_the_same_messages(tmp_path):
         assert told == [[facts[name] for name in names] for facts in expected]
         assert not found.of("refused")
 
-    with_bench(work, tmp_path, "no-answer", is_kept=False)
+    with_bench(work, tmp_path, "no-answer", store=None)
 
 
 @contextmanager
