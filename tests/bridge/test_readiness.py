@@ -227,10 +227,13 @@ def test_a_bundle_that_was_altered(works, capsys, tmp_path):
     assert lines_of(document, "missing")["evidence.bundle"]["evidence"].startswith("day.zip")
 
 
-def test_without_a_ledger_it_is_still_a_review(works, capsys):
+@pytest.mark.parametrize("ledger", [None, b"SQLite format 3\0 and nothing more"])
+def test_without_a_usable_ledger_it_is_still_a_review(works, capsys, ledger):
     (works.folder / "ledger.sqlite").unlink()
-    status, document, _ = works.review(capsys, "--offline", "--from", "2026-12", "--to", "2027-01")
-    assert status == 1
+    if ledger is not None:
+        (works.folder / "ledger.sqlite").write_bytes(ledger)
+    status, document, _ = works.review(capsys, "--offline")
+    assert status == 1 and document["period"]["start"] == document["period"]["end"]
     assert {"evidence.records.line-1", "evidence.records.plume-01"} <= set(lines_of(document, "missing"))
     assert lines_of(document)["parameter.co2"]["verdict"] == "ready"
 

@@ -18,7 +18,7 @@ from plumeproof.documents.due_lines import Days
 from plumeproof.documents.materiality_sheet import minute_text
 from plumeproof.documents.readiness import EVIDENCE, MISSING, READY, UNJUDGED, Line
 from plumeproof.documents.readiness_file import ReadinessFile
-from plumeproof.errors import BridgeError, ConfigError
+from plumeproof.errors import BridgeError, ConfigError, StoreError
 from plumeproof.gateway_key import GatewayKey
 from plumeproof.inspection import Finding, read_anchors, read_heads
 from plumeproof.keys import KeyFile, load_keys, read_keys
@@ -50,8 +50,11 @@ def evidence_lines(
 
 def _modules(config: Config, keys: KeyFile) -> Iterator[Line]:
     heads = {}
-    if config.gateway.ledger_file.exists():
-        heads = {head.device: head for head in read_heads(config.gateway.ledger_file)}
+    try:
+        if config.gateway.ledger_file.exists():
+            heads = {head.device: head for head in read_heads(config.gateway.ledger_file)}
+    except StoreError as error:
+        yield Line("evidence.ledger", EVIDENCE, "Ledger readable", MISSING, str(error), "`plumeproof verify` says more")
     for module in config.modules:
         key, asked = f"evidence.keys.{module.device}", f"Key of module {module.device} enrolled and in force"
         mine = [one for one in keys.entries if one.device == module.device and one.purpose == "record"]

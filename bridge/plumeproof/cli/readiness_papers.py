@@ -43,8 +43,8 @@ def _statement(site_file: SiteFile, plants: PlantReview) -> Iterator[Line]:
 
     key, asked = "statement.data_set", "GHG data set (ISO 14064-1, -3) with every required element"
     command = "`plumeproof report statement`"
-    if not plants.opened:
-        yield Line(key, DATA_SET, asked, UNJUDGED, "no plant can be opened", "see the plants' lines")
+    if not plants.opened or not plants.has_period:
+        yield Line(key, DATA_SET, asked, UNJUDGED, "there are no records to make it of", "see the plants' lines")
         return
     try:
         require_agreement(site_file, plants.plants)
@@ -88,8 +88,8 @@ def _cbam(site_file: SiteFile, category: str, plants: PlantReview, must_hold: da
             told += f", and yet {site_file.path.name} has [cbam]: `plumeproof readiness --category cbam` judges it"
         yield Line(key, DATA_SET, asked, NOT_ASKED, told)
         return
-    if not plants.opened:
-        yield Line(key, DATA_SET, asked, UNJUDGED, "no plant can be opened", "see the plants' lines")
+    if not plants.opened or not plants.has_period:
+        yield Line(key, DATA_SET, asked, UNJUDGED, "there are no records to make it of", "see the plants' lines")
         return
     try:
         require_agreement(site_file, plants.plants)

@@ -103,10 +103,7 @@ class PlantReview:
         offset = self.offset_min
         extents = [found for one in self.opened.values() if (found := one.strips.extent()) is not None]
         if (first is None or end is None) and not extents:
-            if not self.opened:
-                self.period = (0, 0)
-                return
-            raise ConfigError("--from", "is missing, and the ledger holds no slot to take a period from")
+            return  # no records and no period: the lines say so
         low = min((one[0] for one in extents), default=0)
         high = max((one[1] for one in extents), default=0)
         start = calendar.month_of(low, offset)[0] if first is None else read_instant(first, offset, "--from")
@@ -118,8 +115,13 @@ class PlantReview:
                 raise ConfigError(name, "documents are made of whole months of the site's clock; write 2026-11 or 2026")
         self.period = (start, last)
 
+    @property
+    def has_period(self) -> bool:
+        """There are months to look at."""
+        return self.period[1] > self.period[0]
+
     def period_days(self) -> tuple[date, date]:
-        """First day, and the day behind the last."""
+        """First day, and the day behind the last; the same day twice where there is no period."""
         return local_day(self.period[0], self.offset_min), local_day(self.period[1], self.offset_min)
 
     def extent(self) -> Period | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -127,12 +127,13 @@ def parameter_lines(
         if name not in known:
             told = f"parameter {name} is none of this category; there are {', '.join(known)}"
             raise ConfigError(f"{site_file.path}: readiness.parameter", told)
+    named = {name for _, one in preset.parameters() for name in one.known_as}
     for group in preset.groups:
         unfitted = []
         for one in group.parameters:
             asked = f"{group.name}: {one.name}" + (f" ({one.code})" if one.code else "")
             key = f"parameter.{one.id}"
-            found = _measured(one, site_file, plants, own)
+            found = _measured(one, named, site_file, plants, own)
             entry = stated.get(one.id)
             if found:
                 yield Line(key, PARAMETERS, asked, READY, found)
@@ -149,10 +150,13 @@ def parameter_lines(
                 unfitted.append(one.name)
         if unfitted:
             told = f"{group.name}, only where fitted: {', '.join(unfitted)}"
-            yield Line(f"parameter.unfitted.{group.name}", PARAMETERS, told, NOT_ASKED, "nothing is stated of them")
+            key = f"parameter.unfitted.{re.sub('[^a-z0-9]+', '_', group.name.lower())}"
+            yield Line(key, PARAMETERS, told, NOT_ASKED, "nothing is stated of them")
 
 
-def _measured(one: Parameter, site_file: SiteFile, plants: Mapping[str, Plant], own: ReadinessFile) -> str:
+def _measured(
+    one: Parameter, named: Collection[str], site_file: SiteFile, plants: Mapping[str, Plant], own: ReadinessFile
+) -> str:
     """Where it is measured; "" where it is not."""
     found = []
     by_code = {
@@ -163,7 +167,9 @@ def _measured(one: Parameter, site_file: SiteFile, plants: Mapping[str, Plant], 
     }
     for plant in plants.values():
         names = {measurand.id: measurand.id for measurand in plant.measurands}
-        names |= {measurand.gas: measurand.id for measurand in plant.measurands if measurand.gas}
+        # The gas tells what a measurand is where its own name does not: NOx reported as NO2 is no NO2
+        unnamed = [one for one in plant.measurands if one.gas and one.id not in named]
+        names |= {str(measurand.gas): measurand.id for measurand in unnamed}
         names |= {f"peripheral:{entry.kind}": entry.kind for entry in plant.peripherals}
         names |= {entry.id: entry.id for entry in plant.computed}
         names |= {"flow": "flow"} if plant.flow is not None else {}

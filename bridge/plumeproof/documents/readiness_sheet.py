@@ -36,14 +36,14 @@ NEVER = (
 
 def readiness_sheet(review: Review, preset: Preset, bars: tuple[Bar, ...], foot: str) -> Sheet:
     """For page and paper. `bars`: of the materiality view, shown with the data of the period."""
-    last = review.period[1]
+    first, last = review.period
     blocks: list[Block] = [
         Verdict(review.headline, GOOD if review.is_ready else BAD),
         Facts(
             (
                 ("Project category", f"{review.category_title}; {_listed(preset)}"),
                 ("Judged on", f"{review.on}; all must hold on {max(review.on, review.deadline)}"),
-                ("Data from", f"{review.period[0]} until {last}, that day excluded"),
+                ("Data from", f"{first} until {last}, that day excluded" if last > first else "no records, no period"),
             )
         ),
         Text(_cbam(review)),

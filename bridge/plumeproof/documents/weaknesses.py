@@ -13,6 +13,7 @@ Where the rule set names no interval of QAL2 and AST, those of EN 14181 count: 5
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -123,7 +124,8 @@ class Watch:
         factors: Sequence[Factor],
     ) -> None:
         """`factors`: those of site.toml that belong to the declared source."""
-        self._offset, self._settings, self._charts = plant.utc_offset_min, settings, charts
+        self._offset, self._settings = plant.utc_offset_min, settings
+        self._charts = [(run, [point.judged.utc_ms for point in run.points]) for run in charts]  # times go on
         self._calibrated = calibrated_of(plant, one)
         self._cylinders = {own.id: own for own in cylinders}
         self._used, self._factors = factors_of(one, settings), factors
@@ -136,16 +138,17 @@ class Watch:
         day = local_day(utc_ms, self._offset)
         found = [fault for name, own, tests in self._calibrated for fault in self._dates(name, own, tests, utc_ms, day)]
         found += [(CALIBRATION, reason) for first, end, reason in self._spans if first <= utc_ms < end]
-        for run in self._charts:
-            point, past = run.chart.key.point, [one for one in run.points if one.judged.utc_ms <= utc_ms]
+        for run, times in self._charts:
+            point, past = run.chart.key.point, bisect_right(times, utc_ms)
             if not past:
                 found.append((CALIBRATION, f"{run.measurand}: no QAL3 check at {point} yet"))
                 continue
-            if utc_ms > past[-1].judged.utc_ms + run.plan.interval_days * DAY_MS:
-                due = local_day(past[-1].judged.utc_ms + run.plan.interval_days * DAY_MS, self._offset)
+            last = run.points[past - 1]
+            if utc_ms > last.judged.utc_ms + run.plan.interval_days * DAY_MS:
+                due = local_day(last.judged.utc_ms + run.plan.interval_days * DAY_MS, self._offset)
                 found.append((CALIBRATION, f"{run.measurand}: QAL3 check at {point} was due on {due}"))
-            cylinder = self._cylinders.get(past[-1].reference_name)
-            if cylinder is not None and local_day(past[-1].judged.utc_ms, self._offset) > cylinder.expires:
+            cylinder = self._cylinders.get(last.reference_name)
+            if cylinder is not None and local_day(last.judged.utc_ms, self._offset) > cylinder.expires:
                 told = f"{run.measurand}: checked at {point} with {cylinder.id}, expired on {cylinder.expires}"
                 found.append((CYLINDER, told))
         return (*found, *self._unconfirmed(day))
@@ -181,7 +184,7 @@ class Watch:
         found = []
         if one.qal3 is None:
             found.append(f"{one.id}: plant {plant.id} describes no QAL3, so drift between tests is not watched")
-        for run in self._charts:
+        for run, _ in self._charts:
             for name in sorted({own.name for own in run.plan.gases if own.point == run.chart.key.point}):
                 if name not in self._cylinders:
                     found.append(f"{one.id}: {name!r} at {run.chart.key.point} has no [[cylinder]] with an expiry date")
