@@ -109,6 +109,8 @@ def test_own_rows_add_and_replace(tmp_path):
         ("a,b\n", "line 1: the columns must be"),
         ("cn,name,category,unit,source,verified\n1,2\n", "line 2: 2 values, 6 columns"),
         ("cn,name,category,unit,source,verified\n84,a,coal,t,s,\n", "line 2: 'coal' is no goods category; nearest are"),
+        ("cn,name,category,unit,source,verified\n84,a,,kg,s,\n", "line 2: unit is t or MWh, not 'kg'"),
+        ('cn,name,category,unit,source,verified\n84,"a\nb",,t,s,\n', "line 3: holds characters that cannot be"),
         ("list,code,name,confidence,source,verified\n" + "a,b,c,d,e,\n" * 2, "line 3: a b stands twice"),
     ):
         goods.write_text(text)

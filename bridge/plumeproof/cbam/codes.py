@@ -29,6 +29,7 @@ CATEGORY_COLUMNS = ("id", "name", "sector", "unit", "counts_indirect", "source",
 GOOD_COLUMNS = ("cn", "name", "category", "unit", "source", "verified")
 TABLES = {"codes.csv": CODE_COLUMNS, "categories.csv": CATEGORY_COLUMNS, "goods.csv": GOOD_COLUMNS}
 CN_DIGITS = 8
+UNITS = ("t", "MWh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ def load_codes(own: Sequence[Path] = ()) -> CodeBook:
                 categories[row[0]] = _category(row, f"{where} line {line}")
             else:
                 goods[row[0]] = Good(*row)
+                if row[3] not in UNITS:
+                    raise ConfigError(f"{where} line {line}", f"unit is {' or '.join(UNITS)}, not {row[3][:20]!r}")
                 if row[2] and row[2] not in categories:
                     raise ConfigError(f"{where} line {line}", _unknown("goods category", row[2], categories))
     return CodeBook(lists, categories, goods, tuple(path.name for path in own))
@@ -151,7 +154,7 @@ def load_codes(own: Sequence[Path] = ()) -> CodeBook:
 
 def _category(row: tuple[str, ...], where: str) -> Category:
     found = Category(*row)
-    if found.unit not in ("t", "MWh") or found.counts_indirect not in ("yes", "no", "unknown"):
+    if found.unit not in UNITS or found.counts_indirect not in ("yes", "no", "unknown"):
         raise ConfigError(where, "unit is t or MWh, counts_indirect is yes, no or unknown")
     return found
 
@@ -180,6 +183,8 @@ def _rows(text: str, where: str) -> tuple[tuple[str, ...], Iterator[tuple[int, t
             for row in reader:
                 if len(row) != len(columns):
                     raise ConfigError(f"{where} line {reader.line_num}", f"{len(row)} values, {len(columns)} columns")
+                if not all(cell.isprintable() for cell in row):
+                    raise ConfigError(f"{where} line {reader.line_num}", "holds characters that cannot be printed")
                 yield reader.line_num, tuple(row)
         except csv.Error as error:
             raise ConfigError(f"{where} line {reader.line_num}", f"no readable CSV: {error}") from None

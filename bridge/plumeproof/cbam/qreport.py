@@ -78,7 +78,7 @@ def load_input(path: Path) -> Section:
     lines = find_lines(text, path)
     try:
         return Section(tomllib.loads(text), (), lines, path, SAMPLE)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         raise ConfigError(str(path), f"no TOML: {error}") from error
 
 
