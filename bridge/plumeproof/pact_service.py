@@ -150,29 +150,7 @@ class PactService:
         return f"urn:plumeproof:{self._config.gateway.id}:pact"
 
     def _load(self) -> Sequence[Issued]:
-        config, refused = self._config, list[str]()
-        if config.documents.site_file is None:
-            raise ConfigError("documents.site_file", "is missing; `plumeproof report --sample-site` prints a file")
-        site_file = load_site(config.documents.site_file)
-        known = [product.id for product in read_offer(site_file).products]
-        for client in config.pact.clients:
-            strange = next((name for name in client.products if name not in (ALL, *known)), None)
-            if strange is not None:
-                where = f"pact.client {client.id}"
-                raise ConfigError(where, f"product {strange} is none of {site_file.path}: {', '.join(known)}")
-        with ExitStack() as stack:
-            desks = {}
-            for one in config.plants:
-                engine = open_engine(one.file, one.rule_files)
-                ledger = LedgerStrips(config.gateway.ledger_file, engine.devices())
-                stack.callback(ledger.close)
-                desks[engine.plant.id] = (FigureDesk(engine, ledger), ledger)
-            require_agreement(site_file, {name: desk.engine.plant for name, (desk, _) in desks.items()})
-            issued = issue_all(site_file, desks, lambda error: refused.append(str(error)))
-        kept = [one for one in issued if not one.weak]
-        refused += [
-            f"{one.offered.at}: {', '.join(one.weak)} does not count by its rule set" for one in issued if one.weak
-        ]
+        kept, refused = load_footprints(self._config)
         for sentence in refused:
             if sentence not in self.refused:
                 _log.warning("pact_footprint_refused reason=%s", sentence)
@@ -200,14 +178,9 @@ class PactService:
         return datetime.fromtimestamp(self._clock.utc_ms() // 1000, UTC).isoformat().replace("+00:00", "Z")
 
     def _stage(self, one: PactClientConfig) -> tuple[str, DeliveryStage]:
-        assert one.base_url is not None and one.own_secret_file is not None  # pact_config has seen to it
-        partner = Partner(
-            one.id, one.base_url, one.token_url or "", one.own_client_id, one.own_secret_file, one.ca_file
-        )
         watch = FileWatch([file for file in (one.own_secret_file, one.ca_file) if file is not None])
-        return one.id, DeliveryStage(
-            PartnerSink(partner, self._clock), self._outbox, self._clock, is_mended=watch.has_changed
-        )
+        sink = PartnerSink(partner_of(one), self._clock)
+        return one.id, DeliveryStage(sink, self._outbox, self._clock, is_mended=watch.has_changed)
 
     def _deliver(self, name: str, stage: DeliveryStage) -> None:
         told = ""
@@ -235,6 +208,37 @@ class PactService:
                 _log.error("pact_refresh_failed reason=%s", error)  # what was handed out before still is
             except Exception:  # noqa: BLE001 - as above: it is tried again
                 _log.exception("fault part=pact-shelf")
+
+
+def load_footprints(config: Config) -> tuple[Sequence[Issued], Sequence[str]]:
+    """What is handed out, and a sentence for each that is not. Raises ConfigError, RuleError, StoreError."""
+    if config.documents.site_file is None:
+        raise ConfigError("documents.site_file", "is missing; `plumeproof report --sample-site` prints a file")
+    site_file = load_site(config.documents.site_file)
+    known = [product.id for product in read_offer(site_file).products]
+    for client in config.pact.clients:
+        strange = next((name for name in client.products if name not in (ALL, *known)), None)
+        if strange is not None:
+            where = f"pact.client {client.id}"
+            raise ConfigError(where, f"product {strange} is none of {site_file.path}: {', '.join(known)}")
+    refused: list[str] = []
+    with ExitStack() as stack:
+        desks = {}
+        for one in config.plants:
+            engine = open_engine(one.file, one.rule_files)
+            ledger = LedgerStrips(config.gateway.ledger_file, engine.devices())
+            stack.callback(ledger.close)
+            desks[engine.plant.id] = (FigureDesk(engine, ledger), ledger)
+        require_agreement(site_file, {name: desk.engine.plant for name, (desk, _) in desks.items()})
+        issued = issue_all(site_file, desks, lambda error: refused.append(str(error)))
+    refused += [f"{one.offered.at}: {', '.join(one.weak)} does not count by its rule set" for one in issued if one.weak]
+    return [one for one in issued if not one.weak], refused
+
+
+def partner_of(one: PactClientConfig) -> Partner:
+    """A client's own host; it has one."""
+    assert one.base_url is not None and one.own_secret_file is not None  # pact_config has seen to it
+    return Partner(one.id, one.base_url, one.token_url or "", one.own_client_id, one.own_secret_file, one.ca_file)
 
 
 def _client(one: PactClientConfig) -> Client:

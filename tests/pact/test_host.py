@@ -25,9 +25,10 @@ from plumeproof.pact.faults import Fault
 from plumeproof.pact.partner_sink import MADE, Partner, PartnerSink
 from plumeproof.pact.shelf import Shelf
 from plumeproof.pact_service import PactService
-from tests.doubles.footprint_works import SECRET, revise_december, write_works
+from tests.doubles.footprint_works import OWN_SECRET, SECRET, revise_december, write_works
 from tests.doubles.manual_clock import ManualClock
 from tools import test_ca
+from tools.eu_platform.receipts import write_private
 from tools.pact_requester.cases import TYPE
 from tools.pact_requester.session import next_link
 
@@ -358,6 +359,22 @@ def test_as_a_program(tmp_path):
         assert found["token_endpoint"] == f"{ready['url']}/auth/token"
         process.terminate()
         assert process.wait(20) == 0
+
+
+def test_a_check_before_customers_ask(works, tmp_path, capsys):
+    text = works.config_file.read_text()
+    for name in ("data", "site.toml", "ca"):
+        (tmp_path / name).symlink_to(works.folder / name)
+    write_private(tmp_path / "own.secret", OWN_SECRET.encode())
+    for old, new, status, told in (
+        ("[pact]", "[pact]", 0, "gives a token, TLSv1.3"),
+        (works.listener.url, "https://127.0.0.1:9", 3, "customer-a: sees *; 127.0.0.1:9: "),
+        ('own_client_id = "works"', 'own_client_id = "nobody"', 1, "no token for nobody"),
+    ):
+        (tmp_path / "bridge.toml").write_text(text.replace(old, new))
+        assert main(["pact", "check", "-c", str(tmp_path / "bridge.toml")]) == status
+        out = capsys.readouterr().out
+        assert told in out and "ok        certificate" in out and out.count("ok        footprint steam") >= 2
 
 
 def test_a_secret_is_made_once(tmp_path, capsys):

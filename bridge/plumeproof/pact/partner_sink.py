@@ -107,6 +107,11 @@ class PartnerSink:
         self._events.close()
         self._tokens.close()
 
+    def check(self) -> str:
+        """Whether the host answers and knows us, in one sentence. Raises DeliveryError."""
+        self._login.authorization({"User-Agent": AGENT})
+        return f"{self._tokens.words} gives a token, {self._tokens.peer}"
+
     def _post(self, row: OutboxRow) -> Answer:
         headers = {
             "User-Agent": AGENT,
