@@ -306,7 +306,7 @@ def parse_config(text: str, path: Path) -> Config:
     lines = find_lines(text, path)
     try:
         tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise ConfigError(str(path), f"no TOML: {error}") from error
     top = Section(tree, (), lines, path).only(
         "gateway", "keys", "module", "averaging", "plant", "sink", "dashboard", "anchors", "documents", "pact"

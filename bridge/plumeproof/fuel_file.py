@@ -80,7 +80,7 @@ def load_fuels(path: Path) -> FuelYear:
         top = Section(tomllib.loads(text), (), lines, path, SAMPLE)
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise ConfigError(str(path), f"no TOML: {error}") from error
     top.only("corroborating", "fuel", "stream")
     head = top.inner("corroborating", is_needed=True).build(_Head)

@@ -33,16 +33,16 @@ def load_plant(path: Path) -> Plant:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    if path.suffix == ".json":
-        try:
-            return parse_plant(json.loads(text), path)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ConfigError(str(path), f"no JSON: {error}") from error
-    lines = find_lines(text, path)
+    is_json = path.suffix == ".json"
+    lines = {} if is_json else find_lines(text, path)
     try:
-        return parse_plant(tomllib.loads(text), path, lines)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(str(path), f"no TOML: {error}") from error
+        tree = json.loads(text) if is_json else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
+        raise ConfigError(str(path), f"no {'JSON' if is_json else 'TOML'}: {error}") from error
+    try:
+        return parse_plant(tree, path, lines)
+    except RecursionError as error:
+        raise ConfigError(str(path), "is nested too deeply; a description has few levels") from error
 
 
 def choose_rule_sets(names: Sequence[str], files: Sequence[Path] = ()) -> list[RuleSet]:

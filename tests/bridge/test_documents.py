@@ -14,12 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plumeproof.cli import main
+from plumeproof.config import load_config
 from plumeproof.documents.declared import add, decimal_of, pieces_of, text_of
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Facts, Heading, Sheet, Table, Text, Verdict
 from plumeproof.documents.sheet_page import page_of
 from plumeproof.documents.sheet_pdf import pdf_of
 from plumeproof.documents.site import load_site
 from plumeproof.errors import ConfigError
+from plumeproof.fuel_file import load_fuels
+from plumeproof.plant_file import load_plant
 from plumeproof.rules.calendar import month_of, year_of
 from plumeproof.rules.figure import MONTH, YEAR
 from tests.bridge.test_recompute import EVENING_MS, record_evening
@@ -93,6 +96,13 @@ def test_what_is_no_site_is_one_line(tmp_path, old, new, told):
     with pytest.raises(ConfigError) as caught:
         load_site(tmp_path / "site.toml")
     assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [load_site, load_config, load_plant, load_fuels])
+def test_a_number_of_thousands_of_digits_is_one_line(tmp_path, read):
+    (tmp_path / "big.toml").write_text(f"a = {'1' * 5_000}\n")
+    with pytest.raises(ConfigError, match="no TOML"):
+        read(tmp_path / "big.toml")
 
 
 def test_an_outlet_twice_is_refused(tmp_path):

@@ -98,7 +98,7 @@ def load_preset(category: str, own: Path | None) -> Preset:
     lines = find_lines(text, path)
     try:
         top = Section(tomllib.loads(text), (), lines, path, "plumeproof readiness --sample-preset")
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise ConfigError(str(path), f"no TOML: {error}") from error
     groups = tuple(
         one.build(Group, parameters=one.each("parameter", Parameter, is_needed=True)) for one in top.sections("group")

@@ -210,7 +210,7 @@ def load_site(path: Path) -> SiteFile:
     try:
         tree = tomllib.loads(text)
         top = Section(tree, (), lines, path, SAMPLE)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         raise ConfigError(str(path), f"no TOML: {error}") from error
     top.only("site", "party", "permit", "source", *DOCUMENT_TABLES)
     works = top.inner("site", is_needed=True).build(Works)
