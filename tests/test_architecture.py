@@ -24,6 +24,7 @@ FACES = tuple(
         "delivery_parts",
         "hj212_parts",
         "hj212_link",
+        "hj212_document",
         "hj212_listener",
         "profile_desk",
         "inspection",
@@ -59,6 +60,7 @@ FACES = tuple(
         "bundle.checking",
         "bundle.verdict",
         "agreement",
+        "agreement_desk",
         "documents",
         "cbam",
         "hj212",
@@ -170,6 +172,11 @@ BRIDGE: dict[str, tuple[str, ...]] = {
         *(P + name for name in ("config", "clock_order_desk", "delivery", "gateway_key", "hj212", "store")),
         *(P + name for name in ("hj212_feed", "hj212_link", "hj212_station")),
     ),
+    "hj212_document.py": (
+        *GROUND,
+        *(P + name for name in ("agreement", "agreement_desk", "config", "hj212", "hj212_link", "hj212_station")),
+        P + "store.records_by_time",
+    ),
     "hj212_listener.py": (*GROUND, P + "hj212"),
     "clock_order_desk.py": (
         *EVIDENCE,
@@ -179,6 +186,10 @@ BRIDGE: dict[str, tuple[str, ...]] = {
         *GROUND,
         *(P + name for name in ("agreement", "documents", "figure_ids", "hj212", "hj212_link", "rules", "section")),
         P + "delivery.nesting",
+    ),
+    "agreement_desk.py": (
+        *GROUND,
+        *(P + name for name in ("agreement", "documents.hours", "hj212", "hj212_link", "store")),
     ),
     "agreement_stage.py": (
         *GROUND,

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Protocol
 
 from plumeproof.figure_ids import id_of_average
 from plumeproof.hj212.messages import Item, Upload
 from plumeproof.hj212.numbers import to_time, value_text
 from plumeproof.model import Average
-from plumeproof.ports import AverageStore
 from plumeproof.rules.channel_source import Source, source_text
 from plumeproof.section import number_in, setting, text_like
 
@@ -34,11 +34,21 @@ class Equipment:
     on_above: float = setting(number_in(float, -1e9, 1e9))
 
 
+class IntervalAverages(Protocol):
+    """What a station needs of ports.AverageStore."""
+
+    def newest(self, device: str, interval_s: int, start_utc_ms: int) -> Sequence[Average]:
+        """As AverageStore.newest."""
+
+    def newest_starts(self, device: str) -> Sequence[tuple[int, int]]:
+        """As AverageStore.newest_starts."""
+
+
 class EquipmentReader:
     """Equipment of one outlet, from averages of `interval_s`. Raises StoreError."""
 
     def __init__(
-        self, equipment: Sequence[Equipment], averages: AverageStore, interval_s: int, utc_offset_min: int
+        self, equipment: Sequence[Equipment], averages: IntervalAverages, interval_s: int, utc_offset_min: int
     ) -> None:  # fmt: skip
         self._equipment, self._averages = tuple(equipment), averages
         self._interval_s, self._utc_offset_min = interval_s, utc_offset_min

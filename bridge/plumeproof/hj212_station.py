@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from math import isfinite
+from typing import Protocol
 
 from plumeproof.figure_ids import id_of_average, id_of_figure
 from plumeproof.hj212.messages import Item, Upload
 from plumeproof.hj212.numbers import MS_OF_MIN, to_time, value_text
-from plumeproof.hj212_equipment import EquipmentReader
+from plumeproof.hj212_equipment import EquipmentReader, IntervalAverages
 from plumeproof.hj212_link import CN_OF, DAY, MINUTE, REAL_TIME, Entry, LinkPlan
 from plumeproof.model import Average
-from plumeproof.ports import AverageStore, Clock, FigureStore
+from plumeproof.ports import Clock
 from plumeproof.rules.figure import FLOW, FLOW_ID, MASS, MEASURED, SHORT_TERM, STANDARDISED, Figure
 from plumeproof.rules.hj212_flags import STOPPED, FlagTable, load_flags
 from plumeproof.rules.status import STATUS_LETTERS
@@ -62,14 +63,21 @@ class Reading:
     rests_on: tuple[str, ...]
 
 
+class TermFigures(Protocol):
+    """What a station needs of ports.FigureStore."""
+
+    def of_period(self, plant: str, level: str, start_utc_ms: int, end_utc_ms: int) -> Sequence[Figure]:
+        """As FigureStore.of_period."""
+
+
 class LedgerStation:
     """delivery.hj212_orders.Station. Raises StoreError."""
 
     def __init__(
         self,
         plan: LinkPlan,
-        averages: AverageStore,
-        figures: FigureStore,
+        averages: IntervalAverages,
+        figures: TermFigures,
         clock: Clock,
         minutes: Sequence[int],
         real_time_interval_s: int,
@@ -300,8 +308,8 @@ def _linear(entry: Entry, value: float | None) -> Fraction | None:
 
 
 def _run_share(mass: Figure) -> float:
-    """Of the term in which the plant ran: an hour's mass is that part of its kg/h, to the bit of documents/hours.py
-    and of every daily mass."""
+    """Of the term in which the plant ran: an hour's mass is that part of its kg/h, to the bit of
+    documents/hours.py and of every daily mass."""
     stopped = dict(mass.n_invalid).get(RAN_NOT, 0)
     return (mass.n_expected - stopped) / mass.n_expected if mass.n_expected else 1.0
 

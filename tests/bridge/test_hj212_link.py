@@ -14,6 +14,7 @@ import pytest
 from plumeproof.cli import main
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError
+from plumeproof.hj212.frame import FrameSplitter
 from plumeproof.hj212_link import plan_links
 from tests.bridge.test_service import Site, wait_for
 from tests.doubles.hj212_bench import MN, PW, PlatformThread
@@ -187,10 +188,31 @@ def test_the_service_killed_in_the_middle_of_a_session(tmp_path, request):
     hour = platform.of("2061")[0]
     # O2 8.25 % to 6 %: 42.5 * (21 - 6) / (21 - 8.25); the mass of 91,500 m3/h
     assert [hour.value(f"a21026-{name}") for name in ("Avg", "ZsAvg", "Cou")] == ["42.50", "50.00", "3.889"]
+    document = report_of(site, begin_ms)
+    assert document["profile"]["note"].endswith("not certified.") and document["ruleSet"] == "cn_hj75"
+    shown = [item for one in document["messages"] for item in one["items"]]
+    assert [dict(item) for item in hour.items] == shown  # the paper and the packet
     (line,) = [line for line in queue_of(site) if line["sink"] == "bureau"][:1]
     assert line["module"] == MN
     site.close()
     platform.close()
+
+
+def report_of(site, begin_ms):
+    """The hour as `report hj212` has it, twice the same; its packets are good ones without the password."""
+    first = time.strftime("%Y-%m-%d", time.gmtime(begin_ms / 1000 + 8 * 3600))
+    behind = time.strftime("%Y-%m-%d", time.gmtime(begin_ms / 1000 + 32 * 3600))
+    options = ["-c", str(site.file), "--from", first, "--to", behind]
+    packets = site.folder / "packets.bin"
+    for name in ("one.json", "two.json"):
+        arguments = ["--json", str(site.folder / name), "--packets", str(packets)]
+        assert main(["report", "hj212", *options, *arguments]) == 0
+    assert (site.folder / "one.json").read_bytes() == (site.folder / "two.json").read_bytes()
+    (frame,) = FrameSplitter().feed(packets.read_bytes())
+    assert frame.accepted and PW.encode() not in frame.raw
+    assert main(["report", "hj212", *options, "--link", "other"]) == 2
+    assert main(["report", "hj212", *options, "--level", "day"]) == 2  # the permit asks for none
+    return json.loads((site.folder / "one.json").read_text())
 
 
 def queue_of(site):

@@ -20,6 +20,7 @@ from plumeproof.cli import (
     report_cbam_package,
     report_cbam_qreport,
     report_footprint,
+    report_hj212,
     report_materiality,
     report_permit,
     report_statement,
@@ -34,6 +35,7 @@ DOCUMENTS = (
     report_cbam,
     report_cbam_qreport,
     report_cbam_package,
+    report_hj212,
 )
 
 
