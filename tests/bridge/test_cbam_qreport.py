@@ -177,6 +177,8 @@ def test_every_key_of_the_input_is_needed(book, schema):
         ('"TOM02"', '"TOM03"', "'TOM03' is no code of list methodology: TOM01, TOM02; add it with --codes"),
         ('NetMass = "1250.5"  ', 'NetMass = "1250.1234567"', "MeasureProcedureImported.NetMass: Element 'NetMass'"),
         ('NetMass = "1250.5"  ', "NetMass = 1250.5", "NetMass: must be text in quotes; a number too"),
+        ('Year = "2025"', 'Year = "2026"', "ReportingPeriod: 2026 Q4 is no quarter of the transitional period"),
+        ('HsCode = "720851"', 'HsCode = "720852"', "HsCode: HsCode 720852 does not begin CnCode 72085120"),
         ('Year = "2025"', f"Year = {'1' * 5_000}", "no TOML"),
         ('Year = "2025"', 'Year = "20255"', "line 9: Year: Element 'Year'"),
         ('Name = "B. Example"', 'Nam = "B. Example"', "ContactDetails.Nam: is no known key"),

@@ -29,6 +29,7 @@ FILE_MAX_BYTES = 32 << 20
 FROM_OPERATOR = "operator"
 SEE_DECIMALS = 7  # that the schema carries (dec16-7)
 SEE = "SpecificEmbeddedEmissions"
+FIRST_QUARTER, LAST_QUARTER = "2023 Q4", "2025 Q4"  # (EU) 2023/1773: 2023-10-01 to 2025-12-31
 Figures = Mapping[tuple[str, str], Decimal]  # (CN code, direct or indirect) to t CO2e per functional unit
 
 
@@ -51,11 +52,24 @@ class QReport:
 
 
 def faults_of(root: Element, layout: Layout, book: CodeBook, schema: Schema) -> Iterator[Fault]:
-    """By the layout first, which names what is missing; then by the schema, which has the last word."""
-    found = list(layout.faults(root, book))
-    yield from sorted(found, key=lambda fault: fault.line)
-    if not found:
-        yield from schema.faults(root)
+    """By the layout first, which names what is missing; then by the schema, which has the last word on its form; then
+    by what the elements say together."""
+    found = sorted(layout.faults(root, book), key=lambda fault: fault.line)
+    found = found or list(schema.faults(root))
+    yield from found or _together(root)
+
+
+def _together(root: Element) -> Iterator[Fault]:
+    """Of a report that is whole and well formed."""
+    period = root.find(f"{{{NAMESPACE}}}ReportingPeriod")
+    when = f"{root.findtext(f'{{{NAMESPACE}}}Year')} {period.text}"
+    if not FIRST_QUARTER <= when <= LAST_QUARTER:
+        told = f"{when} is no quarter of the transitional period ({FIRST_QUARTER} to {LAST_QUARTER})"
+        yield Fault(period, "ReportingPeriod", period.sourceline or 0, told)
+    for hs in root.iter(f"{{{NAMESPACE}}}HsCode"):
+        cn = hs.getnext()
+        if not cn.text.startswith(hs.text):
+            yield Fault(hs, "HsCode", hs.sourceline or 0, f"HsCode {hs.text} does not begin CnCode {cn.text}")
 
 
 def load_input(path: Path) -> Section:
