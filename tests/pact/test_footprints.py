@@ -93,6 +93,7 @@ def test_rounding_is_half_to_even_with_any_number_of_digits(number, decimals):
     ("old", "new", "told"),
     [
         ('other_fossil = "0.0041"', "other_fossil = 0.0041", "pact.footprint.other_fossil: must be text in quotes"),
+        ('other_fossil = "0.0041"', 'other_fossil = "1e-41"', "other_fossil: 1e-41 has more than 40 decimals"),
         ('primary_data_share_pct = "91.2"', 'primary_data_share_pct = "100"', "pact.footprint.database: is there"),
         ('technological = "1.2"', 'technological = "6"', "pact.footprint.ratings.technological: 6 is outside 1 to 5"),
         ('declared_unit = "megajoule"', 'declared_unit = "MJ"', "pact.product.declared_unit: 'MJ' is none of liter"),

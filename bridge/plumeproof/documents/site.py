@@ -26,6 +26,7 @@ from plumeproof.toml_lines import Lines, find_lines
 
 SAMPLE = "plumeproof report --sample-site"
 FILE_MAX_BYTES = 1024 * 1024
+DECIMALS_MAX = 40  # of a number; nothing is known so well, and documents write every digit out
 CATEGORIES = ("zld", "wte", "swro", "cbam")  # reference: reporting section 6
 DUTIES = ("real_time", "minute", "half_hour", "hour", "day", "month", "quarter", "year")
 DOCUMENT_TABLES = ("statement", "verification", "evidence", "cbam", "pact", "hj212", "readiness", "cylinder")
@@ -58,6 +59,8 @@ def decimal_text(minimum: str, maximum: str) -> Any:
             raise ValueError(f'{text[:40]!r} is no number; write it in quotes, "10.5"') from error
         if not number.is_finite() or not low <= number <= high:
             raise ValueError(f"{text[:40]} is outside {minimum} to {maximum}")
+        if int(number.as_tuple().exponent) < -DECIMALS_MAX:
+            raise ValueError(f"{text[:40]} has more than {DECIMALS_MAX} decimals")
         return number
 
     return check
