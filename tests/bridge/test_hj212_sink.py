@@ -237,6 +237,16 @@ def test_what_is_refused_and_by_which_code(link, platform):
     assert told == REFUSED
 
 
+def test_a_platform_that_asks_without_end_fills_no_log(link, caplog):
+    identity = Identity(MN, "31", PW)
+    for _ in range(500):
+        link.sink._orders.take(packet_of("4711", ""), identity, lambda raw: None)
+    assert len(caplog.records) == 1 and link.sink.counters()["requests_refused_total"] == 500
+    link.clock.advance(1.0)
+    link.sink._orders.take(packet_of("4711", ""), identity, lambda raw: None)
+    assert len(caplog.records) == 2
+
+
 def test_every_command_of_the_reference_has_a_grammar():
     listed = {"1000", "1011", "1012", "1061", "1062", "1063", "1064", "1072", "2011", "2012", "2021", "2022", "2031"}
     listed |= {"2041", "2051", "2061", *(f"30{number}" for number in range(11, 22)), "9015", "9021"}

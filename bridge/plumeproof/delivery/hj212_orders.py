@@ -130,6 +130,7 @@ class Orders:
         self._answered: OrderedDict[_Key, tuple[int, int | None]] = OrderedDict()
         self._jobs: deque[_Job] = deque()
         self.asked: set[str] = set()
+        self._quiet_until_s = 0.0
         self.new_password: str | None = None  # for the packets behind the answer
         self.counters = dict.fromkeys(("requests_total", "requests_refused_total", "history_total"), 0)
 
@@ -144,7 +145,7 @@ class Orders:
                 raise Refused(messages.REFUSED, f"CN {request.cn}: no [[hj212.equipment]] of this outlet")
         except Refused as refusal:
             self.counters["requests_refused_total"] += 1
-            _log.warning("hj212_refused link=%s cn=%s reason=%s", self._link, packet.of_head("CN"), refusal)
+            self.warn("hj212_refused link=%s cn=%s reason=%s", self._link, packet.of_head("CN"), refusal)
             if packet.of_head("QN"):
                 send(messages.build_answer(identity, "9011", packet.of_head("QN"), refusal.code))
             return
@@ -162,6 +163,13 @@ class Orders:
         self._remember(key, result)
         if result is not None:
             send(messages.build_answer(identity, "9012", request.qn, result))
+
+    def warn(self, words: str, *values: object) -> None:
+        """One line in the log, at most one a second: what a platform sends without end is in the counters."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._quiet_until_s:
+            self._quiet_until_s = now_s + 1.0
+            _log.warning(words, *values)
 
     @property
     def is_working(self) -> bool:
@@ -249,7 +257,7 @@ class Orders:
             send(messages.build_part(identity, request.cn, request.qn, [readings[request.cn]()]))
         else:
             told = " ".join(f"{name}={value}" for name, value in values.items())
-            _log.warning("hj212_set link=%s cn=%s %s crc=%s", self._link, request.cn, told, request.check)
+            self.warn("hj212_set link=%s cn=%s %s crc=%s", self._link, request.cn, told, request.check)
         return messages.DONE
 
     def _begin_history(self, request: Request) -> int | None:

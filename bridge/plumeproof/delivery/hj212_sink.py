@@ -321,7 +321,7 @@ class Hj212Sink:
 
     def _refuse(self, frame: Frame, reason: str) -> None:
         self._counters["packets_bad_total"] += 1
-        _log.warning("hj212_bad_packet sink=%s bytes=%d reason=%s", self.name, len(frame.raw), reason)
+        self._orders.warn("hj212_bad_packet sink=%s bytes=%d reason=%s", self.name, len(frame.raw), reason)
 
 
 def read_password(path: Path) -> str:
