@@ -7,7 +7,7 @@ from typing import Any
 
 from plumeproof.agreement.comparison import Tally, hour_text
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Block, Heading, Sheet, Table, Text, Verdict
-from plumeproof.documents.standing import OFFICIAL, OWN_FORM, Standing
+from plumeproof.documents.standing import COMMUNITY, OWN_FORM, Standing
 
 FORMAT = "plumeproof.agreement/1"
 STANDING = Standing(
@@ -16,10 +16,11 @@ STANDING = Standing(
     "2026-11-25",
 )
 HJ212_STANDING = Standing(
-    OFFICIAL,
-    "HJ 212-2017, hour message 2061; decimals of its factor table, rounding of GB/T 8170",
+    COMMUNITY,
+    "HJ 212-2017, messages of an air-pollution source; decimals of its factor table, rounding of GB/T 8170",
     "2026-11-25",
-    "Its clauses are known second-hand.",
+    "The standard is official, our reading of it is from second-hand tables: not compared with the printed text, not "
+    "certified.",
 )
 SHOWN_MAX = 500  # disagreements on the sheet; JSON and terminal have them all
 Standings = Sequence[tuple[str, Standing]]

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the engine behind them takes its second to load; the servic
 HOUR_S, HOUR_MS = 3600, 3_600_000
 TONNES_DECIMALS, MASS_DECIMALS = 6, 3
 HOUR_MEASURED, HOUR_DUTY = "measured", "hour"  # words of documents/hours.py and of site.toml
+LARGEST = 10**15  # HJ 212: what is larger is no measurement and is not said (bridge/HJ212.md)
 _DIGITS = Context(prec=1200)  # of any float64 written out
 
 Subject = tuple[str, ...]
@@ -197,7 +198,7 @@ class LinkAccount:
             values = (None, None, None) if average is None else (average.minimum, average.mean, average.maximum)
         for name, value in zip(("Min", "Avg", "Max"), values, strict=True):
             exact = _in_unit(entry, value)
-            if exact is not None:
+            if exact is not None and abs(exact) < LARGEST:
                 found[name] = Signed(rounded(exact, entry.decimals, is_even=True), entry.decimals, trace)
         mean = _in_unit(entry, values[1])
         standardised = figures.get((entry.measurand, STANDARDISED))
@@ -210,6 +211,8 @@ class LinkAccount:
             ):
                 if value is not None:
                     exact = Fraction(Decimal(repr(value))) / entry.mg_per_m3
+                    if abs(exact) >= LARGEST:
+                        continue
                     found[name] = Signed(rounded(exact, entry.decimals, is_even=True), entry.decimals, trace)
         total = self._total(entry, own, mean, figures.get((entry.measurand, MASS)), flow_m3, start)
         if total is not None:
@@ -230,7 +233,9 @@ class LinkAccount:
     ) -> Signed | None:
         """Cou: m3 of a flow, kg of a pollutant."""
         if entry.is_flow:
-            return None if flow_m3 is None else Signed(rounded(flow_m3, entry.decimals, True), entry.decimals, own)
+            if flow_m3 is None or abs(flow_m3) >= LARGEST:
+                return None
+            return Signed(rounded(flow_m3, entry.decimals, is_even=True), entry.decimals, own)
         kg, trace = None, own
         if mass is not None:
             trace = id_of_figure(mass)
@@ -242,7 +247,7 @@ class LinkAccount:
                 kg, trace = Fraction(hour.kg), hour.figure_id
         elif entry.measurand in self._plan.may_multiply and flow_m3 is not None and mean is not None:
             kg = mean * entry.mg_per_m3 * flow_m3 / 10**6
-        if kg is None or entry.mass_scale is None:
+        if kg is None or entry.mass_scale is None or abs(kg) >= LARGEST:
             return None
         return Signed(rounded(kg * entry.mass_scale, MASS_DECIMALS, is_even=True), MASS_DECIMALS, trace)
 

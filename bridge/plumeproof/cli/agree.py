@@ -17,8 +17,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from plumeproof.documents.standing import Standing
 
 Hours = dict[tuple[str, int], "Hour"]
+Declared = Callable[[], Hours]
 POLICIES = ("strict", "modbus-crc-accepted", "ignore-crc")
 
 
@@ -77,9 +79,10 @@ def main(args: argparse.Namespace) -> int:
         assert period is not None  # asked for
         found: list[tuple[Tally, Standing]] = []
         with closing(AgreementDesk(inputs.plants.ledger, period)) as desk:
-            found += _papers(args, inputs, desk)
+            declared = cache(lambda: _declared(inputs))
+            found += _papers(args, declared, desk)
             if config is not None:
-                found += _links(args, config, inputs, desk)
+                found += _links(args, config, inputs, declared, desk)
                 found += _platforms(args, config, desk)
         tallies = [tally for tally, _ in found]
         require_something(tallies)
@@ -99,7 +102,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _papers(
-    args: argparse.Namespace, inputs: ReportInputs, desk: AgreementDesk
+    args: argparse.Namespace, declared: Declared, desk: AgreementDesk
 ) -> Iterator[tuple[Tally, Standing]]:  # fmt: skip
     """CSV files of hours."""
     from plumeproof.agreement.said import CBAM, STATEMENT
@@ -108,10 +111,8 @@ def _papers(
 
     named = [(STATEMENT, args.statement_hours, STATEMENT_STANDING), (CBAM, args.cbam_hours, CBAM_STANDING)]
     named = [one for one in named if one[1] is not None]
-    if named:
-        declared = _declared(inputs)
-        for tongue, path, standing in named:
-            yield desk.hours(tongue, path, declared), standing
+    for tongue, path, standing in named:
+        yield desk.hours(tongue, path, declared()), standing
 
 
 def _declared(inputs: ReportInputs) -> Hours:
@@ -131,7 +132,7 @@ def _declared(inputs: ReportInputs) -> Hours:
 
 
 def _links(
-    args: argparse.Namespace, config: Config, inputs: ReportInputs, desk: AgreementDesk
+    args: argparse.Namespace, config: Config, inputs: ReportInputs, declared: Declared, desk: AgreementDesk
 ) -> Iterator[tuple[Tally, Standing]]:
     """HJ 212 links of the configuration."""
     from plumeproof.agreement.agreement_sheet import HJ212_STANDING
@@ -143,7 +144,7 @@ def _links(
     offsets = {plan.mn: plan.utc_offset_min for plan in plans.values()}
     site, hours = inputs.site_file.site, Hours()
     if any(source.rule_set == plan.rule_set for source in site.sources for plan in plans.values()):
-        hours = _declared(inputs)
+        hours = declared()
     for sink in config.hj212_sinks:
         plan = plans[sink.name]
         ledger = inputs.desks[plan.plant].ledger
