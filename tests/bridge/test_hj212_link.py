@@ -14,6 +14,7 @@ import pytest
 from plumeproof.cli import main
 from plumeproof.config import load_config
 from plumeproof.errors import ConfigError
+from plumeproof.hj212.codes import factors
 from plumeproof.hj212.frame import FrameSplitter
 from plumeproof.hj212_link import plan_links
 from tests.bridge.test_service import Site, wait_for
@@ -79,6 +80,7 @@ source = "plume-01/flow.pressure"
 unit = "hPa"
 duties = ["minute"]
 """
+TABLE = {factor.code for rows in factors().values() for factor in rows}
 LOCAL = (
     "code,name_zh,name_en,legacy_2005,unit,mass_unit,value_format,local,source,verified\n"
     "x00001,,duct pressure,,kPa,,N4.2,true,our own,\n"
@@ -196,6 +198,17 @@ def test_the_service_killed_in_the_middle_of_a_session(tmp_path, request):
     assert line["module"] == MN
     site.close()
     platform.close()
+
+
+def test_the_factor_table_and_codes_of_ones_own(tmp_path, capsys):
+    assert main(["hj212", "factors", "a21026", "02"]) == 0
+    head, row = capsys.readouterr().out.splitlines()  # one factor, by the code of today and of 2005
+    assert head == LOCAL.splitlines()[0] and row.startswith("a21026,二氧化硫,sulfur dioxide,02,mg/m3,kg,N5.2,")
+    assert main(["hj212", "factors"]) == 0 and len(capsys.readouterr().out.splitlines()) == 1 + len(TABLE)
+    (tmp_path / "local.csv").write_text(LOCAL)
+    assert main(["hj212", "factors", "--local", str(tmp_path / "local.csv")]) == 0
+    assert capsys.readouterr().out == LOCAL
+    assert main(["hj212", "factors", "a99999"]) == 2
 
 
 def report_of(site, begin_ms):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from plumeproof.cli.hj212_clock import add_clock_orders
+from plumeproof.cli.hj212_factors import add_factors
 from plumeproof.cli.hj212_listen import add_listen
 from plumeproof.errors import ConfigError
 from plumeproof.hj212.frame import FrameSplitter, Policy
@@ -33,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "hj212", help="HJ 212 links: captures, field units, clock orders"
     )
-    verbs = parser.add_subparsers(dest="hj212_verb", required=True, metavar="decode|listen|clock-orders")
+    verbs = parser.add_subparsers(dest="hj212_verb", required=True, metavar="decode|listen|clock-orders|factors")
     decode: argparse.ArgumentParser = verbs.add_parser(
         "decode", help="packets of a capture, each with its verdict", description=__doc__
     )
@@ -54,6 +55,7 @@ def add_parser(subparsers: Any) -> None:
     decode.set_defaults(main=main)
     add_listen(verbs)
     add_clock_orders(verbs)
+    add_factors(verbs)
 
 
 def main(args: argparse.Namespace) -> int:
