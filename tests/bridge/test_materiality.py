@@ -155,7 +155,10 @@ def test_what_is_not_stated_is_named_and_never_good(month, capsys):
             "verification.quantitative_threshold_pct: 101 is outside",
         ),
         (SITE.replace('what = "biomass', 'what = "bio'), "readiness.factor.what: 'bio_share_pct' is none of"),
-        (SITE.replace('source = "S1"', 'source = "S7"'), "readiness.factor.source: 'S7' is no [[source]] here"),
+        (
+            SITE.replace('source = "S1"', 'source = "S7"'),
+            "readiness.factor.source: 'S7' is no [[source]] and no activity here",
+        ),
         (SITE.replace('valid_to = "2027', 'valid_to = "2025'), "lies before valid_from"),
         (SITE.replace("certificate =", "certificat ="), "cylinder.certificat: is no known key"),
     ],
@@ -185,3 +188,54 @@ def test_another_threshold_and_the_same_bytes(month, tmp_path, capsys):
     assert b"Above the threshold" in first[1]
     report(capsys, month, *PERIOD, *options, site="strict.toml")
     assert [output.read_bytes() for output in outputs] == first
+
+
+ACTIVITY = """
+[[statement.factor]]
+id = "grid"
+value = "0.5"
+unit = "tCO2e/MWh"
+source = "Ministry"
+publication = "Grid factor 2025"
+valid_from = "2025-01-01"
+valid_to = "2027-12-31"
+region = "CN"
+[[statement.activity]]
+id = "grid-12"
+source = "E1"
+category = 2
+process = "Electricity"
+gas = "CO2e"
+amount = "500"
+unit = "MWh"
+factor = "grid"
+first = "2026-12-01"
+last = "2026-12-31"
+"""
+
+
+def test_a_calculated_activity_rests_on_its_factor(month, capsys):
+    def reviewed(more):
+        (month / "activity.toml").write_text(site_of(SITE + ACTIVITY + more))
+        return report(capsys, month, site="activity.toml")
+
+    status, document, _ = reviewed("")
+    assert status == 1 and weak(document)[0]["factor"] == 0  # of no hour
+    assert document["weaknesses"]["factor"]["tonnes"] == "250" and document["sources"][1]["plant"] == "calculated"
+    measured, whole = Decimal(document["sources"][0]["tonnes"]), Decimal(document["tonnes"])
+    assert whole == measured + 250
+    confirmed = (
+        '[[readiness.factor]]\nsource = "grid-12"\nwhat = "emission_factor"\nvalue = "0.5"\nevidence = "gazette"\n'
+    )
+    confirmed += 'valid_from = "2026-01-01"\nvalid_to = "2026-12-31"\n'
+    status, document, _ = reviewed(confirmed)
+    assert status == 0 and document["weaknesses"]["factor"]["tonnes"] == "0" and Decimal(document["tonnes"]) == whole
+    status, _, err = reviewed(confirmed.replace("grid-12", "grid-13"))
+    assert status == 2 and "'grid-13' is no [[source]] and no activity here" in err
+
+
+def test_a_gas_counts_once(month, capsys):
+    again = '[[source]]\nid = "S2"\noutlet = "DA001"\nmeasurand = "CO2"\nrule_set = "eu_mrr"\nprocess = "the same"\n'
+    (month / "twice.toml").write_text(site_of(SITE + again))
+    status, _, err = report(capsys, month, site="twice.toml")
+    assert status == 2 and "source S2: is the gas of S1 again: it would count twice" in err

@@ -16,7 +16,15 @@ from plumeproof.documents.due_lines import Watched
 from plumeproof.documents.materiality import SUBSTITUTED as REPLACED
 from plumeproof.documents.materiality import SourceView
 from plumeproof.documents.materiality_sheet import materiality_bars, materiality_words
-from plumeproof.documents.materiality_view import Opened, Weighed, threshold_of, together, weigh
+from plumeproof.documents.materiality_view import (
+    Opened,
+    Weighed,
+    chosen_sources,
+    threshold_of,
+    together,
+    weigh,
+    weigh_activities,
+)
 from plumeproof.documents.readiness import DISAGREES, EVIDENCE, MISSING, PAPERS, PERIOD, READY, UNJUDGED, Line
 from plumeproof.documents.readiness_file import ReadinessFile
 from plumeproof.documents.sheet import GOOD, OPEN, Bar
@@ -141,7 +149,12 @@ class PlantReview:
             mend = "declare what is emitted and by which rules"
             return [Line("period.sources", PERIOD, "Declared sources", MISSING, told, mend)], ()
         found: list[Weighed] = []
-        for source in site.sources:
+        try:
+            sources = chosen_sources(self._site_file)
+        except ConfigError as error:
+            mend = "choose with sources in [statement] what counts"
+            return [Line("period.sources", PERIOD, "Declared sources", DISAGREES, _told(error), mend)], ()
+        for source in sources:
             plant = site.outlet(source.outlet)[1].plant
             verdict, mend = UNJUDGED, "see its line"
             told = f"plant {plant} cannot be opened"
@@ -155,9 +168,17 @@ class PlantReview:
             lines.append(Line(f"period.coverage.{source.id}", PERIOD, COVERAGE.format(source.id), verdict, told, mend))
             lines.append(Line(f"period.figures.{source.id}", PERIOD, FIGURES.format(source.id), verdict, told, mend))
         key, asked = "period.materiality", "Share of tonnes on weak inputs within the materiality threshold"
-        if len(found) < len(site.sources):
+        try:
+            activities = weigh_activities(
+                self._site_file, self._own, self.period, threshold_of(self._site_file)[0], self.offset_min
+            )
+        except BridgeError as error:
+            mend = "put [statement] of site.toml right"
+            return [*lines, Line(key, PERIOD, asked, UNJUDGED, _told(error), mend)], ()
+        if len(found) < len(sources):
             told = "not every declared source can be read"
             return [*lines, Line(key, PERIOD, asked, UNJUDGED, told, "see the lines of the sources")], ()
+        found += activities
         view = together(self._site_file, found, self.period)
         words, mood = materiality_words(view)
         verdict = {GOOD: READY, OPEN: UNJUDGED}.get(mood, MISSING)

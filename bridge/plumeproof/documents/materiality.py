@@ -28,6 +28,7 @@ STANDING = Standing(
 )
 SUBSTITUTED = "substituted"
 KINDS = (SUBSTITUTED, CALIBRATION, CYLINDER, FACTOR)
+CALCULATED = "calculated"  # stands for the plant of an activity
 WORDS = {
     SUBSTITUTED: "Substituted hours",
     CALIBRATION: "Missing calibrations",
@@ -42,12 +43,14 @@ _EQUAL = Decimal("1e-9")  # of the total: float64 sums of a year differ in the s
 
 @dataclass(frozen=True, slots=True)
 class WeighedHour:
-    """One hour of a source with a mass; `kinds`: what it rests on."""
+    """One hour of a source with a mass; `kinds`: what it rests on. A calculated activity stands as one with `hours` 0:
+    its tonnes belong to no hour."""
 
     source: str
     start_utc_ms: int
     tonnes: Decimal
     kinds: frozenset[str]
+    hours: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,8 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A declared source. `measured_hours` of operation; `missing_hours` have neither value nor
+    """A declared source, or a calculated activity (its `measurand` is the gas, its `rule_set` the factor).
+    `measured_hours` of operation; `missing_hours` have neither value nor
     substitute and are in no total; `not_judged`: what
     nothing is stated of; `rule_standing`: version and status of the rule set; `declared`: the figures whose tonnes
     the hours must add up to."""
@@ -114,14 +118,19 @@ class SourceView:
     not_judged: tuple[str, ...]
 
     @property
+    def is_measured(self) -> bool:
+        """Otherwise it is a calculated activity."""
+        return self.plant != CALCULATED
+
+    @property
     def declared_t(self) -> Decimal:
         """Sum of the declared figures."""
         return add([one.value for one in self.declared if one.value is not None])
 
     @property
     def agrees(self) -> bool:
-        """Hours and declared figures are the same tonnes, but for the last digits of float64."""
-        return abs(self.declared_t - self.account.whole.tonnes) <= abs(self.declared_t) * _EQUAL
+        """Hours and declared figures are the same tonnes, but for the last digits of float64. An activity has none."""
+        return not self.is_measured or abs(self.declared_t - self.account.whole.tonnes) <= abs(self.declared_t) * _EQUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +219,7 @@ def materiality_document(site: str, view: Materiality, utc_text: Any) -> dict[st
 
 
 def _part(hours: Sequence[WeighedHour]) -> Part:
-    return Part(len(hours), add([one.tonnes for one in hours]))
+    return Part(sum(one.hours for one in hours), add([one.tonnes for one in hours]))
 
 
 def _told(one: Account) -> dict[str, Any]:

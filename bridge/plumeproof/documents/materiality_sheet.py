@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from plumeproof.documents.declared import text_of
-from plumeproof.documents.materiality import KINDS, STANDING, WORDS, Account, Materiality, Part
+from plumeproof.documents.materiality import KINDS, STANDING, WORDS, Account, Materiality, Part, SourceView
 from plumeproof.documents.sheet import BAD, GOOD, OPEN, Bar, Block, Facts, Heading, Sheet, Table, Text, Verdict
 
 TONNES_STEP = Decimal("0.000001")  # shown on the sheet; the JSON has every digit
@@ -29,6 +29,10 @@ def materiality_sheet(works: str, view: Materiality, foot: str) -> Sheet:
         *materiality_bars(one),
     ]
     for source in view.sources:
+        if not source.is_measured:
+            blocks.append(Heading(f"Activity {source.id}: {source.measurand}, calculated by factor {source.rule_set}"))
+            blocks.append(Text(f"Factor of {source.rule_standing}: {_rests(source)}."))
+            continue
         blocks.append(Heading(f"Source {source.id}: {source.measurand} of plant {source.plant} by {source.rule_set}"))
         blocks.append(Text(f"Rule set {source.rule_set}: {source.rule_standing}."))
         rows = [(WORDS[kind], *_row(source.account, source.account.of_kind[kind])) for kind in KINDS]
@@ -105,6 +109,11 @@ def minute_text(utc_ms: int) -> str:
 def instant_text(utc_ms: int) -> str:
     """RFC 3339, to the second."""
     return (_EPOCH + timedelta(milliseconds=utc_ms)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _rests(one: SourceView) -> str:
+    told = f"{_tonnes(one.account.whole.tonnes)} t CO2e"
+    return f"{told}, {one.reasons[0].text}" if one.reasons else f"{told}, confirmed in [[readiness.factor]]"
 
 
 def _verdict(view: Materiality) -> Verdict:

@@ -12,13 +12,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Context, Decimal, Inexact
 
-from plumeproof.documents.declared import Declared, DeclaredSource, Period, add, decimal_of
+from plumeproof.documents.declared import Declared, DeclaredSource, Period, add, decimal_of, text_of
+from plumeproof.documents.gwp_values import load_gwp_values
 from plumeproof.documents.hours import MEASURED, MISSING, SUBSTITUTED, HourSource
-from plumeproof.documents.materiality import DEFAULT_PCT, Materiality, Reason, SourceView, WeighedHour, account
+from plumeproof.documents.materiality import (
+    CALCULATED,
+    DEFAULT_PCT,
+    Materiality,
+    Reason,
+    SourceView,
+    WeighedHour,
+    account,
+)
 from plumeproof.documents.materiality import SUBSTITUTED as SUBSTITUTED_KIND
 from plumeproof.documents.readiness_file import ReadinessFile, read_readiness
 from plumeproof.documents.site import EmissionSource, SiteFile, decimal_text
-from plumeproof.documents.weaknesses import Readings, Watch, charts_of
+from plumeproof.documents.site_time import days_of
+from plumeproof.documents.statement_inputs import calculated
+from plumeproof.documents.statement_plan import read_statement_plan
+from plumeproof.documents.weaknesses import FACTOR, Readings, Watch, charts_of
 from plumeproof.errors import ConfigError
 from plumeproof.figure_desk import FigureDesk
 from plumeproof.ledger_strips import LedgerStrips, Tick
@@ -26,7 +38,9 @@ from plumeproof.rules.figure import CO2E
 from plumeproof.rules.gwp import load_gwp
 from plumeproof.rules.plant import Measurand
 from plumeproof.rules.rule_set import RuleSet
+from plumeproof.section import list_of, text_like
 
+EMISSION = "emission_factor"
 SUBSTITUTED_TEXT = "no valid measurement: the rule set's substitute stands for it"
 Weighed = tuple[SourceView, list[WeighedHour]]
 _EXACT = Context(prec=1200, traps=[Inexact])
@@ -61,10 +75,67 @@ def view_of(
         raise ConfigError(str(site_file.path), "declares no [[source]]; without one there are no tonnes to judge")
     own, threshold = read_readiness(site_file), threshold_of(site_file)[0]
     found = []
-    for source in site_file.site.sources:
+    for source in chosen_sources(site_file):
         opened = plants[site_file.site.outlet(source.outlet)[1].plant]
         found.append(weigh(source, opened, own, period, threshold, tick))
+    offset_min = next(iter(plants.values())).desk.engine.plant.utc_offset_min
+    found += weigh_activities(site_file, own, period, threshold, offset_min)
     return together(site_file, found, period)
+
+
+def chosen_sources(site_file: SiteFile) -> tuple[EmissionSource, ...]:
+    """What the statement counts: [statement] sources, or all. Raises ConfigError where a gas would count twice."""
+    site = site_file.site
+    wanted = site_file.section("statement").value("sources", list_of(text_like()), ())
+    chosen = tuple(one for one in site.sources if not wanted or one.id in wanted)
+    seen: dict[tuple[str, str], str] = {}
+    for one in chosen:
+        other = seen.setdefault((site.outlet(one.outlet)[1].plant, one.measurand), one.id)
+        if other != one.id:
+            told = f"is the gas of {other} again: it would count twice; choose with sources in [statement]"
+            raise ConfigError(f"{site_file.path}: source {one.id}", told)
+    return chosen
+
+
+def weigh_activities(
+    site_file: SiteFile, own: ReadinessFile, period: Period, threshold: Decimal, offset_min: int
+) -> list[Weighed]:
+    """The calculated emissions of [statement] in the period; each rests on its factor. Raises ConfigError."""
+    if not site_file.has_table("statement.activity"):
+        return []
+    plan = read_statement_plan(site_file)
+    values = load_gwp_values(plan.gwp, site_file.path.parent)
+    first, last = days_of(*period, offset_min)
+    found: list[Weighed] = []
+    for activity in plan.activities:
+        if activity.last < first or last < activity.first:
+            continue
+        one = calculated(activity, plan, values, period, offset_min)
+        factor = next(entry for entry in plan.factors if entry.id == activity.factor)
+        known = [entry for entry in own.factors if (entry.source, entry.what) == (activity.id, EMISSION)]
+        is_known = any(
+            entry.value == factor.value and entry.valid_from <= activity.first and activity.last <= entry.valid_to
+            for entry in known
+        )
+        kinds = frozenset[str]() if is_known else frozenset({FACTOR})
+        weighed = WeighedHour(activity.id, one.start_utc_ms, one.co2e_t, kinds, hours=0)
+        told = f"{EMISSION} {text_of(factor.value)} ({factor.id}) is not confirmed"
+        reason = Reason(FACTOR, told, 0, one.co2e_t, one.start_utc_ms, one.start_utc_ms)
+        view = SourceView(
+            activity.id,
+            CALCULATED,
+            one.gas,
+            factor.id,
+            f"{factor.source}, {factor.publication}",
+            account([weighed], threshold),
+            () if is_known else (reason,),
+            (),
+            0,
+            0,
+            (),
+        )
+        found.append((view, [weighed]))
+    return found
 
 
 def together(site_file: SiteFile, found: Sequence[Weighed], period: Period) -> Materiality:

@@ -15,7 +15,7 @@ from typing import Any
 from plumeproof.documents.site import SiteFile, day_text, decimal_text
 from plumeproof.section import list_of, number_in, one_of, setting, text_like, typed
 
-FACTORS = ("gwp", "biomass_share_pct")
+FACTORS = ("gwp", "biomass_share_pct", "emission_factor")
 PAPERS = ("contract", "technical_file", "certificate", "accreditation", "monitoring_plan", "other")
 DEADLINE = date(2026, 12, 1)  # reference: the requirement of the rule change
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -36,7 +36,8 @@ class Cylinder:
 
 @dataclass(frozen=True, slots=True)
 class Factor:
-    """A factor of a source that a person has confirmed for a span of days, and by what."""
+    """A factor of a source, or of an activity of [statement], that a person has confirmed for a span of days, and by
+    what."""
 
     source: str = setting(text_like())
     what: str = setting(one_of(*FACTORS))
@@ -109,10 +110,12 @@ def read_readiness(site_file: SiteFile) -> ReadinessFile:
     papers, platforms = own.each("paper", Paper), own.each("platform", Platform)
     elsewhere = own.sections("parameter")
     found_factors = tuple(section.build(Factor) for section in factors)
-    known = {one.id for one in site_file.site.sources}
+    text = text_like()
+    activities = site_file.section("statement").sections("activity")
+    known = {one.id for one in site_file.site.sources} | {one.value("id", text, "") for one in activities}
     for section, factor in zip(factors, found_factors, strict=True):
         if factor.source not in known:
-            raise section.refuse("source", f"{factor.source[:40]!r} is no [[source]] here")
+            raise section.refuse("source", f"{factor.source[:40]!r} is no [[source]] and no activity here")
         if factor.valid_to < factor.valid_from:
             raise section.refuse("valid_to", f"{factor.valid_to} lies before valid_from {factor.valid_from}")
     found = tuple(section.build(Elsewhere) for section in elsewhere)

@@ -123,7 +123,7 @@ def gather(
         for _, start, end in pieces_of(period, offset_min):
             gaps += [] if (start, end) in there else [Gap(source.id, start, end)]
     for activity in plan.activities:
-        inputs.append(_calculated(activity, plan, values, period, offset_min))
+        inputs.append(calculated(activity, plan, values, period, offset_min))
     return StatementInputs(tuple(inputs), tuple(gaps), tuple(coverage))
 
 
@@ -231,9 +231,10 @@ def _of_figures(
     )
 
 
-def _calculated(
+def calculated(
     one: Activity, plan: StatementPlan, values: GwpValues, period: Period, offset_min: int
 ) -> StatementInput:
+    """Amount times factor, exactly. Raises ConfigError where its days lie outside of the period."""
     first, last = days_of(*period, offset_min)
     if one.first < first or last < one.last:
         told = f"{one.first} to {one.last} lies outside of the statement's {first} to {last}"
