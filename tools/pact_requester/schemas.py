@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from datetime import datetime
@@ -50,10 +51,14 @@ class Description:
         self.version = str(document["info"]["version"])
         resource = referencing.jsonschema.DRAFT202012.create_resource(document)
         self._registry = referencing.Registry().with_resource(HOME, resource)
+        self._judged: dict[tuple[str, str], list[str]] = {}  # the same footprint comes in many answers
 
     def faults(self, name: str, value: Any) -> list[str]:
         """What schema `name` (of components/schemas) objects to, a sentence each."""
-        validator = jsonschema.Draft202012Validator(
-            {"$ref": f"{HOME}#/components/schemas/{name}"}, registry=self._registry, format_checker=FORMATS
-        )
-        return [f"{error.json_path}: {error.message[:200]}" for error in validator.iter_errors(value)]
+        key = (name, json.dumps(value, sort_keys=True))
+        if key not in self._judged:
+            validator = jsonschema.Draft202012Validator(
+                {"$ref": f"{HOME}#/components/schemas/{name}"}, registry=self._registry, format_checker=FORMATS
+            )
+            self._judged[key] = [f"{one.json_path}: {one.message[:200]}" for one in validator.iter_errors(value)]
+        return self._judged[key]
