@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import time
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
@@ -15,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plumeproof import observe
 from plumeproof.agreement import agreement_sheet
 from plumeproof.agreement.comparison import compare
 from plumeproof.agreement.hours_rows import read_hours
@@ -28,6 +31,7 @@ from plumeproof.cbam import operator_data, operator_rows, producer_package
 from plumeproof.cli import main, report, report_cbam_qreport
 from plumeproof.cli.plant_desks import open_desks
 from plumeproof.cli.plant_inputs import PlantInputs
+from plumeproof.config import load_config
 from plumeproof.delivery.report import AVERAGE_FIELDS, REPORT_FIELDS, build_report
 from plumeproof.documents import hours_file, materiality, permit, readiness, verification
 from plumeproof.documents.declared import decimal_of
@@ -42,6 +46,7 @@ from plumeproof.hj212_station import LedgerStation
 from plumeproof.pact import footprint_sheet
 from plumeproof.rules.channel_source import Source
 from plumeproof.rules.figure import SHORT_TERM
+from plumeproof.service import Service
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
 from plumeproof.store.figures import SqliteFigures
@@ -306,6 +311,28 @@ def test_an_alarm_comes_once_for_each_hour_and_value(running, caplog):
     assert len(running.audit()) == 2
     running.clock.advance(86_401.0)
     assert running.stage.step() is None
+
+
+def test_the_service_shows_the_alarm(running, tmp_path):
+    running.alter("bureau", rb'"a05001-Flag","N"', b'"a05001-Flag","D"')
+    running.writer.close()
+    for path in running.month.folder.iterdir():
+        if not path.name.startswith("ledger"):
+            shutil.copy(path, tmp_path / path.name)
+    service = Service(load_config(tmp_path / "bridge.toml"))
+    service.start()
+    try:
+        deadline = time.monotonic() + 60.0
+        while True:
+            part = next(one for one in service.health.snapshot() if one["name"] == "agreement")
+            if part["state"] == observe.DOWN and part["counters"].get("alarms"):
+                break
+            assert time.monotonic() < deadline, part
+            time.sleep(0.02)
+    finally:
+        assert service.stop()
+    assert "says D (" in part["error"] and "signed is N (" in part["error"]
+    assert part["counters"]["alarms"] == 1
 
 
 # Any number through every writer and back
