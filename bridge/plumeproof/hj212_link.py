@@ -60,6 +60,7 @@ class Entry:
     measurand: str = ""
     mass_scale: Fraction | None = None
     mg_per_m3: Fraction = Fraction(1)  # of the factor's unit, where it is a concentration
+    slot_ms: int = 0  # distance of the measurand's first level data; 0: it has no figures
     is_companion: bool = False  # goes with the others, and is no reason for a message of its own
 
     @property
@@ -201,7 +202,7 @@ class _Tables:
 
     def entry(
         self, code: str, source: Source, unit: str, duties: frozenset[str], scale: Fraction | None = None,
-        measurand: str = "", is_companion: bool = False,
+        measurand: str = "", slot_ms: int = 0, is_companion: bool = False,
     ) -> Entry:  # fmt: skip
         """`scale`: to mg/m3, where only the plant knows it. Raises ConfigError for units that do not fit."""
         factor = self.factor(code)
@@ -222,7 +223,9 @@ class _Tables:
             raise ConfigError(self._at, f"factor {code}: {error}") from error
         mass = KG_IN.get(factor.mass_unit)
         mg = MG_PER_M3.get(factor.unit, Fraction(1))
-        return Entry(code, source, unit, scale, offset, decimals, duties & ALL, measurand, mass, mg, is_companion)
+        return Entry(
+            code, source, unit, scale, offset, decimals, duties & ALL, measurand, mass, mg, slot_ms, is_companion
+        )
 
 
 def load_local(path: Path) -> dict[str, tuple[Factor, ...]]:
@@ -245,9 +248,8 @@ def _pollutants(outlet: Outlet, plant: Plant, rules: RuleSet, tables: _Tables) -
         if not pollutant.hj212:
             continue
         duties = frozenset(pollutant.duties)
-        found.append(
-            tables.entry(pollutant.hj212, one.source, one.unit, duties, _mg_m3(one, rules), measurand=one.id)
-        )  # fmt: skip
+        scale = _mg_m3(one, rules)
+        found.append(tables.entry(pollutant.hj212, one.source, one.unit, duties, scale, one.id, one.slot_ms))
     return found
 
 

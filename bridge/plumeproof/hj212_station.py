@@ -223,7 +223,7 @@ class LedgerStation:
             total = flow_m3
         elif mass is not None:  # what does not count by the rule set is substituted in other papers, and not said here
             if mass.value is not None and mass.is_valid:
-                total = _exact(mass.value * _run_share(mass)) * interval_s / HOUR_S  # kg/h while the plant ran
+                total = _exact(mass.value * _run_share(entry, mass)) * interval_s / HOUR_S  # kg/h while the plant ran
                 rests_on.append(id_of_figure(mass))
         elif entry.measurand in self.plan.may_multiply and flow_m3 is not None and measured.mean is not None:
             total = measured.mean * entry.mg_per_m3 * flow_m3 * KG_PER_MG
@@ -307,11 +307,11 @@ def _linear(entry: Entry, value: float | None) -> Fraction | None:
     return None if value is None or not isfinite(value) else _exact(value) * entry.scale + entry.offset
 
 
-def _run_share(mass: Figure) -> float:
+def _run_share(entry: Entry, mass: Figure) -> float:
     """Of the term in which the plant ran: an hour's mass is that part of its kg/h, to the bit of
     documents/hours.py and of every daily mass."""
-    stopped = dict(mass.n_invalid).get(RAN_NOT, 0)
-    return (mass.n_expected - stopped) / mass.n_expected if mass.n_expected else 1.0
+    n_run = mass.n_expected - dict(mass.n_invalid).get(RAN_NOT, 0)
+    return n_run / ((mass.end_utc_ms - mass.start_utc_ms) // entry.slot_ms)
 
 
 def _triple(entry: Entry, mean: float | None, low: float | None, high: float | None) -> Triple:

@@ -23,13 +23,15 @@ from plumeproof.store.connection import Writer
 from plumeproof.store.figures import SqliteFigures
 from plumeproof.store.ledger import SqliteLedger
 from plumeproof.store.outbox import SqliteOutbox
-from tests.doubles.carbon_month import record_month
+from tests.doubles.carbon_month import PLANT, record_month
 from tests.doubles.manual_clock import ManualClock
 from tests.doubles.steel_works import site_text
 
 DAYS = 4
 BEGIN_UTC_MS = 1_796_083_200_000  # 2026-12-01T00:00Z
 MN, PW = "010000A8900016F000169DC0", "123456"
+# Of most hours some minutes, so that no mass is that of a whole hour
+STANDSTILLS = '[[state]]\nstate = "stopped"\nsource = "plume-01/dust"\nbelow = 30300.0\nslot_ms = 60000\n'
 PERIOD = ("--from", "2026-12", "--to", "2027-01")
 CONFIG = """
 [gateway]
@@ -75,7 +77,7 @@ class SpokenMonth:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.clock = folder, ManualClock(BEGIN_UTC_MS + (DAYS * 24 + 1) * 3_600_000)
-        record_month(folder, DAYS, missing=((50, 12),))
+        record_month(folder, DAYS, PLANT + STANDSTILLS, missing=((50, 12),))
         (folder / "site.toml").write_text(re.sub(NOX, "", SAMPLE, flags=re.DOTALL))
         (folder / "cbam.toml").write_text(site_text(("2026-12", "2027-01")))
         (folder / "secret").write_text(PW)

@@ -130,7 +130,8 @@ def _verdict(tallies: Sequence[Tally]) -> Verdict:
     wrong, faults = sum(len(one.disagreements) for one in tallies), sum(len(one.faults) for one in tallies)
     equal = sum(one.equal for one in tallies)
     if wrong:
-        return Verdict(f"{wrong:,} values disagree with the signed figures; {equal:,} are equal", BAD)
+        told = "1 value disagrees" if wrong == 1 else f"{wrong:,} values disagree"
+        return Verdict(f"{told} with the signed figures; {equal:,} are equal", BAD)
     if faults:
         return Verdict(f"{faults:,} places cannot be read; the {equal:,} values that can are equal", BAD)
     if not equal:

@@ -239,8 +239,8 @@ class LinkAccount:
         kg, trace = None, own
         if mass is not None:
             trace = id_of_figure(mass)
-            if mass.value is not None and mass.is_valid and mass.n_expected:
-                ran = (mass.n_expected - dict(mass.n_invalid).get("stopped", 0)) / mass.n_expected
+            if mass.value is not None and mass.is_valid:
+                ran = (mass.n_expected - dict(mass.n_invalid).get("stopped", 0)) / (HOUR_MS // entry.slot_ms)
                 kg = Fraction(Decimal(repr(mass.value * ran)))  # the very float64 of the plant's daily masses
             hour = self._hour_of(entry.measurand, start) if self._hour_of is not None else None
             if hour is not None and hour.kg is not None and hour.status == HOUR_MEASURED:
