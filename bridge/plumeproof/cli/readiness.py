@@ -5,9 +5,8 @@
   plumeproof readiness -c bridge.toml --offline --on 2026-11-25      asks nothing outside; the same bytes each time
   plumeproof readiness --sample-preset zld > zld.toml                a category's list, to change
 
-It tries what can be tried: documents are made, a bundle is written and checked (--last-day: of
-one day only), platforms are asked for a token. It
-sends no figures and changes nothing. Lines and settings: bridge/READINESS.md.
+It tries what can be tried: documents are made, a bundle of the period is written and checked (--last-day: of one day),
+platforms are asked for a token. It sends no figures and changes nothing. Lines and settings: bridge/READINESS.md.
 
 Exit status: 0 ready; 1 something is missing, disagrees or could not be judged; 2 wrong usage or configuration.
 """
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from plumeproof.documents.sheet import Bar
     from plumeproof.documents.site import SiteFile
 
-CATEGORIES = ("zld", "wte", "swro", "cbam")
+CATEGORIES = ("zld", "wte", "swro", "cbam")  # documents/site.py has them; importing it would cost every start
 
 
 def add_parser(subparsers: Any) -> None:

@@ -25,7 +25,6 @@ from plumeproof.toml_lines import find_lines
 
 FILE_MAX_BYTES = 256 * 1024
 NOT_MEASURED = "measure it, or state in a [[readiness.parameter]] where it is measured, or why this works has none"
-CATEGORIES = ("zld", "wte", "swro", "cbam")
 REQUIRED, IF_FITTED = "required", "if_fitted"
 WAYS = (  # reference: reporting section 0
     "its customers' CBAM plants, where its monitoring equipment is installed",
