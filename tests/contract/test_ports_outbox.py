@@ -186,3 +186,14 @@ def test_what_cannot_be_committed_says_so_and_leaves_nothing(tmp_path, name):
     write(writer, ManualClock())
     assert outsider(path, question) == [(1,)]
     writer.close()
+
+
+def test_a_row_that_the_store_does_not_know_is_an_error_and_moves_no_cursor(tmp_path):
+    writer = Writer(tmp_path / "ledger.sqlite")
+    outbox = SqliteOutbox(writer, ManualClock())
+    with pytest.raises(StoreError):
+        outbox.enqueue([NewRow("a", "m1", "telegram", "k", b"")], "s", "a", 1)
+    assert outbox.cursor("s", "a") is None
+    outbox.enqueue([NewRow("a", "m1", "report", "k", b"")] * 2, "s", "a", 1)  # the same key again is no error
+    assert outsider(tmp_path / "ledger.sqlite", "SELECT count(*) FROM outbox") == [(1,)]
+    writer.close()

@@ -91,7 +91,8 @@ class SqliteAnchors:
         """Keep the response about a statement; the first one stays."""
         with self._writer.transaction() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO anchor_stamp VALUES (?, ?, ?, ?)", (number, tsa, utc_ms, response)
+                "INSERT INTO anchor_stamp VALUES (?, ?, ?, ?) ON CONFLICT (number) DO NOTHING",
+                (number, tsa, utc_ms, response),
             )
 
     def note(self, code: str, detail: str) -> None:

@@ -116,7 +116,7 @@ class SqliteFigures:
         with self._writer.transaction() as connection:
             # Power failing before COMMIT returns: none of it is stored, and the same step makes the same rows again.
             connection.executemany(
-                "INSERT OR IGNORE INTO figure_document VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO figure_document VALUES (?, ?, ?, ?, ?) ON CONFLICT (hash) DO NOTHING",
                 ((document.digest, document.kind, document.name, document.raw, now) for document in documents),
             )
             for figure in figures:

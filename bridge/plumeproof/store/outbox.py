@@ -38,8 +38,9 @@ LONGEST_WAIT_MS = 24 * 3_600_000  # no wait is longer (delivery/retry.py): where
 def enqueue(connection: apsw.Connection, rows: Iterable[NewRow], now_utc_ms: int) -> None:
     """Queue rows inside the caller's transaction; a (sink, key) that is known already is left as it is."""
     connection.executemany(
-        "INSERT OR IGNORE INTO outbox (sink, module, place, kind, key, body, seq, attributes, created_utc_ms)"
-        " VALUES (?, ?, (SELECT coalesce(max(id), 0) + 1 FROM outbox), ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO outbox (sink, module, place, kind, key, body, seq, attributes, created_utc_ms)"
+        " VALUES (?, ?, (SELECT coalesce(max(id), 0) + 1 FROM outbox), ?, ?, ?, ?, ?, ?)"
+        " ON CONFLICT (sink, key) DO NOTHING",
         (
             (
                 row.sink,
@@ -127,7 +128,7 @@ class SqliteOutbox:
             for receipt in receipts:
                 # The first proof stays: a delivery proven twice (lost answer, second try) is one delivery.
                 connection.execute(
-                    "INSERT OR IGNORE INTO receipt VALUES (?, ?, ?, ?)",
+                    "INSERT INTO receipt VALUES (?, ?, ?, ?) ON CONFLICT (outbox_id) DO NOTHING",
                     (receipt.outbox_id, receipt.sink, receipt.proof, receipt.received_utc_ms),
                 )
                 connection.execute(
@@ -155,8 +156,8 @@ class SqliteOutbox:
             connection.execute("UPDATE outbox SET state = 'split' WHERE id = ?", (row.id,))
             for index, (key, body) in enumerate(parts):
                 connection.execute(
-                    "INSERT OR IGNORE INTO outbox (sink, module, place, kind, key, body, attributes, created_utc_ms)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO outbox (sink, module, place, kind, key, body, attributes, created_utc_ms)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (sink, key) DO NOTHING",
                     (
                         row.sink,
                         row.module,
