@@ -138,7 +138,7 @@ PLANTED = [  # file, (old, new)s: (begin of the line's key, verdict, word of its
             ('mn = "010000A8900016F000169DC0"', 'mn = "12345678901234"'),
         ],
         [
-            ("dates.permit.", "missing", "1 days ago"),
+            ("dates.permit.", "missing", "1 day ago"),
             ("dates.cylinder.", "missing", "2026-12-30"),
             ("dates.paper.", "missing", "30 days ago"),
             ("hj212.code.DA001.CO2", "disagrees", "CO2 has a05001"),

@@ -79,7 +79,10 @@ def main(args: argparse.Namespace) -> int:
     category = args.category or site_file.site.works.category
     is_own = category == site_file.site.works.category
     preset = load_preset(category, own.preset_file if is_own else None)
-    with ExitStack() as stack, tqdm(unit=" days", disable=not sys.stderr.isatty(), leave=False) as progress:
+    with (
+        ExitStack() as stack,
+        tqdm(unit=" steps", desc="reviewing", disable=not sys.stderr.isatty(), leave=False) as progress,
+    ):
         from plumeproof.cli.readiness_plants import PlantReview
         from plumeproof.cli.readiness_platform import try_links
 

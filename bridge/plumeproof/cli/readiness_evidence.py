@@ -129,7 +129,7 @@ def _bundle(config: Config, keys: KeyFile, plants: PlantReview, chosen: Path | N
             key_file = config.anchors.key_file
             sign = sign_with(GatewayKey(key_file), raw, str(config.keys.file)) if key_file is not None else None
             with path.open("wb+") as file:
-                write_bundle(file, plants.ledger, raw, (first, end), sign=sign)
+                write_bundle(file, plants.ledger, raw, (first, end), plants.tick, sign)
             told = (
                 f"{minute_text(first)} to {minute_text(end)} UTC, written by `plumeproof evidence export` and checked"
             )
@@ -143,7 +143,7 @@ def _checked(path: Path, keys: KeyFile, plants: PlantReview, told: str) -> Line:
     """The key says whether the whole period was checked: what is stated of it may not rest on a part."""
     findings: list[Finding] = []
     with path.open("rb") as file:
-        check = BundleCheck(file, keys)
+        check = BundleCheck(file, keys, tick=plants.tick)
         for finding in check.run():
             if len(findings) < 2:
                 findings.append(finding)

@@ -33,7 +33,9 @@ class Days:
     def left(self, day: date) -> str:
         """How long until a day, in words."""
         count = (day - self.on).days
-        return f"{count} days left" if count > 1 else f"{count} day left" if count == 1 else f"{-count} days ago"
+        if count == 0:
+            return "the last day is today"
+        return f"{abs(count)} day{'' if abs(count) == 1 else 's'} {'left' if count > 0 else 'ago'}"
 
 
 @dataclass(frozen=True, slots=True)
