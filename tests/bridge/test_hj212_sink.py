@@ -43,7 +43,6 @@ from tests.doubles.hj212_bench import (
     PlatformThread,
 )  # fmt: skip
 from tests.doubles.manual_clock import ManualClock
-from tools.eu_platform.receipts import write_private
 
 HOURS = [MIDNIGHT_MS + hour * HOUR_MS for hour in range(24)]
 WIDE = replace(  # a message of two parts
@@ -358,15 +357,13 @@ def test_history_that_the_platform_does_not_take_ends(link, platform):
     link.average(3600, *HOURS[:3])
     link.step()
     platform.refuse_next(2, "2061")
-    area = "BeginTime=20261201000000;EndTime=20261201020000"
-    assert platform.ask("2061", area, link.step) == "failed: ExeRtn 2 unknown"
-    assert len(platform.of("2061")) == 1
+    asked = platform.ask("2061", "BeginTime=20261201000000;EndTime=20261201020000", link.step)
+    assert asked == "failed: ExeRtn 2 unknown" and len(platform.of("2061")) == 1
 
 
 def test_numbers_that_no_packet_has_room_for(link):
     link.average(3600, HOURS[0], mean=1e300, maximum=1e300)
-    upload = link.station.message("hour", HOURS[0], 3600)
-    assert upload.items[1] == {"a21002-Min": "35.0", "a21002-Flag": "N"}
+    assert link.station.message("hour", HOURS[0], 3600).items[1] == {"a21002-Min": "35.0", "a21002-Flag": "N"}
 
 
 def test_a_password_from_the_platform(link, platform, tmp_path):
@@ -378,10 +375,10 @@ def test_a_password_from_the_platform(link, platform, tmp_path):
 
 
 def test_a_secret_that_is_none_blocks_until_it_is_mended(link, tmp_path, platform):
-    write_private(tmp_path / "secret", b"far too long a password")
+    (tmp_path / "secret").write_text("far too long a password")  # its mode stays
     with pytest.raises(BlockedDelivery, match="is no password of HJ 212"):
         link.sink.tend()
-    write_private(tmp_path / "secret", PW.encode())
+    (tmp_path / "secret").write_text(PW)
     link.sink.tend()
 
 
