@@ -43,6 +43,7 @@ from plumeproof.hj212.messages import Identity, build_part
 from plumeproof.hj212.numbers import value_text
 from plumeproof.hj212_link import Entry, LinkPlan, plan_links
 from plumeproof.hj212_station import LedgerStation
+from plumeproof.model import AveragingStep, NewRow
 from plumeproof.pact import footprint_sheet
 from plumeproof.rules.channel_source import Source
 from plumeproof.rules.figure import SHORT_TERM
@@ -50,6 +51,7 @@ from plumeproof.service import Service
 from plumeproof.store.averages import SqliteAverages
 from plumeproof.store.connection import Writer
 from plumeproof.store.figures import SqliteFigures
+from plumeproof.store.outbox import SqliteOutbox
 from tests.bridge.test_averages_store import AVERAGE
 from tests.doubles.manual_clock import ManualClock
 from tests.doubles.spoken_month import BEGIN_UTC_MS, DAYS, MN, PERIOD, SpokenMonth
@@ -313,6 +315,25 @@ def test_an_alarm_comes_once_for_each_hour_and_value(running, caplog):
     assert running.stage.step() is None
 
 
+def test_a_revision_that_comes_late_is_an_alarm_of_the_link(running):
+    stage, (_, body) = running.stage, running.month.rows("bureau")[-1]
+    assert stage.step() is None
+    averages, outbox = SqliteAverages(running.writer, running.clock), SqliteOutbox(running.writer, running.clock)
+    start = BEGIN_UTC_MS + (DAYS * 24 - 2) * HOUR_MS  # the last that was compared
+    changed = next(one for one in averages.newest("plume-01", 3600, start) if one.channel == "dust")
+    (state,) = averages.states()
+    averages.commit(
+        AveragingStep(1 << 40, (state,), (), (), (), (replace(changed, mean=changed.mean * 2, reason="late"),))
+    )
+    assert stage.step() is None  # nothing new was said
+    outbox.enqueue([NewRow("bureau", MN, "report", "2061/20261204230000", body)], "test", "bureau", 1)
+    with pytest.raises(AgreementError, match="it rests on revision 0, the newest is 1"):
+        stage.step()
+    assert {(one["tongue"], one["subject"], one["quantity"]) for one in running.audit()} == {
+        (HJ212, f"{MN}/a00000", "Avg"), (HJ212, f"{MN}/a00000", "Cou"),
+    }  # fmt: skip
+
+
 def test_the_service_shows_the_alarm(running, tmp_path):
     running.alter("bureau", rb'"a05001-Flag","N"', b'"a05001-Flag","D"')
     running.writer.close()
@@ -469,6 +490,10 @@ def test_nothing_to_compare_and_a_strange_source_are_told(month, accounts, capsy
     status = main(["agree", "--site", str(month.folder / "site.toml"), "--ledger", str(month.folder / "ledger.sqlite"),
                    "--plant", str(month.folder / "line-1.toml"), *PERIOD])  # fmt: skip
     assert status == 2 and "a tongue: is missing" in capsys.readouterr().err
+    for arguments, told in ((("--sink", "x"), "is no HJ 212 link"), (("--sink", "cloud", "--hj212", "x"), "needs -c"),
+                            (("--sink", "bureau", "--api", "x"), "the one platform")):  # fmt: skip
+        status, _, err = agree(capsys, month, *arguments)
+        assert status == 2 and told in err and err.count("\n") == 1
     raw = row_altered("source", lambda text: "S9")((month.folder / "statement.csv").read_bytes())
     tally = compare(spoken_of(STATEMENT, tmp_path, raw), accounts[STATEMENT], SPAN)
     assert {one.reason for one in tally.disagreements} == {"nothing signed stands behind it"}

@@ -85,6 +85,7 @@ def compare(
 ) -> Tally:
     """Every value that is said of hours that begin in the period. `is_followed`: newer revisions come after in this
     tongue by themselves, so that an older one is no disagreement. `is_due_asked`: count what is not said."""
+    account.forget()
     groups: dict[tuple[int, Subject, str], list[Said]] = {}
     for one in only_within(spoken.said, period):
         groups.setdefault((one.start_utc_ms, one.subject, one.place), []).append(one)

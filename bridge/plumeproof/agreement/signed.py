@@ -64,6 +64,9 @@ class Account(Protocol):
     def due(self, period: tuple[int, int]) -> set[tuple[Subject, int]]:
         """What there is to say of hours that begin in [start, end)."""
 
+    def forget(self) -> None:
+        """The ledger may have changed since it was last asked."""
+
 
 class HourAccount:
     """Of the statement's and the CBAM document's hours, by source."""
@@ -93,6 +96,9 @@ class HourAccount:
         """As Account.due."""
         return {((source,), start) for source, start in self._hours if period[0] <= start < period[1]}
 
+    def forget(self) -> None:
+        """As Account.forget: the hours were handed over."""
+
 
 class AverageAccount:
     """Of reports to a platform: averages as they are."""
@@ -102,11 +108,15 @@ class AverageAccount:
     def __init__(self, averages: AveragesOf, due: DueOf = lambda period: set()) -> None:
         """`due`: what a platform must be told of."""
         self._averages, self._due = averages, due
+        self._last: tuple[tuple[str, int, int], Sequence[Average]] | None = None
 
     def of(self, subject: Subject, start_utc_ms: int) -> Mapping[str, Signed] | None:
         """As Account.of."""
         device, channel, interval = subject
-        one = next((one for one in self._averages(device, int(interval), start_utc_ms) if one.channel == channel), None)
+        asked = (device, int(interval), start_utc_ms)
+        if self._last is None or self._last[0] != asked:  # the channels of a module are asked for one after the other
+            self._last = (asked, self._averages(*asked))
+        one = next((one for one in self._last[1] if one.channel == channel), None)
         if one is None:
             return None
         trace = id_of_average(one)
@@ -123,6 +133,10 @@ class AverageAccount:
     def due(self, period: tuple[int, int]) -> set[tuple[Subject, int]]:
         """As Account.due."""
         return self._due(period)
+
+    def forget(self) -> None:
+        """As Account.forget."""
+        self._last = None
 
 
 class LinkAccount:
@@ -155,6 +169,10 @@ class LinkAccount:
             if any(one.trace for quantities in self._at(start).values() for one in quantities.values()):
                 found |= {((self._plan.mn, code), start) for code in self._entries}
         return found
+
+    def forget(self) -> None:
+        """As Account.forget."""
+        self._last = None
 
     def _at(self, start: int) -> dict[str, dict[str, Signed]]:
         """Of all factors of one hour."""

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from plumeproof.cli.report_inputs import ReportInputs, open_inputs, write_file
 from plumeproof.config import Config, load_config
+from plumeproof.errors import ConfigError
 
 if TYPE_CHECKING:
     from plumeproof.agreement.comparison import Tally
@@ -59,6 +60,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--hj212", type=Path, action="append", default=[], metavar="CAPTURE", help="bytes of a link")
     parser.add_argument("--policy", choices=POLICIES, default=POLICIES[0], help="which checksums are taken")
     parser.add_argument("--api", type=Path, action="append", default=[], metavar="FILE", help="body of a report")
+    parser.add_argument("--sink", metavar="NAME", help="only this link or platform of the configuration")
     parser.add_argument("--json", dest="as_json", action="store_true", help="print one JSON object")
     parser.add_argument("--html", type=Path, metavar="FILE", help="as a page")
     parser.add_argument("--pdf", type=Path, metavar="FILE", help="on paper (A4)")
@@ -74,6 +76,7 @@ def main(args: argparse.Namespace) -> int:
     from plumeproof.documents.sheet_pdf import pdf_of
 
     config = load_config(args.config) if args.config is not None else None
+    _refuse_what_nobody_reads(args, config)
     with open_inputs(args) as inputs:
         period, site = inputs.period_utc_ms, inputs.site_file.site
         assert period is not None  # asked for
@@ -99,6 +102,19 @@ def main(args: argparse.Namespace) -> int:
     else:
         _print(tallies)
     return 0 if document["agrees"] else 1
+
+
+def _refuse_what_nobody_reads(args: argparse.Namespace, config: Config | None) -> None:
+    """Raises ConfigError."""
+    links = [] if config is None else [sink.name for sink in config.hj212_sinks if args.sink in (None, sink.name)]
+    platforms = [] if config is None else [sink.name for sink in config.https_sinks if args.sink in (None, sink.name)]
+    if args.sink is not None and not links and not platforms:
+        raise ConfigError(f"--sink {args.sink[:40]}", "is no HJ 212 link and no platform of the configuration")
+    if args.hj212 and not links:
+        raise ConfigError("--hj212", "needs -c with the [[sink.hj212]] of this link: its station, factors and units")
+    if args.api and len(platforms) != 1:
+        told = f"there are {', '.join(platforms)}: name one with --sink" if platforms else "-c names no [[sink.https]]"
+        raise ConfigError("--api", f"needs the one platform whose fields these are; {told}")
 
 
 def _papers(
@@ -146,6 +162,8 @@ def _links(
     if any(source.rule_set == plan.rule_set for source in site.sources for plan in plans.values()):
         hours = declared()
     for sink in config.hj212_sinks:
+        if args.sink not in (None, sink.name):
+            continue
         plan = plans[sink.name]
         ledger = inputs.desks[plan.plant].ledger
         sources = {
@@ -172,6 +190,8 @@ def _platforms(args: argparse.Namespace, config: Config, desk: AgreementDesk) ->
     from plumeproof.documents.standing import Standing
 
     for sink in config.https_sinks:
+        if args.sink not in (None, sink.name):
+            continue
         profile = load_profile(sink.profile)
         names = Names(profile.shape.report, profile.shape.average)
         act = f"profile {profile.name} version {profile.version}: {profile.source}"
