@@ -16,6 +16,7 @@ from plumeproof.agreement.packets import read_capture, read_queued
 from plumeproof.agreement.payloads import Names, newest_only, read_payload
 from plumeproof.agreement.said import API, HJ212, Spoken, read_bytes
 from plumeproof.agreement.signed import AverageAccount, FiguresOf, HourAccount, HourOf, LinkAccount, Subject
+from plumeproof.agreement.states import notes_of
 from plumeproof.documents.hours import Hour
 from plumeproof.errors import ConfigError
 from plumeproof.hj212.frame import Policy
@@ -103,9 +104,10 @@ class AgreementDesk:
             rows = queued_reports(self._ledger, [sink])
             parts = [read_queued(row_id, body, plan.mn, offsets) for row_id, _, body in rows]
         whole = _joined(HJ212, parts)
-        own = replace(whole, said=[one for one in whole.said if one.subject[0] == plan.mn])
+        own = [one for one in whole.said if one.subject[0] == plan.mn]
         account = LinkAccount(plan, by_cause, self._averages.newest, figures, hour_of)
-        return replace(compare(own, account, self._period), tongue=f"{HJ212} {sink}")
+        found = compare(replace(whole, said=own), account, self._period)
+        return replace(found, tongue=f"{HJ212} {sink}", notes=notes_of(own, account, self._period))
 
     def platform(self, sink: str, names: Names, interval_s: int, bodies: Sequence[Path]) -> Tally:
         """Reports of a platform: files where there are any, else what stands in the outbox."""

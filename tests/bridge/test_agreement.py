@@ -25,6 +25,7 @@ from plumeproof.agreement.packets import read_capture, read_queued
 from plumeproof.agreement.payloads import Names, newest_only, read_payload
 from plumeproof.agreement.said import API, CBAM, HJ212, STATEMENT, TONGUES, Spoken
 from plumeproof.agreement.signed import AverageAccount, HourAccount, LinkAccount, rounded
+from plumeproof.agreement.states import notes_of
 from plumeproof.agreement_desk import AgreementDesk, LedgerAverages
 from plumeproof.agreement_stage import build_agreement_stage
 from plumeproof.cbam import operator_data, operator_rows, producer_package
@@ -248,6 +249,17 @@ def test_a_newer_revision_is_no_disagreement_of_those_who_are_told_of_it(month, 
     told = compare(read_queued(row, body, MN, {MN: 0}), LinkAccount(plan, False, later, lambda *_: []), SPAN)
     flow = next(one for one in told.disagreements if one.subject == (MN, "a00000") and one.quantity == "Avg")
     assert flow.said_trace.endswith("/r0") and flow.signed_trace == flow.said_trace[:-1] + "1"
+
+
+def test_flags_and_statuses_that_differ_are_counted_and_named(month, accounts):
+    raw = (month.folder / "capture.bin").read_bytes()
+    spoken, account = spoken_of(HJ212, month.folder, raw), accounts[HJ212]
+    assert notes_of(spoken.said, account, SPAN) == ()
+    flags = [one for one in spoken.said if one.quantity == "Flag" and one.subject[1] == "a05001"]
+    assert {one.text for one in flags} == {"N", "D"}  # twelve hours without CO2 are substituted
+    (note,) = notes_of([replace(one, text="N") for one in flags], account, SPAN)
+    assert note.startswith("a05001: 12 hours have flag N in packets and status substituted in the statement, the first")
+    assert len(notes_of([replace(one, text="F") for one in flags], account, SPAN)) == 2
 
 
 # The running alarm

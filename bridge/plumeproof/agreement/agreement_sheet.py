@@ -45,6 +45,7 @@ def agreement_document(
                 "disagreeing": len(one.disagreements),
                 "hours_not_said": one.not_said,
                 "unreadable": list(one.faults),
+                "notes": list(one.notes),
             }
             for one in tallies
         ],
@@ -84,6 +85,7 @@ def agreement_sheet(
             tuple(GOOD if one.is_fine else BAD for one in tallies),
         )
     )
+    blocks += [Verdict(f"{one.tongue}, {note}", OPEN) for one in tallies for note in one.notes]
     rows = [
         (
             found.hour,

@@ -64,7 +64,7 @@ class Disagreement:
 @dataclass(frozen=True, slots=True)
 class Tally:
     """Of one tongue. `hours`: of which it says anything, each subject's for itself; `not_said`: of which there is
-    something to say, and it says nothing."""
+    something to say, and it says nothing. `notes`: what is no disagreement, but will be asked for."""
 
     tongue: str
     hours: int
@@ -73,6 +73,7 @@ class Tally:
     not_said: int
     disagreements: tuple[Disagreement, ...]
     faults: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def is_fine(self) -> bool:

@@ -162,6 +162,14 @@ class LinkAccount:
             return None
         return self._at(start_utc_ms).get(code)
 
+    def status_of(self, subject: Subject, start_utc_ms: int) -> str | None:
+        """Of the hour of the declared source that this factor's mass is; None where it is none's."""
+        entry = self._entries.get(subject[1]) if subject[0] == self._plan.mn else None
+        if entry is None or not entry.measurand or self._hour_of is None:
+            return None
+        hour = self._hour_of(entry.measurand, start_utc_ms)
+        return None if hour is None else hour.status
+
     def due(self, period: tuple[int, int]) -> set[tuple[Subject, int]]:
         """As Account.due: hours of which anything is known."""
         found = set[tuple[Subject, int]]()

@@ -205,6 +205,8 @@ def _print(tallies: list[Tally]) -> None:
             print(found.line)
         for fault in one.faults:
             print(f"{one.tongue}: {fault}")
+        for note in one.notes:
+            print(f"{one.tongue}: {note}")
     print(f"{'tongue':<24}{'hours':>10}{'values':>10}{'equal':>10}{'disagree':>10}{'not said':>10}")
     for one in tallies:
         counts = (one.hours, one.values, one.equal, len(one.disagreements), one.not_said)
