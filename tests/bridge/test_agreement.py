@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
+from html import unescape
 from types import SimpleNamespace
 
 import pytest
@@ -209,7 +210,7 @@ def body_altered(name, change):
 )
 def test_one_decimal_or_flag_is_named(month, accounts, tmp_path, tongue, quantity, alter):
     raw = alter((month.folder / FILES[tongue]).read_bytes())
-    tally = compare(spoken_of(tongue, tmp_path, raw), accounts[tongue], SPAN)
+    tally = compare(spoken_of(tongue, tmp_path, raw), accounts[tongue], SPAN, is_due_asked=False)
     assert {one.quantity for one in tally.disagreements} - {"Low"} == {quantity}
     (one,) = [one for one in tally.disagreements if one.quantity == quantity]
     assert one.said != one.signed and one.signed_trace and one.start_utc_ms == BEGIN_UTC_MS + 5 * HOUR_MS
@@ -401,6 +402,7 @@ class Kept:
         return []
 
 
+@settings(max_examples=60)
 @given(numbers)
 def test_any_mass_through_both_papers(tmp_path_factory, number):
     hour = Hour(BEGIN_UTC_MS, "line-1/CO2/mass/60min/20261201T0000Z/eu_mrr/r0", decimal_of(number), MEASURED, True)
@@ -515,7 +517,7 @@ def test_nothing_to_compare_and_a_strange_source_are_told(month, accounts, capsy
     desk.close()
 
 
-def test_every_document_names_status_act_and_last_check():
+def test_every_document_names_status_act_and_last_check(month, capsys):
     texts = {
         "permit": permit.STANDING.text,
         "statement": verification.STANDING.text,
@@ -532,3 +534,19 @@ def test_every_document_names_status_act_and_last_check():
     for name, text in texts.items():
         text = getattr(text, "text", text)
         assert STANDS.match(text), f"{name}: {text}"
+    named = ["--html", str(month.folder / "permit.html"), "--json", str(month.folder / "permit.json")]
+    assert main(["report", "permit", "-c", str(month.config_file), *named]) == 0
+    for document in ("permit", "statement", "cbam"):
+        page = unescape((month.folder / f"{document}.html").read_text())
+        assert re.search(f'<p class="standing">{STANDS.pattern}', page), document
+        profile = json.loads((month.folder / f"{document}.json").read_text())["profile"]
+        assert profile["status"] and profile["checked"] and (profile.get("act") or profile.get("basis"))
+
+
+def test_what_a_terminal_obeys_is_not_printed(accounts):
+    body = json.loads(build_report("gw-1", [(7, AVERAGE)]).body)
+    body["module"], body["averages"][0]["channel"], body["averages"][0]["unit"] = "a\x1b[2J", "b\nc", "\x07"
+    (one, *_) = compare(
+        read_payload("report", json.dumps(body).encode(), PLAIN), accounts[API], (0, 1 << 60), False, False
+    ).disagreements
+    assert one.line.isprintable()

@@ -93,6 +93,7 @@ class SpokenMonth:
         self._queue()
         for document, site in (("statement", "site.toml"), ("cbam", "cbam.toml")):
             named = ["--site", str(folder / site), "--hours", str(folder / f"{document}.csv")]
+            named += ["--html", str(folder / f"{document}.html"), "--json", str(folder / f"{document}.json")]
             assert main(["report", document, "-c", str(self.config_file), *PERIOD, *named]) == 0, document
         self._save()
 

@@ -18,6 +18,7 @@ from plumeproof.agreement.signed import Account, Signed, Subject
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,3})?")
 _REVISION = re.compile(r"(.*)/r([0-9]{1,9})")
+VALUE_SHOWN, TRACE_SHOWN = 60, 256  # characters of what came from outside
 NONE, UNSAID = "none", "it is not said"
 
 
@@ -165,8 +166,8 @@ def _disagreement(one: Said, text: str | None, signed: Signed, reason: str) -> D
     if trace and _stem(trace) == _stem(signed.trace) and old < new:
         reason = f"{reason}: it rests on revision {old}, the newest is {new}"
     return Disagreement(
-        one.tongue, one.place, one.subject, one.start_utc_ms, one.quantity, _shown(text), trace, _of(signed),
-        signed.trace, reason,
+        one.tongue, one.place, tuple(map(_shown, one.subject)), one.start_utc_ms, one.quantity, _shown(text),
+        _shown(trace, TRACE_SHOWN), _of(signed), signed.trace, reason,
     )  # fmt: skip
 
 
@@ -188,9 +189,11 @@ def _revision(trace: str) -> int:
     return int(found[2]) if found is not None else -1
 
 
-def _shown(text: str | None) -> str:
+def _shown(text: str | None, most: int = VALUE_SHOWN) -> str:
     """Of bytes from outside: short, and nothing that a terminal obeys."""
-    return NONE if text is None else ascii(text[:60])[1:-1] if not text[:60].isprintable() else text[:60]
+    if text is None:
+        return NONE
+    return text[:most] if text[:most].isprintable() else ascii(text[:most])[1:-1]
 
 
 def _of(signed: Signed) -> str:

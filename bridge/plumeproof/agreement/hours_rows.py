@@ -20,7 +20,6 @@ NUMBERS = {
     CBAM: {"mass_t": "t", "concentration_g_per_Nm3": "g/m3", "flow_Nm3_per_h": "m3/h"},
 }
 START = {STATEMENT: "start_utc", CBAM: "hour_start_utc"}
-LINE_MAX = 4096  # characters of a field
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,7 +37,6 @@ def read_hours(path: Path, tongue: str) -> Spoken:
 
 def _said(path: Path, text: str, tongue: str, what: str) -> Iterator[Said]:
     needed = {"source", START[tongue], STATUS, FIGURE, *NUMBERS[tongue]}
-    csv.field_size_limit(LINE_MAX)
     rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         missing = sorted(needed - set(rows.fieldnames or ()))
