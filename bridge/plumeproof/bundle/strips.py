@@ -48,7 +48,7 @@ class Run:
             return
         begins = [strip.first_utc_ms for strip in strips]
         self.is_late |= min(begins, default=_ALWAYS) < self._until_utc_ms
-        self._newest_utc_ms = max(self._newest_utc_ms, *begins, self._newest_utc_ms)
+        self._newest_utc_ms = max([self._newest_utc_ms, *begins])
         since = self._since_utc_ms
         self._lost += [strip for strip in strips if strip.values is None]
         self._strips += [strip for strip in strips if strip.values is not None and strip.end_utc_ms > since]
