@@ -252,6 +252,15 @@ def test_a_newer_revision_is_no_disagreement_of_those_who_are_told_of_it(month, 
     assert flow.said_trace.endswith("/r0") and flow.signed_trace == flow.said_trace[:-1] + "1"
 
 
+def test_masses_by_another_rule_set_are_told(month, capsys):
+    other = month.folder / "other.toml"
+    other.write_text(month.config_file.read_text().replace('rule_set = "eu_mrr"\n', ""))
+    status = main(["agree", "-c", str(other), *PERIOD, "--sink", "bureau"])
+    told = capsys.readouterr().out  # the packets are those of the link as it was
+    assert status == 1 and "a05001 Cou: says" in told
+    assert "masses (Cou) of a05001 are by concentration and flow, those of source S1 by eu_mrr" in told
+
+
 def test_flags_and_statuses_that_differ_are_counted_and_named(month, accounts):
     raw = (month.folder / "capture.bin").read_bytes()
     spoken, account = spoken_of(HJ212, month.folder, raw), accounts[HJ212]

@@ -19,6 +19,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -180,7 +181,15 @@ def _links(
 
         by_cause = sink.interval_flags == "cause"
         policy = Policy(args.policy)
-        yield desk.link(sink.name, plan, by_cause, figures, hour_of, args.hj212, policy, offsets), HJ212_STANDING
+        tally = desk.link(sink.name, plan, by_cause, figures, hour_of, args.hj212, policy, offsets)
+        others = tuple(
+            f"masses (Cou) of {entry.code} are by {plan.rule_set or 'concentration and flow'}, those of source"
+            f" {source.id} by {source.rule_set}: each is held to its own figure"
+            for source in site.sources
+            for entry in plan.entries
+            if (source.outlet, source.measurand) == (sink.outlet, entry.measurand) and source.rule_set != plan.rule_set
+        )
+        yield replace(tally, notes=tally.notes + others), HJ212_STANDING
 
 
 def _platforms(args: argparse.Namespace, config: Config, desk: AgreementDesk) -> Iterator[tuple[Tally, Standing]]:
