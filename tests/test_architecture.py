@@ -187,6 +187,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
         *(P + name for name in ("agreement", "documents", "figure_ids", "hj212", "hj212_link", "rules", "section")),
         P + "delivery.nesting",
     ),
+    "agreement/senml_packs.py": (*GROUND, P + "agreement", P + "delivery.nesting", P + "delivery.senml"),
     "agreement_desk.py": (
         *GROUND,
         *(P + name for name in ("agreement", "documents.hours", "hj212", "hj212_link", "store")),

@@ -13,8 +13,9 @@ from pathlib import Path
 from plumeproof.agreement.comparison import Tally, compare
 from plumeproof.agreement.hours_rows import read_hours
 from plumeproof.agreement.packets import read_capture, read_queued
-from plumeproof.agreement.payloads import Names, newest_only, read_payload
-from plumeproof.agreement.said import API, HJ212, Spoken, read_bytes
+from plumeproof.agreement.payloads import Names, newest_only, read_payload, read_topic
+from plumeproof.agreement.said import API, HJ212, MQTT, SENML, Spoken, read_bytes
+from plumeproof.agreement.senml_packs import PackAccount, read_pack
 from plumeproof.agreement.signed import AverageAccount, FiguresOf, HourAccount, HourOf, LinkAccount, Subject
 from plumeproof.agreement.states import notes_of
 from plumeproof.documents.hours import Hour
@@ -22,7 +23,7 @@ from plumeproof.errors import ConfigError
 from plumeproof.hj212.frame import Policy
 from plumeproof.hj212_link import LinkPlan
 from plumeproof.model import Average
-from plumeproof.store.agreements import queued_reports
+from plumeproof.store.agreements import queued_averages, queued_reports
 from plumeproof.store.trace_rows import ROWS_MAX, TraceRows
 
 BLOCK_STARTS = 24  # intervals that are read at once
@@ -101,7 +102,7 @@ class AgreementDesk:
         if captures:
             parts = [read_capture(path.name, read_bytes(path, "a capture"), offsets, policy) for path in captures]
         else:
-            rows = queued_reports(self._ledger, [sink])
+            rows = queued_reports(self._ledger, sink)
             parts = [read_queued(row_id, body, plan.mn, offsets) for row_id, _, body in rows]
         whole = _joined(HJ212, parts)
         own = [one for one in whole.said if one.subject[0] == plan.mn]
@@ -114,12 +115,22 @@ class AgreementDesk:
         if bodies:
             parts = [read_payload(path.name, read_bytes(path, "a report"), names) for path in bodies]
         else:
-            rows = queued_reports(self._ledger, [sink])
+            rows = queued_reports(self._ledger, sink)
             parts = [read_payload(f"outbox row {row_id}", body, names) for row_id, _, body in rows]
         whole = _joined(API, parts)
         account = AverageAccount(self._averages.newest, lambda period: set(self._averages.keys(interval_s, period)))
         found = compare(replace(whole, said=newest_only(whole.said)), account, self._period)
         return replace(found, tongue=f"{API} {sink}")
+
+    def broker(self, sink: str, view: str) -> Tally:
+        """Averages for a broker, `average` or `senml`, as they stand in the outbox."""
+        is_senml = view == "senml"
+        read, kind = (read_pack, PackAccount) if is_senml else (read_topic, AverageAccount)
+        rows = queued_averages(self._ledger, sink, view)
+        whole = _joined(SENML if is_senml else MQTT, [read(f"outbox row {row_id}", body) for row_id, _, body in rows])
+        account = kind(self._averages.newest)
+        found = compare(replace(whole, said=newest_only(whole.said)), account, self._period, is_due_asked=False)
+        return replace(found, tongue=f"{whole.tongue} {sink}")
 
 
 def require_something(tallies: Sequence[Tally]) -> None:

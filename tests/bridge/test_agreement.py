@@ -23,8 +23,9 @@ from plumeproof.agreement import agreement_sheet
 from plumeproof.agreement.comparison import compare
 from plumeproof.agreement.hours_rows import read_hours
 from plumeproof.agreement.packets import read_capture, read_queued
-from plumeproof.agreement.payloads import Names, newest_only, read_payload
+from plumeproof.agreement.payloads import Names, newest_only, read_payload, read_topic
 from plumeproof.agreement.said import API, CBAM, HJ212, STATEMENT, TONGUES, Spoken
+from plumeproof.agreement.senml_packs import PackAccount, read_pack
 from plumeproof.agreement.signed import AverageAccount, HourAccount, LinkAccount, rounded
 from plumeproof.agreement.states import notes_of
 from plumeproof.agreement_desk import AgreementDesk, LedgerAverages
@@ -34,7 +35,8 @@ from plumeproof.cli import main, report, report_cbam_qreport
 from plumeproof.cli.plant_desks import open_desks
 from plumeproof.cli.plant_inputs import PlantInputs
 from plumeproof.config import load_config
-from plumeproof.delivery.report import AVERAGE_FIELDS, REPORT_FIELDS, build_report
+from plumeproof.delivery.report import AVERAGE_FIELDS, REPORT_FIELDS, build_average, build_report
+from plumeproof.delivery.senml import build_senml
 from plumeproof.documents import hours_file, materiality, permit, readiness, verification
 from plumeproof.documents.declared import decimal_of
 from plumeproof.documents.hours import MEASURED, Hour, HourSource, tonnes_text
@@ -123,9 +125,18 @@ def test_all_that_the_product_says_agrees(month, accounts, capsys, tmp_path):
     status, out, _ = agree(capsys, month, *named, "--json", "--html", tmp_path / "page.html")
     document = json.loads(out)
     assert status == 0 and document["agrees"] and document["disagreements"] == []
-    assert [one["tongue"] for one in document["tongues"]] == [STATEMENT, CBAM, "HJ 212 bureau", "API cloud"]
+    assert [one["tongue"] for one in document["tongues"]] == [
+        *(STATEMENT, CBAM, "HJ 212 bureau", "API cloud", "MQTT broker", "SenML broker")
+    ]
     assert all(one["equal"] == one["values"] > 900 for one in document["tongues"])
-    assert [one["status"] for one in document["rests_on"]] == ["own form", "provisional", "community", "provisional"]
+    assert [one["status"] for one in document["rests_on"]] == [
+        "own form",
+        "provisional",
+        "community",
+        "provisional",
+        "own form",
+        "official",
+    ]
     assert "agree with the signed figures to their last decimal" in (tmp_path / "page.html").read_text()
 
 
@@ -443,6 +454,23 @@ def test_any_average_through_the_report(values, valid):
     assert read_payload("report", report.body, PLAIN).said[0].traces == (id_of_average(average),)
 
 
+@given(st.tuples(*[numbers] * 4), st.sampled_from(["mg/m3", "%", "m3/h", "degC", "furlong"]))
+def test_any_average_through_topics(values, unit):
+    low, mean, high, deviation = values
+    average = replace(
+        AVERAGE, unit=unit, mean=mean, minimum=low, maximum=high, deviation=deviation, start_utc_ms=BEGIN_UTC_MS
+    )
+    for spoken, kind in (
+        (read_topic("topic", build_average("gw-1", 7, average)), AverageAccount),
+        (read_pack("topic", build_senml("gw-1", 7, average)), PackAccount),
+    ):
+        tally = compare(spoken, kind(Kept(average).newest), HOUR)
+        assert tally.is_fine and tally.values >= 5, (tally.faults, tally.disagreements[:1])
+        other = compare(spoken, kind(Kept(replace(average, n_valid=average.n_valid - 1)).newest), HOUR)
+        (one,) = other.disagreements
+        assert one.quantity == "valid" and one.said_trace == one.signed_trace == id_of_average(average)
+
+
 ties = st.integers(-(10**7), 10**7).map(lambda whole: whole / 100)  # halves of the last decimal among them
 
 
@@ -503,6 +531,8 @@ def test_what_is_no_file_of_hours_is_one_line(tmp_path, raw, told):
 def test_whatever_bytes_are_read_in_one_line_each(raw):
     for spoken in (
         read_payload("x", raw, PLAIN),
+        read_topic("x", raw),
+        read_pack("x", raw),
         read_queued(1, raw, MN, {MN: 0}),
         read_capture("x", raw, {MN: 0}, Policy.STRICT),
     ):
@@ -513,8 +543,11 @@ def test_nothing_to_compare_and_a_strange_source_are_told(month, accounts, capsy
     status = main(["agree", "--site", str(month.folder / "site.toml"), "--ledger", str(month.folder / "ledger.sqlite"),
                    "--plant", str(month.folder / "line-1.toml"), *PERIOD])  # fmt: skip
     assert status == 2 and "a tongue: is missing" in capsys.readouterr().err
-    for arguments, told in ((("--sink", "x"), "is no HJ 212 link"), (("--sink", "cloud", "--hj212", "x"), "needs -c"),
-                            (("--sink", "bureau", "--api", "x"), "the one platform")):  # fmt: skip
+    for arguments, told in (
+        (("--sink", "x"), "is no link, platform or broker"),
+        (("--sink", "cloud", "--hj212", "x"), "needs -c"),
+        (("--sink", "bureau", "--api", "x"), "the one platform"),
+    ):
         status, _, err = agree(capsys, month, *arguments)
         assert status == 2 and told in err and err.count("\n") == 1
     raw = row_altered("source", lambda text: "S9")((month.folder / "statement.csv").read_bytes())

@@ -1,6 +1,6 @@
 """Four days of CO2 (carbon_month.py) as every tongue of the product says them: the statement's and the CBAM document's
-hours, an HJ 212 link's queue and a capture of its packets, a platform's reports. All bytes are written by the product;
-nothing is sent."""
+hours, an HJ 212 link's queue and a capture of its packets, a platform's reports, a broker's topics. All bytes are
+written by the product; nothing is sent."""
 
 from __future__ import annotations
 
@@ -58,6 +58,11 @@ port = 9
 outlet = "DA001"
 secret_file = "secret"
 rule_set = "eu_mrr"
+[[sink.mqtt]]
+name = "broker"
+host = "127.0.0.1"
+port = 9
+content = ["average", "senml"]
 [[sink.https]]
 name = "cloud"
 profile = "eu-carbon-cloud"

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
-from plumeproof.agreement.said import API, Said, Spoken
+from plumeproof.agreement.said import API, MQTT, Said, Spoken
 from plumeproof.delivery.nesting import is_deeper
 
 DEPTH_MAX = 16
@@ -51,6 +51,33 @@ def read_payload(place: str, body: bytes, names: Names) -> Spoken:
     return Spoken(API, said)
 
 
+def average_id(subject: tuple[str, ...], start_utc_ms: int, rule: str, revision: int) -> str:
+    """What `plumeproof trace` opens. `rule`: with its version."""
+    module, channel, interval = subject
+    begin = (_EPOCH + timedelta(milliseconds=start_utc_ms)).strftime("%Y%m%dT%H%M%SZ")
+    return f"{module}/{quote(channel, safe='')}/{interval}s/{begin}/{quote(rule, safe='')}/r{revision}"
+
+
+def read_topic(place: str, body: bytes) -> Spoken:
+    """The body of a topic `average`: one average, with our own names."""
+    try:
+        if is_deeper(body, DEPTH_MAX):
+            raise ValueError(f"nests deeper than {DEPTH_MAX}")
+        one = json.loads(body, parse_float=Decimal, parse_int=Decimal)
+        own = _OwnNames()
+        said = list(_of_average(one, place, str(one["module"]), int(one["interval_s"]), own))
+    except (ValueError, LookupError, TypeError, ArithmeticError) as error:
+        return Spoken(MQTT, (), (f"{place}: is no average of ours: {type(error).__name__} {str(error)[:100]}",))
+    return Spoken(MQTT, [replace(one, tongue=MQTT) for one in said])
+
+
+class _OwnNames(dict[str, str]):
+    """Each field is called what it is."""
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
 def newest_only(said: Sequence[Said]) -> list[Said]:
     """Without what a later revision of the same average has replaced."""
     newest: dict[tuple[tuple[str, ...], int], int] = {}
@@ -68,9 +95,9 @@ def _of_average(one: Any, place: str, module: str, interval: int, names: Mapping
     start = (datetime.fromisoformat(one[names["start"]]) - _EPOCH) // timedelta(milliseconds=1)
     subject = (module, str(one[names["channel"]]), str(interval))
     unit = str(one[names["unit"]])
-    rule = quote(f"{one[names['rule']]}-{one[names['ruleVersion']]}", safe="")
-    begin = (_EPOCH + timedelta(milliseconds=start)).strftime("%Y%m%dT%H%M%SZ")
-    traces = (f"{module}/{quote(subject[1], safe='')}/{interval}s/{begin}/{rule}/r{int(one[names[REVISION]])}",)
+    traces = (
+        average_id(subject, start, f"{one[names['rule']]}-{one[names['ruleVersion']]}", int(one[names[REVISION]])),
+    )
     for name in (*NUMBERS, *COUNTS):
         value = one[names[name]]
         if value is not None and not isinstance(value, Decimal):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from plumeproof.errors import ConfigError
 
-STATEMENT, CBAM, HJ212, API = "statement", "CBAM", "HJ 212", "API"
-TONGUES = (STATEMENT, CBAM, HJ212, API)
+STATEMENT, CBAM, HJ212, API = TONGUES = ("statement", "CBAM", "HJ 212", "API")
+MQTT, SENML = "MQTT", "SenML"  # topics of a broker: one average each
 STATUS, FIGURE, FLAG = "status", "figure", "Flag"  # quantities that are words
 FILE_MAX_BYTES = 256 * 1024 * 1024  # a year of hours of thirty sources, or of packets of one link, takes a third of it
 

@@ -88,6 +88,7 @@ def main(args: argparse.Namespace) -> int:
             if config is not None:
                 found += _links(args, config, inputs, declared, desk)
                 found += _platforms(args, config, desk)
+                found += _brokers(args, config, desk)
         tallies = [tally for tally, _ in found]
         require_something(tallies)
         standings = [(tally.tongue, standing) for tally, standing in found]
@@ -109,8 +110,9 @@ def _refuse_what_nobody_reads(args: argparse.Namespace, config: Config | None) -
     """Raises ConfigError."""
     links = [] if config is None else [sink.name for sink in config.hj212_sinks if args.sink in (None, sink.name)]
     platforms = [] if config is None else [sink.name for sink in config.https_sinks if args.sink in (None, sink.name)]
-    if args.sink is not None and not links and not platforms:
-        raise ConfigError(f"--sink {args.sink[:40]}", "is no HJ 212 link and no platform of the configuration")
+    brokers = [] if config is None else [sink.name for sink in config.mqtt_sinks]
+    if args.sink is not None and args.sink not in (*links, *platforms, *brokers):
+        raise ConfigError(f"--sink {args.sink[:40]}", "is no link, platform or broker of the configuration")
     if args.hj212 and not links:
         raise ConfigError("--hj212", "needs -c with the [[sink.hj212]] of this link: its station, factors and units")
     if args.api and len(platforms) != 1:
@@ -206,6 +208,20 @@ def _platforms(args: argparse.Namespace, config: Config, desk: AgreementDesk) ->
         act = f"profile {profile.name} version {profile.version}: {profile.source}"
         standing = Standing(profile.status, act, profile.checked.isoformat())
         yield desk.platform(sink.name, names, sink.report_interval_s, args.api), standing
+
+
+def _brokers(args: argparse.Namespace, config: Config, desk: AgreementDesk) -> Iterator[tuple[Tally, Standing]]:
+    """Topics of the configuration; Sparkplug numbers its messages when they leave, and is not in the outbox."""
+    from plumeproof.documents.standing import OFFICIAL, OWN_FORM, Standing
+
+    standings = {
+        "average": Standing(OWN_FORM, "one average as JSON (bridge/MQTT.md)", "2026-11-25"),
+        "senml": Standing(OFFICIAL, "RFC 8428, SenML in JSON", "2026-11-25"),
+    }
+    for sink in config.mqtt_sinks:
+        for view in ("average", "senml"):
+            if view in sink.content and args.sink in (None, sink.name):
+                yield desk.broker(sink.name, view), standings[view]
 
 
 def _print(tallies: list[Tally]) -> None:

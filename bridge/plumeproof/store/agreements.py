@@ -67,12 +67,21 @@ class SqliteAgreements:
             return [(row[0], json.loads(row[1])) for row in connection.execute(question, (CODE, utc_ms))]
 
 
-def queued_reports(path: Path, sinks: Sequence[str]) -> Iterator[Row]:
-    """Every report of these sinks in the outbox of a ledger, by id. Raises StoreError."""
+def queued_reports(path: Path, sink: str) -> Iterator[Row]:
+    """Every report of a sink in the outbox of a ledger, by id. Raises StoreError."""
+    return _queued(path, f"{_AFTER} AND sink = ? ORDER BY id", (0, sink))
+
+
+def queued_averages(path: Path, sink: str, view: str) -> Iterator[Row]:
+    """Every average for a broker in one form (delivery.relay.VIEWS), as `queued_reports`."""
+    question = "SELECT id, sink, body FROM outbox WHERE sink = ? AND key >= ? AND key < ? ORDER BY id"
+    return _queued(path, question, (sink, f"{view}/", f"{view}0"))  # 0 follows on /
+
+
+def _queued(path: Path, question: str, values: tuple[Any, ...]) -> Iterator[Row]:
     connection = open_reader(path)
     try:
-        names = ", ".join("?" * len(sinks))
-        yield from connection.execute(f"{_AFTER} AND sink IN ({names}) ORDER BY id", (0, *sinks))
+        yield from connection.execute(question, values)
     except FAULTS as error:
         raise StoreError(f"{path}: {error}") from error
     finally:
