@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 DAY_MS = 86_400_000
 DAY_HOURS = 24
-WINDOW = 64  # rows read at a time
+WINDOW = 16  # rows read at a time; a report of 500 averages is compared in some hundredths of a second
+STEP_S = 1.0  # of work, then the worker looks whether the bridge stops
 REST_S = 5.0  # while an alarm stands
 NAMED_MAX = 1_000  # alarms of a day that are noted; what is wrong everywhere fills no disk
 EVER = (0, 1 << 62)
@@ -64,6 +65,7 @@ class AgreementStage:
         self._links, self._platforms, self._account = links, platforms, account
         self._store, self._clock = store, clock
         self._position: int | None = None
+        self._has_more = False
         self._alarms: dict[tuple[str, ...], tuple[int, str]] = {}  # key: when, and its line
         self._counters = {"values_total": 0, "disagreements_total": 0, "unreadable_total": 0}
 
@@ -74,13 +76,18 @@ class AgreementStage:
             for utc_ms, one in self._store.noted_since(now - DAY_MS):
                 self._alarms[tuple(one["key"].split("\n"))] = (utc_ms, one["line"])
             self._position = self._store.position(now - DAY_MS)
-        while rows := self._store.after(self._position, WINDOW):
-            self._check(rows, now)
+        until_s = self._clock.monotonic_s() + STEP_S
+        self._has_more = True
+        while self._has_more and self._clock.monotonic_s() < until_s:
+            rows = self._store.after(self._position, WINDOW)
+            self._has_more = bool(rows)
+            if rows:
+                self._check(rows, now)
         self._alarms = {key: one for key, one in self._alarms.items() if one[0] > now - DAY_MS}
         if self._alarms:
             _, line = list(self._alarms.values())[-1]
             raise AgreementError(f"{len(self._alarms)} values of the last day disagree; the last: {line}")
-        return None
+        return 0.0 if self._has_more else None
 
     def _check(self, rows: Sequence[Row], now: int) -> None:
         found: list[Disagreement] = []
@@ -131,8 +138,10 @@ class AgreementStage:
 
     def recover(self, error: Exception) -> float | None:
         """An alarm is no reason to hurry, and none to wait long."""
-        self._position = None if not isinstance(error, AgreementError) else self._position
-        return REST_S if isinstance(error, AgreementError) else None
+        if not isinstance(error, AgreementError):
+            self._position = None  # where it stands is asked again
+            return None
+        return 0.0 if self._has_more else REST_S
 
     def counters(self) -> dict[str, int]:
         """Since the start; alarms that stand."""
