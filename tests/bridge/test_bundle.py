@@ -17,6 +17,9 @@ import pytest
 import rfc8785
 
 from plumeproof.averaging_stage import AveragingStage
+from plumeproof.bundle import ahead as bundle_ahead
+from plumeproof.bundle import records as bundle_records
+from plumeproof.bundle.ahead import SignaturesAhead
 from plumeproof.bundle.checking import BundleCheck
 from plumeproof.bundle.columns import ROW_NAMES, build_columns, columns_of, parse_columns, rows_of
 from plumeproof.bundle.figure_columns import NAMES as FIGURE_NAMES
@@ -493,3 +496,49 @@ def test_receipts_are_judged_with_the_platforms_keys(small, tmp_path, capsys):
     for signer, changed in ((other, {}), (key, {"receiptId": "r-2"}), (key, {"idempotencyKey": "k-2"})):
         status, found = verify(capsys, written(signer, **changed), *options)
         assert (status, [one["code"] for one in found["findings"]]) == (1, ["receipt"])
+
+
+# Signatures verified ahead, by other processes
+
+
+@pytest.fixture
+def ahead(monkeypatch):
+    """As for a large bundle on a machine with three processors."""
+    monkeypatch.setattr(bundle_ahead, "RECORDS_MIN", 1)
+    monkeypatch.setattr(bundle_ahead, "_processors", lambda: 3)
+    monkeypatch.setattr(bundle_records, "PORTION", 64)
+
+
+def test_what_is_verified_ahead_is_found_the_same(day, small, ahead, monkeypatch):
+    raw = (day / "day.zip").read_bytes()
+    asked, answered = [], SignaturesAhead._answered
+
+    def note(self, portion, future):
+        asked.append(answered(self, portion, future)[1])
+        return portion, asked[-1]
+
+    monkeypatch.setattr(SignaturesAhead, "_answered", note)
+    found, check = findings_of(raw)
+    assert found == [] and check.counts.records_verified > 1600 and asked.count(True) > 20
+    # One bit of one signature: the portion is not taken, and the record is named as without anybody ahead
+    at = raw.index(b"\x58\x40", raw.index(b"envelopes/") + 40_000) + 20
+    spoilt = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
+    found, _ = findings_of(spoilt)
+    assert asked.count(False) > 0
+    monkeypatch.setattr(bundle_ahead, "_processors", lambda: 1)
+    assert {str(one) for one in found} == {str(one) for one in findings_of(spoilt)[0]}
+    assert any("signature" in one.code for one in found)
+
+
+def test_a_process_that_dies_costs_time_alone(day, ahead, monkeypatch):
+    begun = SignaturesAhead._ask
+
+    def ask(self, portion):
+        asked = begun(self, portion)
+        for process in (self._pool._processes if self._pool else {}).values():
+            process.kill()
+        return asked
+
+    monkeypatch.setattr(SignaturesAhead, "_ask", ask)
+    found, check = findings_of((day / "day.zip").read_bytes())
+    assert found == [] and check.is_fine

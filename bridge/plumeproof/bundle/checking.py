@@ -13,16 +13,16 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import rfc8785
 from acqwire import limits
 
 from plumeproof.anchors import KeptStatement
+from plumeproof.bundle.ahead import SignaturesAhead
 from plumeproof.bundle.anchors import LINES, LINES_MAX_BYTES, SIGNATURE, BundleAnchors
 from plumeproof.bundle.arrays import MEMBER_MAX_BYTES as COLUMNS_MAX_BYTES
 from plumeproof.bundle.averages import Compared, compare_day
@@ -70,22 +70,6 @@ class Counts:
     findings: int = 0
 
 
-def read_platform_keys(path: Path) -> PublicKeys:
-    """Of a JWK set (RFC 7517). Raises ConfigError."""
-    from plumeproof.delivery.answers import read_keys
-    from plumeproof.delivery.exchange import Answer
-
-    with path.open("rb") as file:
-        raw = file.read(DOCUMENT_MAX_BYTES)
-    try:
-        keys = read_keys(Answer(200, {"content-type": "application/json"}, raw))
-    except ValueError as error:
-        raise ConfigError(str(path), f"is no JWK set: {error}") from error
-    if not keys:
-        raise ConfigError(str(path), "names no P-256 key; fetch the platform's JWK set")
-    return keys
-
-
 class BundleCheck:
     """One bundle. `registry`: keys that you have from elsewhere; None: those of the bundle itself, and it is said."""
 
@@ -121,9 +105,10 @@ class BundleCheck:
 
     def run(self) -> Iterator[Finding]:
         """Every finding. What makes the rest unreadable ends it."""
-        for finding in self._steps():
-            self.counts.findings += 1
-            yield finding
+        with ExitStack() as stack:
+            for finding in self._steps(stack):
+                self.counts.findings += 1
+                yield finding
 
     @property
     def record_count(self) -> int | None:
@@ -136,7 +121,7 @@ class BundleCheck:
         """No finding, and something was there to be verified."""
         return self.counts.findings == 0 and self.counts.records_verified > 0
 
-    def _steps(self) -> Iterator[Finding]:
+    def _steps(self, stack: ExitStack) -> Iterator[Finding]:
         try:
             self._members = read_members(self._file)
             missing = [name for name in NEEDED if name not in self._members]
@@ -157,7 +142,8 @@ class BundleCheck:
                     told = f"{entry.device}: kid {entry.kid.hex()} is a published test key, everybody can sign with it"
                     yield Finding("test_key", entry.device, None, "data/keys.json", told)
         yield from self._check_sets()
-        records = RecordCheck(self._file, keys, self._sets, self._tick)
+        signatures = stack.enter_context(closing(SignaturesAhead(keys, self.record_count or 0)))
+        records = RecordCheck(self._file, keys, self._sets, self._tick, signatures)
         try:
             self.anchors = self._read_anchors(keys)
         except EvidenceError as error:

@@ -11,21 +11,39 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rfc8785
 
 from plumeproof.bundle.batches import AverageReader, Batch, parse_batch
-from plumeproof.errors import EvidenceError
+from plumeproof.errors import ConfigError, EvidenceError
 
 if TYPE_CHECKING:  # loads a client for HTTPS, which a check without the platform's keys does without
     from plumeproof.delivery.answers import PublicKeys
     from plumeproof.delivery.profile import Profile
 
 LINE_MAX_BYTES = 64 * 1024
+KEYS_MAX_BYTES = 256 * 1024  # of a JWK set
 NAMES = {"sink", "kind", "key", "module", "seq", "received_utc_ms", "proof"}
 BATCH = "batch"  # beside them, where the averages that were sent are known
 PROFILE = "generic-https"  # every shipped profile has its names of a report's and a receipt's fields
+
+
+def read_platform_keys(path: Path) -> PublicKeys:
+    """Of a JWK set (RFC 7517). Raises ConfigError."""
+    from plumeproof.delivery.answers import read_keys
+    from plumeproof.delivery.exchange import Answer
+
+    with path.open("rb") as file:
+        raw = file.read(KEYS_MAX_BYTES)
+    try:
+        keys = read_keys(Answer(200, {"content-type": "application/json"}, raw))
+    except ValueError as error:
+        raise ConfigError(str(path), f"is no JWK set: {error}") from error
+    if not keys:
+        raise ConfigError(str(path), "names no P-256 key; fetch the platform's JWK set")
+    return keys
 
 
 class ReceiptCheck:

@@ -19,6 +19,7 @@ from typing import BinaryIO, cast
 
 from acqwire import fields
 
+from plumeproof.bundle.ahead import SignaturesAhead
 from plumeproof.bundle.strips import LATE_MS, Run
 from plumeproof.bundle.zip import Member
 from plumeproof.envelope_sequence import Item, outline_of, read_sequence
@@ -162,8 +163,10 @@ class RecordCheck:
         keys: KeyFile,
         sets: dict[bytes, ParameterSet],
         tick: Callable[[int], object] = lambda count: None,
+        ahead: SignaturesAhead | None = None,
     ) -> None:
         self.inspector = BundleInspector(keys)
+        self._ahead = ahead or SignaturesAhead(keys, 0)
         self._file = file
         self._keys = keys
         self._sets = sets
@@ -189,9 +192,9 @@ class RecordCheck:
         for member in members:
             items = read_sequence(cast(BinaryIO, Window(self._file, member.offset, member.size)))
             is_first = True
-            while portion := list(islice(items, PORTION)):
+            for portion, is_verified in self._ahead.of(_portions(items)):
                 self.inspector.turn_to(device)
-                found = list(self._take(device, said, member, portion, is_first))
+                found = list(self._take(device, said, member, portion, is_first, is_verified))
                 is_first = False
                 self._tick(len(portion))
                 self._close(device, said, on_day, is_end=False)
@@ -228,10 +231,10 @@ class RecordCheck:
         return sorted(found, key=lambda strip: strip.seq)
 
     def _take(
-        self, device: str, said: _Said, member: Member, items: Sequence[Item], is_first: bool
+        self, device: str, said: _Said, member: Member, items: Sequence[Item], is_first: bool, is_verified: bool
     ) -> Iterator[Finding]:  # fmt: skip
         raws = [item.raw for item in items]
-        groups, _ = records_alike(raws, self._keys.public_key, self._keys.find, self._sets.get)
+        groups, _ = records_alike(raws, self._keys.public_key, self._keys.find, self._sets.get, is_verified)
         where = {number: (group, at) for group in groups for at, number in enumerate(group.numbers)}
         found: list[Strip] = []
         refused: set[int] = set()
@@ -327,6 +330,11 @@ class Window:
         found = self._file.read(min(size, self._end - self._at))
         self._at += len(found)
         return found
+
+
+def _portions(items: Iterator[Item]) -> Iterator[list[Item]]:
+    while portion := list(islice(items, PORTION)):
+        yield portion
 
 
 def _spread(said: _Said, strips: Sequence[Strip]) -> None:

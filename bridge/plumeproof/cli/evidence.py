@@ -106,7 +106,8 @@ def _export(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from plumeproof.bundle.checking import BundleCheck, read_platform_keys
+    from plumeproof.bundle.checking import BundleCheck
+    from plumeproof.bundle.receipts import read_platform_keys
     from plumeproof.bundle.verdict import limits_of, page_of, verdict_of
 
     registry = load_keys(args.keys, allow_test_keys=True) if args.keys else None  # BundleCheck names them
