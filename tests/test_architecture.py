@@ -218,9 +218,11 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "bundle/day.py": (*EVIDENCE, P + "bundle.arrays", P + "bundle.columns", P + "rules", "numpy"),
     "bundle/strips.py": (*EVIDENCE, P + "inspection"),
     "bundle/terms.py": (*EVIDENCE, P + "bundle.arrays", P + "bundle.figure_columns", P + "rules", "numpy"),
+    "bundle/ahead.py": (*EVIDENCE, P + "envelope_sequence", P + "keys"),
     "bundle/records.py": (
         *EVIDENCE,
-        *(P + name for name in ("bundle.strips", "bundle.zip", "envelope_sequence", "inspection", "keys")),
+        *(P + name for name in ("bundle.ahead", "bundle.strips", "bundle.zip", "inspection")),
+        *(P + name for name in ("envelope_sequence", "keys")),
     ),
     "bundle/writing.py": (
         *EVIDENCE,
@@ -241,7 +243,7 @@ BRIDGE: dict[str, tuple[str, ...]] = {
     "bundle/checking.py": (
         *EVIDENCE,
         *(P + name for name in ("bundle.zip", "bundle.writing", "bundle.averages", "bundle.figures", "bundle.anchors")),
-        *(P + name for name in ("anchors", "bundle.clock_orders", "time_stamp")),
+        *(P + name for name in ("anchors", "bundle.ahead", "bundle.clock_orders", "time_stamp")),
         *(
             P + name
             for name in ("bundle.arrays", "bundle.columns", "bundle.figure_columns", "bundle.records", "bundle.strips")

@@ -46,7 +46,7 @@ class Works:
         self.listener.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def works(tmp_path_factory):
     if not OPENAPI.exists():
         pytest.skip("no reference folder: set PLUMEPROOF_REFERENCE")
@@ -55,7 +55,7 @@ def works(tmp_path_factory):
     found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def customer(works):
     """customer-a, which may see everything."""
     found = works.session()
@@ -63,7 +63,7 @@ def customer(works):
     found.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def other(works):
     """customer-b: power only, and no host of its own."""
     found = works.session("customer-b")

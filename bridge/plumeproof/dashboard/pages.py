@@ -28,9 +28,7 @@ STATIC = {
 }
 SHARED_S = 0.5  # answers younger than this are given again
 # Cursors of delivery and what they count: positions of records, ids of averages
-FEEDS = {"relay": "records_total"} | dict.fromkeys(
-    ("relay_averages", "relay_reports", "relay_hj212"), "averages_total"
-)
+FEEDS = {"relay": "records_total"} | dict.fromkeys(("relay_averages", "relay_reports", "relay_hj212"), "averages_total")
 NOTHING_QUEUED = {"waiting": 0, "oldest_utc_ms": None, "attempts": 0, "quarantined": 0}
 
 
