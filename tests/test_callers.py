@@ -17,7 +17,7 @@ ALLOWED = {  # name: why it may wait for its caller
     "ports.KeyRegistry": "the port of keys.py, for readers; contract tests hold every implementation to it",
     "store.reader.read_anchors": "inspection hands it on to the faces",
 }
-UNDER_WAY = ("documents.",)  # of the step that is being built; should become empty
+UNDER_WAY: tuple[str, ...] = ()  # of a step that is being built
 Name = tuple[str, str]  # module, function or class; "" is the module's own level
 
 

@@ -504,40 +504,39 @@ def test_receipts_are_judged_with_the_platforms_keys(small, tmp_path, capsys):
 @pytest.fixture
 def ahead(monkeypatch):
     """As for a large bundle on a machine with three processors."""
-    monkeypatch.setattr(bundle_ahead, "RECORDS_MIN", 1)
+    monkeypatch.setattr(bundle_ahead, "BYTES_MIN", 1)
     monkeypatch.setattr(bundle_ahead, "_processors", lambda: 3)
     monkeypatch.setattr(bundle_records, "PORTION", 64)
 
 
 def test_what_is_verified_ahead_is_found_the_same(day, small, ahead, monkeypatch):
     raw = (day / "day.zip").read_bytes()
-    asked, answered = [], SignaturesAhead._answered
+    asked, first = [], SignaturesAhead._first
 
-    def note(self, portion, future):
-        asked.append(answered(self, portion, future)[1])
-        return portion, asked[-1]
+    def note(self, waiting, keys):
+        asked.append(first(self, waiting, keys))
+        return asked[-1]
 
-    monkeypatch.setattr(SignaturesAhead, "_answered", note)
+    monkeypatch.setattr(SignaturesAhead, "_first", note)
     found, check = findings_of(raw)
-    assert found == [] and check.counts.records_verified > 1600 and asked.count(True) > 20
+    assert found == [] and check.counts.records_verified > 1600 and sum(is_verified for _, is_verified in asked) > 20
     # One bit of one signature: the portion is not taken, and the record is named as without anybody ahead
     at = raw.index(b"\x58\x40", raw.index(b"envelopes/") + 40_000) + 20
     spoilt = raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :]
     found, _ = findings_of(spoilt)
-    assert asked.count(False) > 0
+    assert not all(is_verified for _, is_verified in asked)
     monkeypatch.setattr(bundle_ahead, "_processors", lambda: 1)
     assert {str(one) for one in found} == {str(one) for one in findings_of(spoilt)[0]}
     assert any("signature" in one.code for one in found)
 
 
 def test_a_process_that_dies_costs_time_alone(day, ahead, monkeypatch):
-    begun = SignaturesAhead._ask
+    ask_then = SignaturesAhead._ask
 
-    def ask(self, portion):
-        asked = begun(self, portion)
+    def ask(self, waiting, keys):
+        ask_then(self, waiting, keys)
         for process in (self._pool._processes if self._pool else {}).values():
             process.kill()
-        return asked
 
     monkeypatch.setattr(SignaturesAhead, "_ask", ask)
     found, check = findings_of((day / "day.zip").read_bytes())

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from io import SEEK_END
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import rfc8785
@@ -122,6 +123,7 @@ class BundleCheck:
         return self.counts.findings == 0 and self.counts.records_verified > 0
 
     def _steps(self, stack: ExitStack) -> Iterator[Finding]:
+        signatures = stack.enter_context(closing(SignaturesAhead(self._file.seek(0, SEEK_END))))
         try:
             self._members = read_members(self._file)
             missing = [name for name in NEEDED if name not in self._members]
@@ -142,7 +144,6 @@ class BundleCheck:
                     told = f"{entry.device}: kid {entry.kid.hex()} is a published test key, everybody can sign with it"
                     yield Finding("test_key", entry.device, None, "data/keys.json", told)
         yield from self._check_sets()
-        signatures = stack.enter_context(closing(SignaturesAhead(keys, self.record_count or 0)))
         records = RecordCheck(self._file, keys, self._sets, self._tick, signatures)
         try:
             self.anchors = self._read_anchors(keys)

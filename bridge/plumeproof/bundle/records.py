@@ -166,7 +166,7 @@ class RecordCheck:
         ahead: SignaturesAhead | None = None,
     ) -> None:
         self.inspector = BundleInspector(keys)
-        self._ahead = ahead or SignaturesAhead(keys, 0)
+        self._ahead = ahead or SignaturesAhead(0)
         self._file = file
         self._keys = keys
         self._sets = sets
@@ -192,7 +192,7 @@ class RecordCheck:
         for member in members:
             items = read_sequence(cast(BinaryIO, Window(self._file, member.offset, member.size)))
             is_first = True
-            for portion, is_verified in self._ahead.of(_portions(items)):
+            for portion, is_verified in self._ahead.of(_portions(items), self._keys):
                 self.inspector.turn_to(device)
                 found = list(self._take(device, said, member, portion, is_first, is_verified))
                 is_first = False
