@@ -161,6 +161,7 @@ def test_in_a_browser(filled, browser, width, scheme):
     page.locator("tbody tr", has_text="plume-139").get_by_role("link").first.click()
     expect(page.locator(".fine")).to_have_count(2)
     expect(page.locator("td.value").first).to_have_text("11.84")
+    page.wait_for_load_state("load")  # its words are there before its style sheet
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), "only tables scroll sideways"
     ink, ground = (page.evaluate(f"getComputedStyle(document.body).{name}") for name in ("color", "backgroundColor"))
     assert ink != ground != "rgba(0, 0, 0, 0)", "the style sheet is in force"

@@ -15,19 +15,16 @@ import argparse
 import json
 import os
 import secrets
-import signal
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from plumeproof import __version__, observe
-from plumeproof.config import load_config
+from plumeproof.cli.stop_signals import StopAsked, stop_signals
+from plumeproof.config import Config, load_config
 from plumeproof.errors import ConfigError, DeliveryError, RetryableDelivery
 
-SIGNAL_LOOK_S = 1.0  # on Windows a wait without an end does not hear Ctrl-C
 SECRET_BYTES = 32  # random
 WARN_DAYS = 30  # before a certificate ends
 FINE, TO_MEND, UNREACHED = "ok", "mend", "no answer"
@@ -70,17 +67,14 @@ def serve_main(args: argparse.Namespace) -> int:
     """Run `pact serve`; returns the exit status."""
     config = load_config(args.config)
     observe.set_up_logging(args.log_level)
+    with stop_signals() as stop:
+        return _serve(args, config, stop)
+
+
+def _serve(args: argparse.Namespace, config: Config, stop: StopAsked) -> int:
     # Imported here: the engine and the server take a second that the short verbs need not wait.
     from plumeproof.pact_service import PactService
 
-    asked_to_stop = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        asked_to_stop.set()
-
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is what Windows sends
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
     service = PactService(config)
     try:
         service.start()
@@ -92,8 +86,7 @@ def serve_main(args: argparse.Namespace) -> int:
             kind = "" if config.pact.cert_file is not None else ", for a proxy with TLS on this machine"
             told = f"{service.footprints} footprints{refused} at {service.url}{kind}"
             print(f"plumeproof {__version__} pact ready: {told}", flush=True)
-        while not asked_to_stop.wait(SIGNAL_LOOK_S):
-            pass
+        stop.wait()
     finally:
         service.stop()
     return 0

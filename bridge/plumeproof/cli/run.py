@@ -10,17 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from plumeproof import __version__, observe
-from plumeproof.config import load_config
-
-SIGNAL_LOOK_S = 1.0  # on Windows a wait without an end does not hear Ctrl-C
+from plumeproof.cli.stop_signals import StopAsked, stop_signals
+from plumeproof.config import Config, load_config
 
 
 def add_parser(subparsers: Any) -> None:
@@ -36,18 +32,22 @@ def main(args: argparse.Namespace) -> int:
     """Run the verb; returns the exit status."""
     config = load_config(args.config)
     observe.set_up_logging(args.log_level)
+    with stop_signals() as stop:
+        is_whole = _serve(args, config, stop)
+    if not is_whole:
+        # A thread hangs on something outside; it must not hold the process. The ledger is safe at any instant.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+def _serve(args: argparse.Namespace, config: Config, stop: StopAsked) -> bool:
+    """Until it is asked to stop; whether every thread has ended."""
     # Imported here: numba and the clients take a second that the short verbs need not wait.
     from plumeproof.dashboard.app import Dashboard
     from plumeproof.service import Service
 
-    asked_to_stop = threading.Event()
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        asked_to_stop.set()
-
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):  # the last is what Windows sends
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
     service = Service(config)
     service.start()
     dashboard = None
@@ -56,18 +56,12 @@ def main(args: argparse.Namespace) -> int:
             dashboard = Dashboard(service)
             dashboard.start()
         _say_ready(args.json, config.gateway.id, str(config.gateway.ledger_file), dashboard.url if dashboard else None)
-        while not asked_to_stop.wait(SIGNAL_LOOK_S):
-            pass
+        stop.wait()
     finally:
         if dashboard is not None:
             dashboard.stop()
         is_whole = service.stop()
-    if not is_whole:
-        # A thread hangs on something outside; it must not hold the process. The ledger is safe at any instant.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(0)
-    return 0
+    return is_whole
 
 
 def _say_ready(as_json: bool, gateway: str, ledger: str, url: str | None) -> None:
