@@ -107,8 +107,8 @@ class SignaturesAhead:
 
 
 def _processors() -> int:
-    """That this process may use."""
-    return len(os.sched_getaffinity(0))
+    """That this process may use; where the system does not say it, one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _begin() -> None:
