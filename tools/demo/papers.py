@@ -76,7 +76,7 @@ def _paper(layout: Layout, name: str, first: str, behind: str) -> tuple[int, str
     status, _ = _ask(layout, "report", name, "-c", str(layout.config), *period, *outputs)
     if status not in (FINE, FINDINGS) or not all(map(Path.is_file, files)):
         return 0, f"papers: `report {name}` ended with status {status}; see {layout.log('papers')}"
-    if name in WITHOUT_PERIOD:
+    if name in WITHOUT_PERIOD or not _has_hours(layout):  # what it names may rest on no record at all
         return 0, ""
     status, told = _ask(layout, "trace", "-c", str(layout.config), "--document", str(files[0]), "--json")
     if status or not told:
