@@ -10,6 +10,7 @@ Firmware tests run under pytest on CPython as well: their folder is on the path,
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from mini_unittest import Skipped
 
 from tools.rig.wiring import EMULATED, Wiring, WiringError, find_wiring
 
+REFERENCE = Path(os.environ.get("PLUMEPROOF_REFERENCE", Path(__file__).resolve().parents[2] / "shared" / "reference"))
 OF_MODULES = ("system", "hil")  # folders whose tests have a module; without make_rig it is an emulated one of their own
 _WIRING = pytest.StashKey[Wiring]()
 
@@ -38,6 +40,10 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     config.addinivalue_line("markers", "hil: about a bench and nothing else; the emulated rig runs it briefly")
     config.addinivalue_line("markers", "needs(name, ...): what must be wired; skipped with the missing name")
+    if os.environ.get("CI") and not REFERENCE.is_dir():
+        raise pytest.UsageError(
+            f"{REFERENCE}: is not there, and what needs it would be skipped; set PLUMEPROOF_REFERENCE"
+        )
     try:
         config.stash[_WIRING] = find_wiring(config.getoption("--rig"), config.getoption("--module"))
     except WiringError as fault:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,8 @@ from acqwire import frames, limits
 
 from plumeproof.errors import ConfigError
 from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
-from plumeproof.toml_lines import At, Lines, find_lines
+from plumeproof.toml_file import parse_toml, read_text
+from plumeproof.toml_lines import At, Lines
 
 if TYPE_CHECKING:
     from plumeproof.pact_config import PactConfig
@@ -285,29 +285,15 @@ class Config:
 
 def load_config(path: Path) -> Config:
     """Read and check the file. Raises ConfigError: one line with file, line, key, reason and mend."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-    except OSError as error:
-        mend = "`plumeproof config sample` prints one"
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}; {mend}") from error
-    if len(raw) > FILE_MAX_BYTES:
-        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no configuration")
-    try:
-        return parse_config(raw.decode("utf-8-sig"), path)  # editors on Windows put a mark before it
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
+    text = read_text(path, FILE_MAX_BYTES, "`plumeproof config sample` prints one", "this is no configuration")
+    return parse_config(text, path)
 
 
 def parse_config(text: str, path: Path) -> Config:
     """Check the text of a configuration; `path` is named in errors and gives relative paths their folder."""
     from plumeproof.pact_config import read_pact  # takes its checks from here
 
-    lines = find_lines(text, path)
-    try:
-        tree = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise ConfigError(str(path), f"no TOML: {error}") from error
+    tree, lines = parse_toml(text, path)
     top = Section(tree, (), lines, path).only(
         "gateway", "keys", "module", "averaging", "plant", "sink", "dashboard", "anchors", "documents", "pact"
     )

@@ -8,7 +8,6 @@ description that every figure names by its hash. Compared with the measured foss
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 from plumeproof.errors import ConfigError
 from plumeproof.rules.mass_balance import DIRECTIONS, CarbonStream, Fuel, calculate_co2_t
 from plumeproof.section import Section, number_in, one_of, setting, text_like
-from plumeproof.toml_lines import find_lines
+from plumeproof.toml_file import parse_toml, read_text
 
 SAMPLE = "plumeproof limits --sample-fuels"
 FILE_MAX_BYTES = 64 * 1024
@@ -67,21 +66,9 @@ class _Stream:
 
 def load_fuels(path: Path) -> FuelYear:
     """Read and check completely. Raises ConfigError: one line with file, line, key and mend."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}; `{SAMPLE}` prints one") from error
-    if len(raw) > FILE_MAX_BYTES:
-        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; these are no fuels of a year")
-    try:
-        text = raw.decode("utf-8-sig")
-        lines = find_lines(text, path)
-        top = Section(tomllib.loads(text), (), lines, path, SAMPLE)
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise ConfigError(str(path), f"no TOML: {error}") from error
+    text = read_text(path, FILE_MAX_BYTES, f"`{SAMPLE}` prints one", "these are no fuels of a year")
+    tree, lines = parse_toml(text, path)
+    top = Section(tree, (), lines, path, SAMPLE)
     top.only("corroborating", "fuel", "stream")
     head = top.inner("corroborating", is_needed=True).build(_Head)
     fuels = tuple(Fuel(**asdict(one)) for one in top.each("fuel", _Fuel))

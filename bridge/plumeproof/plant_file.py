@@ -6,7 +6,6 @@ engine = open_engine(Path("line-1.toml"), [Path("our_rules.json")])
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,31 +13,24 @@ from plumeproof.errors import ConfigError, RuleError
 from plumeproof.rules.engine import Engine
 from plumeproof.rules.plant import Plant, parse_plant
 from plumeproof.rules.rule_set import RuleSet, load_rule_set, read_rule_set, rule_set_ids
-from plumeproof.toml_lines import find_lines
+from plumeproof.toml_file import parse_toml, read_text
+from plumeproof.toml_lines import Lines
 
 FILE_MAX_BYTES = 256 * 1024  # a stack with every calibration of ten years is a tenth of it
 
 
 def load_plant(path: Path) -> Plant:
     """A description, TOML or JSON by its ending. Raises ConfigError: one line with file, line, key and mend."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-    except OSError as error:
-        mend = "`plumeproof average --sample-plant` prints one"
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}; {mend}") from error
-    if len(raw) > FILE_MAX_BYTES:
-        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no plant description")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    is_json = path.suffix == ".json"
-    lines = {} if is_json else find_lines(text, path)
-    try:
-        tree = json.loads(text) if is_json else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise ConfigError(str(path), f"no {'JSON' if is_json else 'TOML'}: {error}") from error
+    mend = "`plumeproof average --sample-plant` prints one"
+    text = read_text(path, FILE_MAX_BYTES, mend, "this is no plant description")
+    lines: Lines = {}
+    if path.suffix == ".json":
+        try:
+            tree = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(str(path), f"no JSON: {error}") from error
+    else:
+        tree, lines = parse_toml(text, path)
     try:
         return parse_plant(tree, path, lines)
     except RecursionError as error:

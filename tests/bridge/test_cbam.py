@@ -28,23 +28,12 @@ from plumeproof.documents.declared import add, text_of
 from plumeproof.documents.site import EmissionSource, Site, SiteFile
 from plumeproof.errors import ConfigError
 from tests.doubles.carbon_month import PLANT, record_month
+from tests.doubles.small_bridge import BRIDGE_TOML
 from tests.doubles.steel_works import HEAD, site_text
 from tests.doubles.tonnes_plant import write_tonnes
 from tests.test_architecture import ROOT
 
 REFERENCE = Path(os.environ.get("PLUMEPROOF_REFERENCE", ROOT.parent / "shared" / "reference")) / "data" / "cbam"
-CONFIG = """\
-[gateway]
-id = "gw-1"
-data_dir = "."
-[keys]
-file = "keys.json"
-[[module]]
-device = "plume-01"
-port = "/dev/none"
-[[plant]]
-file = "line-1.toml"
-"""
 BOOK = load_codes()
 DECEMBER = ["--from", "2026-12", "--to", "2027-01"]
 
@@ -361,7 +350,7 @@ def test_operator_data_in_four_forms_and_the_same_bytes(works, capsys, tmp_path)
 def test_every_id_of_the_document_and_its_hours_leads_down(capsys, tmp_path):
     write_tonnes(tmp_path, days=2)  # a month that the bridge has closed, with records of its last two days only
     (tmp_path / "site.toml").write_text(site_text(("2026-12", "2027-01")))
-    (tmp_path / "bridge.toml").write_text(CONFIG)
+    (tmp_path / "bridge.toml").write_text(BRIDGE_TOML)
     paper, hours = tmp_path / "cbam.json", tmp_path / "hours.csv"
     assert report(capsys, tmp_path, *DECEMBER, "--json", paper, "--hours", hours)[0] == 0
     document = json.loads(paper.read_text())

@@ -12,29 +12,18 @@ from plumeproof.cli import main
 from plumeproof.errors import ConfigError
 from plumeproof.trace import document
 from plumeproof.trace.document import ids_of
+from tests.doubles.small_bridge import BRIDGE_TOML
 from tests.doubles.tonnes_plant import PLANT, write_tonnes
 
 MONTH = "line-1/CO2/co2e/month/20261130T2300Z/eu_mrr"
 HOUR = "line-1/CO2/mass/60min/20261228T0500Z/eu_mrr/r0"
-CONFIG = """\
-[gateway]
-id = "gw-1"
-data_dir = "."
-[keys]
-file = "keys.json"
-[[module]]
-device = "plume-01"
-port = "/dev/none"
-[[plant]]
-file = "line-1.toml"
-"""
 
 
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tonnes")
     write_tonnes(folder)
-    (folder / "bridge.toml").write_text(CONFIG)
+    (folder / "bridge.toml").write_text(BRIDGE_TOML)
     (folder / "line-1.toml").write_text(PLANT)
     return folder
 
@@ -83,7 +72,7 @@ def test_what_is_still_running_is_made_from_the_records(plant, capsys, tmp_path)
     paper.write_text(json.dumps({"id": MONTH}))
     status, out, err = traced(capsys, folder, paper)
     assert (status, err) == (0, ""), out
-    (folder / "bridge.toml").write_text(CONFIG[: CONFIG.index("[[plant]]")])
+    (folder / "bridge.toml").write_text(BRIDGE_TOML[: BRIDGE_TOML.index("[[plant]]")])
     assert traced(capsys, folder, paper)[0] == 1  # without a plant description nobody can make it
 
 

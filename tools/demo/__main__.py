@@ -97,12 +97,14 @@ def print_figures(figures: dict[str, object], as_json: bool, summary: Summary) -
 def tell_of(found: PaperFindings, layout: Layout, summary: Summary) -> PaperFindings:
     """Where the papers are."""
     if found.papers:
-        summary.say(
-            f"papers {layout.site}: {', '.join(found.papers)}, drafts of a running month as JSON, page and PDF; each of"
-            f" the {found.ids} ids in them leads down to signed register bytes (`plumeproof trace --document`), and"
-            f" {found.values} values of hours in them and in API payloads are the signed figures to the last decimal"
-            " (`plumeproof agree`)"
-        )
+        told = f"papers {layout.site}: {', '.join(found.papers)}, drafts of a running month as JSON, page and PDF; "
+        if found.ids:
+            told += (
+                f"each of the {found.ids} ids in them leads down to signed register bytes (`plumeproof trace"
+                f" --document`), and {found.values} values of hours in them and in API payloads are the signed figures"
+                " to the last decimal (`plumeproof agree`)"
+            )
+        summary.say(told if found.ids else told + "too short a run for an hour that counts")
     return found
 
 

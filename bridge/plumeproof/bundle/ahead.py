@@ -25,8 +25,8 @@ from plumeproof.errors import EvidenceError
 from plumeproof.evidence.envelope import verify_envelope
 from plumeproof.keys import KeyFile
 
-BYTES_MIN = 8 << 20  # of a bundle; a smaller one is verified as soon as a process has started (0.4 s)
-PROCESSES_MAX = 3  # the check's own work takes some three quarters of one processor's signatures
+BYTES_MIN = 8 << 20  # of a bundle; a smaller one is verified about as soon as a process has started
+PROCESSES_MAX = 3  # the check's own work is about that of all signatures on one processor: more would wait for it
 ASKED_MAX = 3  # portions that a process has at once, some 25 ms each: the check looks after them seldom
 PORTIONS_AHEAD = 6  # of each module; 512 records each: some megabytes
 

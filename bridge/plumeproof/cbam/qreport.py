@@ -10,7 +10,6 @@ the figure of the CN code from operator emissions data.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -22,7 +21,7 @@ from plumeproof.cbam.qreport_layout import NAMESPACE, ROOT, ROOT_TYPE, Layout, M
 from plumeproof.cbam.xml_file import Element, Fault, Schema, new_child, new_root
 from plumeproof.errors import ConfigError
 from plumeproof.section import Section
-from plumeproof.toml_lines import find_lines
+from plumeproof.toml_file import parse_toml, read_text
 
 SAMPLE = "plumeproof report qreport --sample"
 FILE_MAX_BYTES = 32 << 20
@@ -74,26 +73,14 @@ def _together(root: Element) -> Iterator[Fault]:
 
 def load_input(path: Path) -> Section:
     """TOML, or JSON where the name ends so. Raises ConfigError."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}; `{SAMPLE}` prints one") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    if len(raw) > FILE_MAX_BYTES:
-        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes")
+    text = read_text(path, FILE_MAX_BYTES, f"`{SAMPLE}` prints one", "this is no quarterly report")
     if path.suffix.lower() == ".json":
         try:
             return Section(json.loads(text, object_pairs_hook=_once), (), {}, path, SAMPLE)
         except (ValueError, RecursionError) as error:
             raise ConfigError(str(path), f"no JSON: {error}") from error
-    lines = find_lines(text, path)
-    try:
-        return Section(tomllib.loads(text), (), lines, path, SAMPLE)
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        raise ConfigError(str(path), f"no TOML: {error}") from error
+    tree, lines = parse_toml(text, path)
+    return Section(tree, (), lines, path, SAMPLE)
 
 
 def build_report(top: Section, figures: Figures | None = None) -> QReport:

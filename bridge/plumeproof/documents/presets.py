@@ -9,7 +9,6 @@ SWRO works it is said that their goods are no CBAM goods, and how carbon reaches
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,7 +20,7 @@ from plumeproof.documents.site import SiteFile
 from plumeproof.errors import ConfigError
 from plumeproof.rules.plant import Plant
 from plumeproof.section import Section, list_of, one_of, setting, text_like, typed
-from plumeproof.toml_lines import find_lines
+from plumeproof.toml_file import parse_toml, read_text
 
 FILE_MAX_BYTES = 256 * 1024
 NOT_MEASURED = "measure it, or state in a [[readiness.parameter]] where it is measured, or why this works has none"
@@ -82,23 +81,12 @@ class Preset:
 def load_preset(category: str, own: Path | None) -> Preset:
     """A shipped list, or a file of your own. Raises ConfigError: one line with file, line, key and mend."""
     path = own or Path(f"{category}.toml")
-    try:
-        if own is None:
-            text = files("plumeproof.documents").joinpath("presets", path.name).read_text(encoding="utf-8")
-        else:
-            with own.open("rb") as file:
-                text = file.read(FILE_MAX_BYTES + 1).decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}; name a copy of a shipped preset") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    if len(text) > FILE_MAX_BYTES:
-        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no preset")
-    lines = find_lines(text, path)
-    try:
-        top = Section(tomllib.loads(text), (), lines, path, "plumeproof readiness --sample-preset")
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise ConfigError(str(path), f"no TOML: {error}") from error
+    if own is None:
+        text = files("plumeproof.documents").joinpath("presets", path.name).read_text(encoding="utf-8")
+    else:
+        text = read_text(own, FILE_MAX_BYTES, "name a copy of a shipped preset", "this is no preset")
+    tree, lines = parse_toml(text, path)
+    top = Section(tree, (), lines, path, "plumeproof readiness --sample-preset")
     groups = tuple(
         one.build(Group, parameters=one.each("parameter", Parameter, is_needed=True)) for one in top.sections("group")
     )

@@ -11,7 +11,6 @@ below (`section`); `plumeproof report --sample-site` prints a file to begin with
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -19,10 +18,10 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from plumeproof.errors import ConfigError
 from plumeproof.rules.limits import KINDS
 from plumeproof.section import Section, list_of, number_in, one_of, setting, text_like, typed
-from plumeproof.toml_lines import Lines, find_lines
+from plumeproof.toml_file import parse_toml, read_text
+from plumeproof.toml_lines import Lines
 
 SAMPLE = "plumeproof report --sample-site"
 FILE_MAX_BYTES = 1024 * 1024
@@ -199,22 +198,9 @@ class SiteFile:
 
 def load_site(path: Path) -> SiteFile:
     """Read and check what documents share. Raises ConfigError: one line with file, line, key and mend."""
-    try:
-        with path.open("rb") as file:
-            raw = file.read(FILE_MAX_BYTES + 1)
-        text = raw.decode("utf-8-sig")
-    except OSError as error:
-        raise ConfigError(str(path), f"cannot be read: {error.strerror}; `{SAMPLE}` prints one") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(str(path), f"no UTF-8 at byte {error.start}; save it as UTF-8") from error
-    if len(raw) > FILE_MAX_BYTES:
-        raise ConfigError(str(path), f"larger than {FILE_MAX_BYTES} bytes; this is no description of a site")
-    lines = find_lines(text, path)
-    try:
-        tree = tomllib.loads(text)
-        top = Section(tree, (), lines, path, SAMPLE)
-    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
-        raise ConfigError(str(path), f"no TOML: {error}") from error
+    text = read_text(path, FILE_MAX_BYTES, f"`{SAMPLE}` prints one", "this is no description of a site")
+    tree, lines = parse_toml(text, path)
+    top = Section(tree, (), lines, path, SAMPLE)
     top.only("site", "party", "permit", "source", *DOCUMENT_TABLES)
     works = top.inner("site", is_needed=True).build(Works)
     party = top.inner("party", is_needed=True).build(Party)
